@@ -1,0 +1,1 @@
+//! YAML as written to checked values.

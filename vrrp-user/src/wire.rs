@@ -1,0 +1,1 @@
+//! Bytes on the wire to typed values and back.
