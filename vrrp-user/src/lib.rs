@@ -5,3 +5,4 @@ pub mod wire;
 pub mod vrrp;
 
 pub mod config;
+pub mod net;

@@ -1,0 +1,15 @@
+//! The one clock: CLOCK_MONOTONIC, the same that the kernel half stamps adverts with.
+//!
+//! Owns the reading of time. Nothing else in the crate asks what time it is.
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::vrrp::time::Instant;
+
+/// Now, in ns of CLOCK_MONOTONIC.
+pub fn now() -> Instant {
+    let now = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+    Instant::from_nanos(seconds * 1_000_000_000 + nanos)
+}

@@ -1,0 +1,337 @@
+//! The VIP executor: a thread of its own that puts virtual addresses on and off and announces them.
+//!
+//! Owns all netlink of the running daemon and every gratuitous ARP, in one order. Refuses to decide who may hold an
+//! address: it does what the core asked last, and tells it what came of it. What blocks here (somebody else's slow
+//! link operation holds the kernel's lock) blocks no advert.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{io, thread};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
+use thiserror::Error;
+
+use crate::net::board::Board;
+use crate::net::clock;
+use crate::net::mailbox::Mailbox;
+use crate::net::netlink::{Netlink, NetlinkError, Vip};
+use crate::net::packet::{PacketSocket, PacketSocketError};
+use crate::net::realtime;
+use crate::vrrp::time::Instant;
+
+/// A refused removal is tried again after this long.
+const RETRY: Duration = Duration::from_millis(100);
+/// Stack of the thread: it is locked into memory, so no larger than it needs.
+const STACK: usize = 256 * 1024;
+
+/// What the core may ask for; `usize` is the router's index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// Put the addresses on and announce them. Asking again repairs and announces again.
+    Take(usize),
+    /// Take them off.
+    Drop(usize),
+    /// Announce them again, if they are on.
+    Announce(usize),
+    /// End the thread.
+    Stop,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// All addresses of the router are on and announced once.
+    Held { router: usize, took: Duration },
+    /// The kernel refused one (`vip` is its place in the list); none is left on.
+    Refused { router: usize, vip: usize, errno: i32 },
+    /// All are off.
+    Released { router: usize, took: Duration },
+    /// The kernel refuses to take one off; it is tried again until it goes.
+    Stuck { router: usize, vip: usize, errno: i32 },
+    /// Their lifetime ran out before they could be renewed.
+    Expired { router: usize },
+}
+
+/// When addresses are announced besides the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcing {
+    /// Gratuitous ARPs per address in one burst.
+    pub burst: u8,
+    /// A second burst this long after the first; zero for none.
+    pub repeat_after: Duration,
+    /// One gratuitous ARP per address each time this has passed; zero for none.
+    pub refresh: Duration,
+}
+
+/// What the executor knows of a router.
+#[derive(Clone, Debug)]
+pub struct Holding {
+    pub vips: Vec<Vip>,
+    /// One frame per address, in the same order.
+    pub announcements: Vec<Vec<u8>>,
+    pub announcing: Announcing,
+    /// The kernel takes the addresses off by itself this long after the last renewal.
+    pub lifetime: Option<Duration>,
+    /// Nothing is renewed for a router whose last advert is older than this.
+    pub freeze_limit: Duration,
+}
+
+/// Why the executor did not start.
+#[derive(Debug, Error)]
+pub enum ExecutorError {
+    #[error("VIP executor: {0}")]
+    Netlink(#[from] NetlinkError),
+    #[error("VIP executor: {0}")]
+    Packet(#[from] PacketSocketError),
+    #[error("VIP executor: no thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Starts the thread. It ends after [`Job::Stop`].
+pub fn start(
+    holdings: Vec<Holding>,
+    board: Arc<Board>,
+    jobs: Arc<Mailbox<Job>>,
+    reports: Arc<Mailbox<Report>>,
+    realtime_priority: Option<u8>,
+) -> Result<thread::JoinHandle<()>, ExecutorError> {
+    let mut sockets = HashMap::new();
+    for vip in holdings.iter().flat_map(|holding| &holding.vips) {
+        if !sockets.contains_key(&vip.ifindex) {
+            sockets.insert(vip.ifindex, PacketSocket::open(vip.ifindex)?);
+        }
+    }
+    let states = holdings.iter().map(|_| State::Off).collect();
+    let netlink = Netlink::open()?;
+    let executor = Executor { holdings, states, sockets, netlink, board, reports, bursts: Vec::new() };
+    thread::Builder::new()
+        .name("vip-executor".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            if let Some(priority) = realtime_priority
+                && let Err(error) = realtime::raise_priority(priority)
+            {
+                tracing::debug!("VIP executor: {error}");
+            }
+            executor.run(&jobs);
+        })
+        .map_err(ExecutorError::Thread)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Off,
+    On { renew_at: Option<Instant>, valid_until: Option<Instant>, repeat_at: Option<Instant>, refresh_at: Option<Instant> },
+    /// The kernel did not let go of an address.
+    Stuck { retry_at: Instant },
+}
+
+struct Executor {
+    holdings: Vec<Holding>,
+    states: Vec<State>,
+    sockets: HashMap<u32, PacketSocket>,
+    netlink: Netlink,
+    board: Arc<Board>,
+    reports: Arc<Mailbox<Report>>,
+    /// Bursts begun and not finished: (router, copies left). They wait until no job does, so that the first
+    /// announcement of the last router does not queue behind the fifth of the first.
+    bursts: Vec<(usize, u8)>,
+}
+
+impl Executor {
+    fn run(mut self, jobs: &Mailbox<Job>) {
+        loop {
+            jobs.hush();
+            while let Some(job) = jobs.take() {
+                match job {
+                    Job::Take(router) => self.take(router),
+                    Job::Drop(router) => self.release(router),
+                    Job::Announce(router) => self.announce_again(router),
+                    Job::Stop => return,
+                }
+            }
+            self.finish_bursts();
+            let now = clock::now();
+            let next = self.keep(now);
+            wait(jobs, next.map(|at| at.saturating_since(clock::now())));
+        }
+    }
+
+    fn take(&mut self, router: usize) {
+        let Some(holding) = self.holdings.get(router) else { return };
+        let began = clock::now();
+        // Before the first address is on, so that there is no instant in which the guard would overlook it.
+        if !self.board.hold(router) {
+            return;
+        }
+        for (place, vip) in holding.vips.iter().enumerate() {
+            if let Err(error) = self.netlink.add_address(vip, holding.lifetime) {
+                tracing::debug!("{error}");
+                self.take_off(router);
+                self.report(Report::Refused { router, vip: place, errno: error.errno() });
+                return;
+            }
+            announce(&self.sockets, holding, place);
+        }
+        if self.board.is_fenced(router) {
+            // The guard fenced us in the middle of it: what was added after its look comes off again.
+            self.take_off(router);
+            return;
+        }
+        let now = clock::now();
+        let after = |span: Duration| (!span.is_zero()).then(|| now + span);
+        self.states[router] = State::On {
+            renew_at: holding.lifetime.map(|lifetime| now + lifetime / 3),
+            valid_until: holding.lifetime.map(|lifetime| began + lifetime),
+            repeat_at: after(holding.announcing.repeat_after),
+            refresh_at: after(holding.announcing.refresh),
+        };
+        self.bursts.push((router, holding.announcing.burst.saturating_sub(1)));
+        self.report(Report::Held { router, took: now.saturating_since(began) });
+    }
+
+    fn release(&mut self, router: usize) {
+        let began = clock::now();
+        self.bursts.retain(|(bursting, _)| *bursting != router);
+        if self.take_off(router) {
+            self.board.free(router);
+            self.report(Report::Released { router, took: clock::now().saturating_since(began) });
+        }
+    }
+
+    /// Takes all addresses off, whatever was on. True if none is left.
+    fn take_off(&mut self, router: usize) -> bool {
+        let Some(holding) = self.holdings.get(router) else { return true };
+        let mut refused = None;
+        for (place, vip) in holding.vips.iter().enumerate() {
+            if let Err(error) = self.netlink.remove_address(vip) {
+                tracing::debug!("{error}");
+                refused = refused.or(Some((place, error.errno())));
+            }
+        }
+        let was_stuck = matches!(self.states[router], State::Stuck { .. });
+        let Some((vip, errno)) = refused else {
+            self.states[router] = State::Off;
+            if !self.board.is_fenced(router) {
+                self.board.free(router);
+            }
+            return true;
+        };
+        self.states[router] = State::Stuck { retry_at: clock::now() + RETRY };
+        if !was_stuck {
+            self.report(Report::Stuck { router, vip, errno });
+        }
+        false
+    }
+
+    fn announce_again(&mut self, router: usize) {
+        if let (Some(State::On { .. }), Some(holding)) = (self.states.get(router), self.holdings.get(router)) {
+            self.bursts.retain(|(bursting, _)| *bursting != router);
+            self.bursts.push((router, holding.announcing.burst));
+        }
+    }
+
+    fn finish_bursts(&mut self) {
+        for (router, copies) in self.bursts.drain(..) {
+            let Some(holding) = self.holdings.get(router) else { continue };
+            for _ in 0..copies {
+                for place in 0..holding.vips.len() {
+                    announce(&self.sockets, holding, place);
+                }
+            }
+        }
+    }
+
+    /// Renews, repeats, refreshes, retries what is due; returns when something is due next.
+    fn keep(&mut self, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        for router in 0..self.states.len() {
+            let due = match self.states[router] {
+                State::Off => None,
+                State::Stuck { retry_at } if retry_at <= now => {
+                    self.release(router);
+                    Some(now + RETRY)
+                }
+                State::Stuck { retry_at } => Some(retry_at),
+                State::On { .. } => self.keep_on(router, now),
+            };
+            next = [next, due].into_iter().flatten().min();
+        }
+        next
+    }
+
+    fn keep_on(&mut self, router: usize, now: Instant) -> Option<Instant> {
+        let holding = &self.holdings[router];
+        let State::On { renew_at, valid_until, repeat_at, refresh_at } = &mut self.states[router] else { return None };
+        let is_due = |at: &Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(repeat_at) {
+            *repeat_at = None;
+            self.bursts.push((router, holding.announcing.burst));
+        }
+        if is_due(refresh_at) {
+            *refresh_at = Some(now + holding.announcing.refresh);
+            self.bursts.push((router, 1));
+        }
+        if is_due(valid_until) {
+            // Ran out through our own lateness: it is for the core to say whether we still have a right to it.
+            (*renew_at, *valid_until) = (None, None);
+            self.report(Report::Expired { router });
+        } else if let (true, Some(lifetime)) = (is_due(renew_at), holding.lifetime) {
+            *renew_at = Some(now + lifetime / 3);
+            let fresh = now.saturating_since(self.board.last_sent(router)) <= holding.freeze_limit;
+            if fresh && self.board.is_held(router) {
+                self.renew(router, lifetime);
+            }
+        }
+        let State::On { renew_at, valid_until, repeat_at, refresh_at } = self.states[router] else { return None };
+        if self.bursts.is_empty() {
+            [renew_at, valid_until, repeat_at, refresh_at].into_iter().flatten().min()
+        } else {
+            Some(now)
+        }
+    }
+
+    fn renew(&mut self, router: usize, lifetime: Duration) {
+        let asked = clock::now();
+        for vip in &self.holdings[router].vips {
+            if let Err(error) = self.netlink.add_address(vip, Some(lifetime)) {
+                // It will expire, and that is reported.
+                tracing::debug!("{error}");
+                return;
+            }
+        }
+        if let State::On { valid_until, .. } = &mut self.states[router] {
+            *valid_until = Some(asked + lifetime);
+        }
+        if self.board.is_fenced(router) {
+            self.take_off(router);
+        }
+    }
+
+    fn report(&self, report: Report) {
+        if self.reports.post(report).is_err() {
+            tracing::error!("the advert thread does not take reports of the VIP executor: {report:?} is lost");
+        }
+    }
+}
+
+fn announce(sockets: &HashMap<u32, PacketSocket>, holding: &Holding, place: usize) {
+    let (Some(vip), Some(frame)) = (holding.vips.get(place), holding.announcements.get(place)) else { return };
+    if let Some(socket) = sockets.get(&vip.ifindex) {
+        socket.send(std::iter::once(frame.as_slice()));
+    }
+}
+
+fn wait(jobs: &Mailbox<Job>, longest: Option<Duration>) {
+    let timeout = longest.map(|longest| Timespec {
+        tv_sec: i64::try_from(longest.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: longest.subsec_nanos().into(),
+    });
+    let mut polled = [PollFd::new(jobs, PollFlags::IN)];
+    // EINTR: the loop looks at everything again anyway.
+    match poll(&mut polled, timeout.as_ref()) {
+        Ok(_) | Err(_) => {}
+    }
+}

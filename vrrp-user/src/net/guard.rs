@@ -1,0 +1,120 @@
+//! The guard, as the daemon sees it: a second process of the same binary that takes the addresses off when the
+//! daemon dies or freezes without a word.
+//!
+//! Owns the plan that the guard acts by and the starting of it; `guard/watch.rs` is the process itself. The plan
+//! says everything in advance, down to the bytes of the release advert: when it is needed, nobody is left to ask.
+
+pub mod watch;
+
+use std::os::fd::AsRawFd;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::timeout;
+
+use crate::net::board::Board;
+use crate::net::netlink::Vip;
+
+/// The guard says that it watches within this time, or it does not count as started.
+const READY_DEADLINE: Duration = Duration::from_secs(5);
+/// What it says then.
+const READY: &str = "watching";
+
+/// Everything the guard needs to know of one router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ward {
+    pub name: String,
+    pub vips: Vec<Vip>,
+    /// Interface of the adverts.
+    pub ifindex: u32,
+    /// The release advert (priority 0), a whole Ethernet frame; empty while there is no address to send it from.
+    pub release: Vec<u8>,
+    /// A last advert older than this means that the daemon is frozen: ns.
+    pub freeze_limit_ns: u64,
+}
+
+/// One line of JSON on the guard's standard input; a later line replaces an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub daemon_pid: u32,
+    /// File descriptor of the board in the daemon.
+    pub board_fd: i32,
+    pub realtime_priority: Option<u8>,
+    /// In the order of the board's entries.
+    pub wards: Vec<Ward>,
+}
+
+impl Plan {
+    /// A plan for the calling process and its board.
+    pub fn new(board: &Board, realtime_priority: Option<u8>, wards: Vec<Ward>) -> Self {
+        Self { daemon_pid: std::process::id(), board_fd: board.file().as_raw_fd(), realtime_priority, wards }
+    }
+}
+
+/// Why there is no guard.
+#[derive(Debug, Error)]
+pub enum GuardError {
+    #[error("the guard did not start: {0}")]
+    Spawn(std::io::Error),
+    #[error("the guard did not say that it watches within {} s; its own message stands above", READY_DEADLINE.as_secs())]
+    NotReady,
+    #[error("the guard does not take its plan: {0}")]
+    Plan(std::io::Error),
+}
+
+/// A running guard. Dropping it closes its standard input, upon which it looks for addresses left over and ends.
+#[derive(Debug)]
+pub struct Guard {
+    child: Child,
+    plan: ChildStdin,
+}
+
+impl Guard {
+    /// Starts the guard and waits until it watches.
+    pub async fn start(plan: &Plan) -> Result<Self, GuardError> {
+        let mut child = Command::new("/proc/self/exe")
+            .arg("guard")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Out of the terminal's group: a Ctrl-C is for the daemon, which then takes leave in order.
+            .process_group(0)
+            .spawn()
+            .map_err(GuardError::Spawn)?;
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(GuardError::NotReady);
+        };
+        let mut guard = Self { child, plan: stdin };
+        guard.update(plan).await?;
+        let mut line = String::new();
+        match timeout(READY_DEADLINE, BufReader::new(stdout).read_line(&mut line)).await {
+            Ok(Ok(_)) if line.trim_end() == READY => Ok(guard),
+            Ok(_) | Err(_) => Err(GuardError::NotReady),
+        }
+    }
+
+    /// Hands it a new plan.
+    pub async fn update(&mut self, plan: &Plan) -> Result<(), GuardError> {
+        let mut line = serde_json::to_vec(plan).map_err(|error| GuardError::Plan(error.into()))?;
+        line.push(b'\n');
+        self.plan.write_all(&line).await.map_err(GuardError::Plan)?;
+        self.plan.flush().await.map_err(GuardError::Plan)
+    }
+
+    /// Waits for its end, which should not come before ours.
+    pub async fn ended(&mut self) -> std::io::Result<std::process::ExitStatus> {
+        self.child.wait().await
+    }
+
+    /// Lets it go: it ends by itself as soon as its standard input closes.
+    pub async fn dismiss(mut self) {
+        drop(self.plan);
+        // A guard that does not end in time looks after itself: it holds nothing but its own memory.
+        if timeout(Duration::from_millis(300), self.child.wait()).await.is_err() {
+            tracing::warn!("the guard takes long to end");
+        }
+    }
+}

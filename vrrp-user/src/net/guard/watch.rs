@@ -1,0 +1,230 @@
+//! The guard process: waits for the daemon's death or silence, takes the addresses off, then says priority 0.
+//!
+//! Owns its own netlink socket, packet sockets and locked memory, all made while things are well. Refuses to think:
+//! it has a plan and a board, and it acts when the plan says that nobody else does.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
+use rustix::time::Timespec;
+use thiserror::Error;
+
+use super::{Plan, READY, Ward};
+use crate::net::board::{Board, BoardError};
+use crate::net::clock;
+use crate::net::netlink::{Netlink, NetlinkError};
+use crate::net::packet::{PacketSocket, PacketSocketError};
+use crate::net::realtime;
+use crate::vrrp::time::Instant;
+
+/// With nothing to watch more closely, it looks this often.
+const IDLE: Duration = Duration::from_millis(500);
+
+/// Why the guard could not begin.
+#[derive(Debug, Error)]
+pub enum WatchError {
+    #[error("guard: no plan on standard input ({0}); the daemon starts this command, it is not for people")]
+    Plan(String),
+    #[error("guard: {0}")]
+    Board(#[from] BoardError),
+    #[error("guard: {0}")]
+    Netlink(#[from] NetlinkError),
+    #[error("guard: {0}")]
+    Packet(#[from] PacketSocketError),
+    #[error("guard: {operation}: {source}")]
+    System { operation: &'static str, source: std::io::Error },
+}
+
+/// What made the guard act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    DaemonGone,
+    DaemonSilent,
+}
+
+/// Runs until the daemon is gone. Reads its plan from standard input.
+pub fn run() -> Result<(), WatchError> {
+    let mut input = BufReader::new(std::io::stdin());
+    let plan = read_plan(&mut input)?.ok_or_else(|| WatchError::Plan("it is closed".to_owned()))?;
+    let daemon = open_daemon(&plan)?;
+    let board = format!("/proc/{}/fd/{}", plan.daemon_pid, plan.board_fd);
+    let board = File::options()
+        .read(true)
+        .write(true)
+        .open(board)
+        .map_err(|source| WatchError::System { operation: "open the board", source })?;
+    let mut watch =
+        Watch { board: Board::open(board)?, netlink: Netlink::open()?, sockets: HashMap::new(), plan };
+    watch.open_sockets()?;
+    for refused in [realtime::lock_memory().err(), watch.plan.realtime_priority.and_then(|priority| realtime::raise_priority(priority).err())] {
+        if let Some(error) = refused {
+            tracing::debug!("guard: {error}");
+        }
+    }
+    let mut output = std::io::stdout();
+    writeln!(output, "{READY}")
+        .and_then(|()| output.flush())
+        .map_err(|source| WatchError::System { operation: "say that it watches", source })?;
+    watch.watch(&daemon, &mut input)
+}
+
+fn read_plan(input: &mut impl BufRead) -> Result<Option<Plan>, WatchError> {
+    let mut line = String::new();
+    let length = input.read_line(&mut line).map_err(|error| WatchError::Plan(error.to_string()))?;
+    if length == 0 {
+        return Ok(None);
+    }
+    serde_json::from_str(&line).map(Some).map_err(|error| WatchError::Plan(error.to_string()))
+}
+
+/// The daemon's pidfd; None if it is gone already.
+fn open_daemon(plan: &Plan) -> Result<Option<OwnedFd>, WatchError> {
+    let pid = i32::try_from(plan.daemon_pid).ok().and_then(Pid::from_raw);
+    let Some(pid) = pid else { return Err(WatchError::Plan(format!("no process {}", plan.daemon_pid))) };
+    match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+        // The parent's number may have been given to another process by now: only our parent is the daemon.
+        Ok(fd) if getppid() == Some(pid) => Ok(Some(fd)),
+        Ok(_) | Err(Errno::SRCH) => Ok(None),
+        Err(errno) => Err(WatchError::System { operation: "pidfd_open", source: errno.into() }),
+    }
+}
+
+struct Watch {
+    board: Board,
+    netlink: Netlink,
+    sockets: HashMap<u32, PacketSocket>,
+    plan: Plan,
+}
+
+impl Watch {
+    fn open_sockets(&mut self) -> Result<(), PacketSocketError> {
+        for ward in &self.plan.wards {
+            if !self.sockets.contains_key(&ward.ifindex) {
+                self.sockets.insert(ward.ifindex, PacketSocket::open(ward.ifindex)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, daemon: &Option<OwnedFd>, input: &mut BufReader<std::io::Stdin>) -> Result<(), WatchError> {
+        let Some(daemon) = daemon else {
+            self.fence_all(Cause::DaemonGone);
+            return Ok(());
+        };
+        let mut longest = IDLE;
+        loop {
+            let timeout = Timespec {
+                tv_sec: i64::try_from(longest.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: longest.subsec_nanos().into(),
+            };
+            let stdin = std::io::stdin();
+            let mut polled =
+                [PollFd::new(daemon, PollFlags::IN), PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)];
+            match poll(&mut polled, Some(&timeout)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => {
+                    return Err(WatchError::System { operation: "poll", source: errno.into() });
+                }
+            }
+            let (gone, news) = (!polled[0].revents().is_empty(), !polled[1].revents().is_empty());
+            if gone {
+                self.fence_all(Cause::DaemonGone);
+                return Ok(());
+            }
+            if news {
+                match read_plan(input)? {
+                    Some(plan) => {
+                        self.plan = plan;
+                        self.open_sockets()?;
+                    }
+                    // The daemon has let go of us: in order if it holds nothing any more, else it is dying.
+                    None => {
+                        self.fence_all(Cause::DaemonGone);
+                        return Ok(());
+                    }
+                }
+            }
+            longest = self.fence_silent();
+        }
+    }
+
+    /// Fences every router whose adverts have stopped; returns how long nothing needs a look.
+    fn fence_silent(&mut self) -> Duration {
+        let now = clock::now();
+        let mut longest = IDLE;
+        let mut silent = Vec::new();
+        for (router, ward) in self.plan.wards.iter().enumerate() {
+            let limit = Duration::from_nanos(ward.freeze_limit_ns);
+            // A router that becomes held right after this look must be found in time, too.
+            longest = longest.min(limit / 2);
+            if !self.board.is_held(router) {
+                continue;
+            }
+            let expires: Instant = self.board.last_sent(router) + limit;
+            if expires <= now {
+                silent.push(router);
+            } else {
+                longest = longest.min(expires.saturating_since(now));
+            }
+        }
+        if !silent.is_empty() {
+            self.fence(&silent, Cause::DaemonSilent);
+        }
+        longest
+    }
+
+    fn fence_all(&mut self, cause: Cause) {
+        let all: Vec<usize> = (0..self.plan.wards.len()).collect();
+        self.fence(&all, cause);
+    }
+
+    fn fence(&mut self, routers: &[usize], cause: Cause) {
+        let began = clock::now();
+        let mut fenced = Vec::new();
+        for router in routers.iter().copied() {
+            if let Some(ward) = self.plan.wards.get(router)
+                && self.board.fence(router)
+            {
+                fenced.push((ward, take_off(&mut self.netlink, ward)));
+                // Only after its addresses are off: never two holders.
+                if let Some(socket) = self.sockets.get(&ward.ifindex)
+                    && !ward.release.is_empty()
+                {
+                    socket.send(std::iter::once(ward.release.as_slice()));
+                }
+            }
+        }
+        let took = clock::now().saturating_since(began);
+        // Words last: whoever reads them may be slow.
+        let what = match cause {
+            Cause::DaemonGone => "the daemon is gone",
+            Cause::DaemonSilent => "the daemon is frozen: it sends no adverts",
+        };
+        for (ward, failure) in fenced {
+            match failure {
+                None => tracing::warn!(
+                    instance = ward.name,
+                    "guard: {what}; {} address(es) taken off and priority 0 sent within {took:?}",
+                    ward.vips.len(),
+                ),
+                Some(error) => tracing::error!(instance = ward.name, "guard: {what}; {error}"),
+            }
+        }
+    }
+}
+
+fn take_off(netlink: &mut Netlink, ward: &Ward) -> Option<NetlinkError> {
+    let mut failure = None;
+    for vip in &ward.vips {
+        if let Err(error) = netlink.remove_address(vip) {
+            failure = Some(error);
+        }
+    }
+    failure
+}

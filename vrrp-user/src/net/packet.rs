@@ -1,0 +1,130 @@
+//! A send-only AF_PACKET socket for one interface.
+//!
+//! Owns the socket and the batching of frames into `sendmmsg`. Protocol 0 means that it receives nothing, ever:
+//! adverts come in through the receiver alone. Knows nothing of what the frames say.
+
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::{array, io, mem};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use thiserror::Error;
+
+/// Frames that leave in one system call at most: the arrays for them live on the stack.
+const BATCH: usize = 32;
+
+/// Why an interface has no send socket.
+#[derive(Debug, Error)]
+#[error("no packet socket on interface {ifindex}: {operation}: {source}; the daemon needs CAP_NET_RAW")]
+pub struct PacketSocketError {
+    ifindex: u32,
+    operation: &'static str,
+    source: io::Error,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Frames that the kernel took.
+    pub frames: u32,
+    /// Frames that it refused: queue full, link down.
+    pub refused: u32,
+}
+
+/// A socket bound to one interface that can only send.
+#[derive(Debug)]
+pub struct PacketSocket {
+    socket: OwnedFd,
+}
+
+impl PacketSocket {
+    /// Opens the socket and binds it to the interface.
+    pub fn open(ifindex: u32) -> Result<Self, PacketSocketError> {
+        let error =
+            |operation| move |source: io::Error| PacketSocketError { ifindex, operation, source };
+        let socket = rustix::net::socket_with(
+            AddressFamily::PACKET,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )
+        .map_err(|errno| error("socket")(errno.into()))?;
+        bind(&socket, ifindex).map_err(error("bind"))?;
+        Ok(Self { socket })
+    }
+
+    /// Sends the frames in order, in batches. Never blocks: what the queue does not take is refused and counted,
+    /// since a late advert is worth less than the next one.
+    pub fn send<'a>(&self, mut frames: impl Iterator<Item = &'a [u8]>) -> Sent {
+        let mut total = Sent::default();
+        loop {
+            let mut batch: [&[u8]; BATCH] = [&[]; BATCH];
+            let mut count = 0;
+            for (place, frame) in batch.iter_mut().zip(&mut frames) {
+                *place = frame;
+                count += 1;
+            }
+            self.send_batch(&batch[..count], &mut total);
+            if count < BATCH {
+                return total;
+            }
+        }
+    }
+
+    fn send_batch(&self, frames: &[&[u8]], total: &mut Sent) {
+        let mut slices: [libc::iovec; BATCH] = array::from_fn(|index| {
+            let frame = frames.get(index).copied().unwrap_or(&[]);
+            libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() }
+        });
+        let mut messages: [libc::mmsghdr; BATCH] = array::from_fn(|index| {
+            // SAFETY: a msghdr is pointers and integers; all zero means "none of it".
+            let mut header: libc::msghdr = unsafe { mem::zeroed() };
+            header.msg_iov = &raw mut slices[index];
+            header.msg_iovlen = 1;
+            libc::mmsghdr { msg_hdr: header, msg_len: 0 }
+        });
+        let mut next = 0;
+        while next < frames.len() {
+            let rest = &mut messages[next..frames.len()];
+            // SAFETY: `rest` points at initialised headers, each at one iovec, each at a frame; slices and frames
+            // outlive the call, and sendmmsg reads the frames only. `rest.len()` is at most BATCH.
+            let sent = unsafe {
+                libc::sendmmsg(
+                    self.socket.as_raw_fd(),
+                    rest.as_mut_ptr(),
+                    rest.len() as libc::c_uint,
+                    libc::MSG_DONTWAIT,
+                )
+            };
+            if let Ok(sent @ 1..) = usize::try_from(sent) {
+                total.frames += sent as u32;
+                next += sent;
+            } else if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                // The first frame of the rest was refused: the others may still go.
+                total.refused += 1;
+                next += 1;
+            }
+        }
+    }
+}
+
+fn bind(socket: &OwnedFd, ifindex: u32) -> io::Result<()> {
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as libc::sa_family_t,
+        sll_protocol: 0,
+        sll_ifindex: i32::try_from(ifindex).map_err(io::Error::other)?,
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    // SAFETY: `address` is a sockaddr_ll that outlives the call, and the length given is its own.
+    let result = unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -1,0 +1,45 @@
+//! Real-time priority and locked memory for the calling thread and process.
+//!
+//! Owns the three system calls and the words for what was refused. Whoever asks goes on without what it did not
+//! get, and says so.
+
+use std::io;
+
+use rustix::mm::{MlockAllFlags, mlockall};
+use thiserror::Error;
+
+/// What the system did not grant.
+#[derive(Debug, Error)]
+pub enum RealtimeError {
+    #[error(
+        "real-time priority {priority} refused ({source}): adverts compete with everything else on this host; \
+         give the service CAP_SYS_NICE or LimitRTPRIO={priority}"
+    )]
+    Priority { priority: u8, source: io::Error },
+    #[error(
+        "memory lock refused ({source}): a page fault can delay an advert; give the service CAP_IPC_LOCK or \
+         LimitMEMLOCK=infinity"
+    )]
+    Memory { source: io::Error },
+}
+
+/// Puts the calling thread under SCHED_FIFO at `priority` (1 to 99).
+pub fn raise_priority(priority: u8) -> Result<(), RealtimeError> {
+    // SAFETY: a sched_param is integers only; zero is a value for each.
+    let mut parameter: libc::sched_param = unsafe { std::mem::zeroed() };
+    parameter.sched_priority = i32::from(priority);
+    // RESET_ON_FORK: a notify script or a guard does not inherit what only this thread needs.
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: pid 0 is the calling thread; the parameter outlives the call.
+    if unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) } == 0 {
+        Ok(())
+    } else {
+        Err(RealtimeError::Priority { priority, source: io::Error::last_os_error() })
+    }
+}
+
+/// Locks all memory of the process, what it has and what it will get.
+pub fn lock_memory() -> Result<(), RealtimeError> {
+    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE)
+        .map_err(|errno| RealtimeError::Memory { source: errno.into() })
+}
