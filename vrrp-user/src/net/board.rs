@@ -68,7 +68,9 @@ unsafe impl Sync for Board {}
 impl Board {
     /// A new board with an entry for each of `routers`.
     pub fn create(routers: usize) -> Result<Self, BoardError> {
-        let failed = |operation| move |errno: rustix::io::Errno| BoardError::Memory { operation, source: errno.into() };
+        let failed = |operation| {
+            move |errno: rustix::io::Errno| BoardError::Memory { operation, source: errno.into() }
+        };
         let file = memfd_create("vrrp-board", MemfdFlags::CLOEXEC).map_err(failed("memfd_create"))?;
         let length = size_of::<Head>() + routers * size_of::<Entry>();
         ftruncate(&file, length as u64).map_err(failed("ftruncate"))?;
@@ -80,10 +82,8 @@ impl Board {
 
     /// The guard's view of the board behind an open file.
     pub fn open(file: File) -> Result<Self, BoardError> {
-        let length = file
-            .metadata()
-            .map_err(|source| BoardError::Memory { operation: "stat", source })?
-            .len();
+        let length =
+            file.metadata().map_err(|source| BoardError::Memory { operation: "stat", source })?.len();
         let length = usize::try_from(length).unwrap_or(0);
         let routers = length.saturating_sub(size_of::<Head>()) / size_of::<Entry>();
         if length < size_of::<Head>() {
@@ -91,7 +91,9 @@ impl Board {
         }
         let board = Self::map(file.into(), length, routers)?;
         let head = board.head();
-        if head.magic.load(Ordering::Acquire) != MAGIC || head.routers.load(Ordering::Relaxed) != routers as u64 {
+        if head.magic.load(Ordering::Acquire) != MAGIC
+            || head.routers.load(Ordering::Relaxed) != routers as u64
+        {
             return Err(BoardError::Layout);
         }
         Ok(board)

@@ -4,7 +4,6 @@
 //! address: it does what the core asked last, and tells it what came of it. What blocks here (somebody else's slow
 //! link operation holds the kernel's lock) blocks no advert.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
@@ -17,7 +16,7 @@ use crate::net::board::Board;
 use crate::net::clock;
 use crate::net::mailbox::Mailbox;
 use crate::net::netlink::{Netlink, NetlinkError, Vip};
-use crate::net::packet::{PacketSocket, PacketSocketError};
+use crate::net::packet::{PacketSocketError, PacketSockets};
 use crate::net::realtime;
 use crate::vrrp::time::Instant;
 
@@ -97,12 +96,8 @@ pub fn start(
     reports: Arc<Mailbox<Report>>,
     realtime_priority: Option<u8>,
 ) -> Result<thread::JoinHandle<()>, ExecutorError> {
-    let mut sockets = HashMap::new();
-    for vip in holdings.iter().flat_map(|holding| &holding.vips) {
-        if !sockets.contains_key(&vip.ifindex) {
-            sockets.insert(vip.ifindex, PacketSocket::open(vip.ifindex)?);
-        }
-    }
+    let sockets =
+        PacketSockets::open(holdings.iter().flat_map(|holding| &holding.vips).map(|vip| vip.ifindex))?;
     let states = holdings.iter().map(|_| State::Off).collect();
     let netlink = Netlink::open()?;
     let executor = Executor { holdings, states, sockets, netlink, board, reports, bursts: Vec::new() };
@@ -123,15 +118,22 @@ pub fn start(
 #[derive(Clone, Copy, Debug)]
 enum State {
     Off,
-    On { renew_at: Option<Instant>, valid_until: Option<Instant>, repeat_at: Option<Instant>, refresh_at: Option<Instant> },
+    On {
+        renew_at: Option<Instant>,
+        valid_until: Option<Instant>,
+        repeat_at: Option<Instant>,
+        refresh_at: Option<Instant>,
+    },
     /// The kernel did not let go of an address.
-    Stuck { retry_at: Instant },
+    Stuck {
+        retry_at: Instant,
+    },
 }
 
 struct Executor {
     holdings: Vec<Holding>,
     states: Vec<State>,
-    sockets: HashMap<u32, PacketSocket>,
+    sockets: PacketSockets,
     netlink: Netlink,
     board: Arc<Board>,
     reports: Arc<Mailbox<Report>>,
@@ -208,7 +210,7 @@ impl Executor {
         for (place, vip) in holding.vips.iter().enumerate() {
             if let Err(error) = self.netlink.remove_address(vip) {
                 tracing::debug!("{error}");
-                refused = refused.or(Some((place, error.errno())));
+                refused = refused.or_else(|| Some((place, error.errno())));
             }
         }
         let was_stuck = matches!(self.states[router], State::Stuck { .. });
@@ -227,7 +229,8 @@ impl Executor {
     }
 
     fn announce_again(&mut self, router: usize) {
-        if let (Some(State::On { .. }), Some(holding)) = (self.states.get(router), self.holdings.get(router)) {
+        if let (Some(State::On { .. }), Some(holding)) = (self.states.get(router), self.holdings.get(router))
+        {
             self.bursts.retain(|(bursting, _)| *bursting != router);
             self.bursts.push((router, holding.announcing.burst));
         }
@@ -264,7 +267,9 @@ impl Executor {
 
     fn keep_on(&mut self, router: usize, now: Instant) -> Option<Instant> {
         let holding = &self.holdings[router];
-        let State::On { renew_at, valid_until, repeat_at, refresh_at } = &mut self.states[router] else { return None };
+        let State::On { renew_at, valid_until, repeat_at, refresh_at } = &mut self.states[router] else {
+            return None;
+        };
         let is_due = |at: &Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(repeat_at) {
             *repeat_at = None;
@@ -285,7 +290,9 @@ impl Executor {
                 self.renew(router, lifetime);
             }
         }
-        let State::On { renew_at, valid_until, repeat_at, refresh_at } = self.states[router] else { return None };
+        let State::On { renew_at, valid_until, repeat_at, refresh_at } = self.states[router] else {
+            return None;
+        };
         if self.bursts.is_empty() {
             [renew_at, valid_until, repeat_at, refresh_at].into_iter().flatten().min()
         } else {
@@ -312,16 +319,18 @@ impl Executor {
 
     fn report(&self, report: Report) {
         if self.reports.post(report).is_err() {
-            tracing::error!("the advert thread does not take reports of the VIP executor: {report:?} is lost");
+            tracing::error!(
+                "the advert thread does not take reports of the VIP executor: {report:?} is lost"
+            );
         }
     }
 }
 
-fn announce(sockets: &HashMap<u32, PacketSocket>, holding: &Holding, place: usize) {
-    let (Some(vip), Some(frame)) = (holding.vips.get(place), holding.announcements.get(place)) else { return };
-    if let Some(socket) = sockets.get(&vip.ifindex) {
-        socket.send(std::iter::once(frame.as_slice()));
-    }
+fn announce(sockets: &PacketSockets, holding: &Holding, place: usize) {
+    let (Some(vip), Some(frame)) = (holding.vips.get(place), holding.announcements.get(place)) else {
+        return;
+    };
+    sockets.send(vip.ifindex, std::iter::once(frame.as_slice()));
 }
 
 fn wait(jobs: &Mailbox<Job>, longest: Option<Duration>) {

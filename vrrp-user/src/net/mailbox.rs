@@ -94,7 +94,8 @@ mod tests {
         let mailbox = Mailbox::new(4).unwrap();
         let rings = |mailbox: &Mailbox<u8>| {
             let mut polled = [rustix::event::PollFd::new(mailbox, rustix::event::PollFlags::IN)];
-            rustix::event::poll(&mut polled, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
+            rustix::event::poll(&mut polled, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap()
+                == 1
         };
         assert!(!rings(&mailbox));
         mailbox.post(1).unwrap();

@@ -207,17 +207,14 @@ impl Netlink {
                 if reply.header.sequence_number != self.sequence {
                     continue;
                 }
-                match reply.payload {
-                    NetlinkPayload::Done(_) => return Ok(()),
-                    NetlinkPayload::Error(error) => match error.code {
-                        None => return Ok(()),
-                        Some(code) => {
-                            let source = io::Error::from_raw_os_error(code.get().abs());
-                            return Err(NetlinkError::Refused { operation: operation(), source });
-                        }
-                    },
-                    NetlinkPayload::InnerMessage(message) => each(message),
-                    _ => {}
+                if let NetlinkPayload::InnerMessage(message) = reply.payload {
+                    each(message);
+                } else if let NetlinkPayload::Error(error) = reply.payload {
+                    let Some(code) = error.code else { return Ok(()) };
+                    let source = io::Error::from_raw_os_error(code.get().abs());
+                    return Err(NetlinkError::Refused { operation: operation(), source });
+                } else if let NetlinkPayload::Done(_) = reply.payload {
+                    return Ok(());
                 }
             }
         }
@@ -236,9 +233,8 @@ fn address_message(vip: &Vip) -> AddressMessage {
 
 /// An IPv4 address message as a value; None for what is not IPv4.
 pub(crate) fn held_address(message: &AddressMessage) -> Option<HeldAddress> {
-    let local = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
-        _ => None,
+    let local = message.attributes.iter().find_map(|attribute| {
+        if let AddressAttribute::Local(IpAddr::V4(address)) = attribute { Some(*address) } else { None }
     })?;
     Some(HeldAddress {
         address: local,
@@ -259,15 +255,12 @@ pub(crate) fn link(message: &LinkMessage) -> Link {
         mtu: 0,
     };
     for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) => link.name.clone_from(name),
-            LinkAttribute::Address(mac) => {
-                if let Ok(mac) = <[u8; 6]>::try_from(mac.as_slice()) {
-                    link.mac = mac;
-                }
-            }
-            LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
-            _ => {}
+        if let LinkAttribute::IfName(name) = attribute {
+            link.name.clone_from(name);
+        } else if let LinkAttribute::Address(mac) = attribute {
+            link.mac = mac.as_slice().try_into().unwrap_or_default();
+        } else if let LinkAttribute::Mtu(mtu) = attribute {
+            link.mtu = *mtu;
         }
     }
     link

@@ -3,12 +3,18 @@
 //! Owns the socket and the batching of frames into `sendmmsg`. Protocol 0 means that it receives nothing, ever:
 //! adverts come in through the receiver alone. Knows nothing of what the frames say.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::{array, io, mem};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use thiserror::Error;
+
+const AF_PACKET: libc::sa_family_t = 17;
+const SOCKADDR_LL_LENGTH: libc::socklen_t = 20;
+const _: () = assert!(libc::AF_PACKET == 17 && size_of::<libc::sockaddr_ll>() == 20);
 
 /// Frames that leave in one system call at most: the arrays for them live on the stack.
 const BATCH: usize = 32;
@@ -40,8 +46,7 @@ pub struct PacketSocket {
 impl PacketSocket {
     /// Opens the socket and binds it to the interface.
     pub fn open(ifindex: u32) -> Result<Self, PacketSocketError> {
-        let error =
-            |operation| move |source: io::Error| PacketSocketError { ifindex, operation, source };
+        let error = |operation| move |source: io::Error| PacketSocketError { ifindex, operation, source };
         let socket = rustix::net::socket_with(
             AddressFamily::PACKET,
             SocketType::RAW,
@@ -92,12 +97,12 @@ impl PacketSocket {
                 libc::sendmmsg(
                     self.socket.as_raw_fd(),
                     rest.as_mut_ptr(),
-                    rest.len() as libc::c_uint,
+                    libc::c_uint::try_from(rest.len()).unwrap_or(0),
                     libc::MSG_DONTWAIT,
                 )
             };
             if let Ok(sent @ 1..) = usize::try_from(sent) {
-                total.frames += sent as u32;
+                total.frames += u32::try_from(sent).unwrap_or(0);
                 next += sent;
             } else if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
                 // The first frame of the rest was refused: the others may still go.
@@ -108,9 +113,36 @@ impl PacketSocket {
     }
 }
 
+/// One send socket for each interface in use.
+#[derive(Debug, Default)]
+pub struct PacketSockets {
+    by_interface: BTreeMap<u32, PacketSocket>,
+}
+
+impl PacketSockets {
+    /// Sockets for these interfaces; one named twice gets one.
+    pub fn open(interfaces: impl IntoIterator<Item = u32>) -> Result<Self, PacketSocketError> {
+        let mut sockets = Self::default();
+        for ifindex in interfaces {
+            if let Entry::Vacant(place) = sockets.by_interface.entry(ifindex) {
+                place.insert(PacketSocket::open(ifindex)?);
+            }
+        }
+        Ok(sockets)
+    }
+
+    /// Sends on one interface; without a socket for it, every frame is refused.
+    pub fn send<'a>(&self, ifindex: u32, frames: impl Iterator<Item = &'a [u8]>) -> Sent {
+        match self.by_interface.get(&ifindex) {
+            Some(socket) => socket.send(frames),
+            None => Sent { frames: 0, refused: u32::try_from(frames.count()).unwrap_or(u32::MAX) },
+        }
+    }
+}
+
 fn bind(socket: &OwnedFd, ifindex: u32) -> io::Result<()> {
     let address = libc::sockaddr_ll {
-        sll_family: libc::AF_PACKET as libc::sa_family_t,
+        sll_family: AF_PACKET,
         sll_protocol: 0,
         sll_ifindex: i32::try_from(ifindex).map_err(io::Error::other)?,
         sll_hatype: 0,
@@ -119,12 +151,6 @@ fn bind(socket: &OwnedFd, ifindex: u32) -> io::Result<()> {
         sll_addr: [0; 8],
     };
     // SAFETY: `address` is a sockaddr_ll that outlives the call, and the length given is its own.
-    let result = unsafe {
-        libc::bind(
-            socket.as_raw_fd(),
-            (&raw const address).cast(),
-            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
-        )
-    };
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), SOCKADDR_LL_LENGTH) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -38,8 +38,10 @@ pub fn raise_priority(priority: u8) -> Result<(), RealtimeError> {
     }
 }
 
-/// Locks all memory of the process, what it has and what it will get.
+/// Locks all memory of the process: what it has is brought in now, what it will get stays once touched.
 pub fn lock_memory() -> Result<(), RealtimeError> {
-    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE)
+    mlockall(MlockAllFlags::CURRENT)
+        // ONFAULT: otherwise every new thread's whole stack and every reserve of the allocator would become resident.
+        .and_then(|()| mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT))
         .map_err(|errno| RealtimeError::Memory { source: errno.into() })
 }

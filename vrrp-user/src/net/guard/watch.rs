@@ -3,7 +3,6 @@
 //! Owns its own netlink socket, packet sockets and locked memory, all made while things are well. Refuses to think:
 //! it has a plan and a board, and it acts when the plan says that nobody else does.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,7 +18,7 @@ use super::{Plan, READY, Ward};
 use crate::net::board::{Board, BoardError};
 use crate::net::clock;
 use crate::net::netlink::{Netlink, NetlinkError};
-use crate::net::packet::{PacketSocket, PacketSocketError};
+use crate::net::packet::{PacketSocketError, PacketSockets};
 use crate::net::realtime;
 use crate::vrrp::time::Instant;
 
@@ -60,12 +59,10 @@ pub fn run() -> Result<(), WatchError> {
         .open(board)
         .map_err(|source| WatchError::System { operation: "open the board", source })?;
     let mut watch =
-        Watch { board: Board::open(board)?, netlink: Netlink::open()?, sockets: HashMap::new(), plan };
-    watch.open_sockets()?;
-    for refused in [realtime::lock_memory().err(), watch.plan.realtime_priority.and_then(|priority| realtime::raise_priority(priority).err())] {
-        if let Some(error) = refused {
-            tracing::debug!("guard: {error}");
-        }
+        Watch { board: Board::open(board)?, netlink: Netlink::open()?, sockets: open_sockets(&plan)?, plan };
+    let priority = watch.plan.realtime_priority.map_or(Ok(()), realtime::raise_priority);
+    for error in [realtime::lock_memory(), priority].into_iter().filter_map(Result::err) {
+        tracing::debug!("guard: {error}");
     }
     let mut output = std::io::stdout();
     writeln!(output, "{READY}")
@@ -98,21 +95,16 @@ fn open_daemon(plan: &Plan) -> Result<Option<OwnedFd>, WatchError> {
 struct Watch {
     board: Board,
     netlink: Netlink,
-    sockets: HashMap<u32, PacketSocket>,
+    sockets: PacketSockets,
     plan: Plan,
 }
 
 impl Watch {
-    fn open_sockets(&mut self) -> Result<(), PacketSocketError> {
-        for ward in &self.plan.wards {
-            if !self.sockets.contains_key(&ward.ifindex) {
-                self.sockets.insert(ward.ifindex, PacketSocket::open(ward.ifindex)?);
-            }
-        }
-        Ok(())
-    }
-
-    fn watch(&mut self, daemon: &Option<OwnedFd>, input: &mut BufReader<std::io::Stdin>) -> Result<(), WatchError> {
+    fn watch(
+        &mut self,
+        daemon: &Option<OwnedFd>,
+        input: &mut BufReader<std::io::Stdin>,
+    ) -> Result<(), WatchError> {
         let Some(daemon) = daemon else {
             self.fence_all(Cause::DaemonGone);
             return Ok(());
@@ -140,8 +132,8 @@ impl Watch {
             if news {
                 match read_plan(input)? {
                     Some(plan) => {
+                        self.sockets = open_sockets(&plan)?;
                         self.plan = plan;
-                        self.open_sockets()?;
                     }
                     // The daemon has let go of us: in order if it holds nothing any more, else it is dying.
                     None => {
@@ -193,10 +185,8 @@ impl Watch {
             {
                 fenced.push((ward, take_off(&mut self.netlink, ward)));
                 // Only after its addresses are off: never two holders.
-                if let Some(socket) = self.sockets.get(&ward.ifindex)
-                    && !ward.release.is_empty()
-                {
-                    socket.send(std::iter::once(ward.release.as_slice()));
+                if !ward.release.is_empty() {
+                    self.sockets.send(ward.ifindex, std::iter::once(ward.release.as_slice()));
                 }
             }
         }
@@ -217,6 +207,10 @@ impl Watch {
             }
         }
     }
+}
+
+fn open_sockets(plan: &Plan) -> Result<PacketSockets, PacketSocketError> {
+    PacketSockets::open(plan.wards.iter().map(|ward| ward.ifindex))
 }
 
 fn take_off(netlink: &mut Netlink, ward: &Ward) -> Option<NetlinkError> {
