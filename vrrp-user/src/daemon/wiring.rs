@@ -1,0 +1,193 @@
+//! Where a checked configuration meets the interfaces of this host.
+//!
+//! Owns the translation: names to indices, values to frames, rules, holdings and wards. After it every router has
+//! one index that all threads use, its place in the configuration. Opens nothing and starts nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use thiserror::Error;
+use vrrp_ebpf::abi;
+
+use crate::config::{
+    AddressLifetime, Checksum, Config, Instance, MAX_TIMED_ADDRESSES, Protocol, Skew, VirtualAddress,
+};
+use crate::daemon::frames::{Frames, Template};
+use crate::net::executor::{Announcing, Holding};
+use crate::net::guard::Ward;
+use crate::net::links::{Interest, Picture};
+use crate::net::netlink::{Link, Vip};
+use crate::vrrp::interval::master_down_interval;
+use crate::vrrp::router::RouterConfig;
+use crate::wire::advert::{Authentication, Dialect, Ipv4Checksum};
+use crate::wire::arp;
+use crate::wire::ethernet::MacAddress;
+
+/// Why a configuration does not fit this host.
+#[derive(Debug, Error)]
+pub enum WiringError {
+    #[error(
+        "instance {instance}: this host has no interface {interface}; it has {known}. Correct `interface`, or start \
+         the daemon after the interface is there"
+    )]
+    NoInterface { instance: String, interface: String, known: String },
+    #[error("instance {instance}: {interface} is no Ethernet interface: VRRP adverts need one")]
+    NotEthernet { instance: String, interface: String },
+    #[error(
+        "instance {instance}: its {addresses} addresses make an advert of {length} bytes, and {interface} carries \
+         {mtu}; use fewer, or a larger MTU"
+    )]
+    TooLong { instance: String, interface: String, addresses: usize, length: usize, mtu: u32 },
+}
+
+/// One virtual router as all parts of the daemon see it.
+#[derive(Clone, Debug)]
+pub struct Wired {
+    pub name: String,
+    pub interface: String,
+    pub ifindex: u32,
+    pub core: RouterConfig,
+    pub frames: Frames,
+    pub holding: Holding,
+    pub rule_key: abi::RuleKey,
+    pub rule: abi::Rule,
+    pub peers: Vec<Ipv4Addr>,
+    /// As the interface is at the start.
+    pub running: bool,
+    pub primary_address: Option<Ipv4Addr>,
+}
+
+/// All of them, and what of the host's interfaces concerns them.
+#[derive(Clone, Debug)]
+pub struct Wiring {
+    pub routers: Vec<Wired>,
+    pub interest: Interest,
+}
+
+impl Wiring {
+    /// Finds every interface; says which one is missing.
+    pub fn new(config: &Config, picture: &Picture) -> Result<Self, WiringError> {
+        let mut interfaces = BTreeMap::new();
+        let mut vips = BTreeSet::new();
+        for instance in &config.instances {
+            let link = find(picture, instance, &instance.interface)?;
+            interfaces.insert(link.ifindex, link.name.clone());
+            for address in &instance.virtual_addresses {
+                vips.insert((find(picture, instance, &address.device)?.ifindex, address.address));
+            }
+        }
+        let interest = Interest { interfaces, vips };
+        let routers = config
+            .instances
+            .iter()
+            .enumerate()
+            .map(|(index, instance)| wire(config, instance, index, picture, &interest))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { routers, interest })
+    }
+
+    /// What the guard must know, in the order of the routers.
+    pub fn wards(&self) -> Vec<Ward> {
+        self.routers
+            .iter()
+            .map(|router| Ward {
+                name: router.name.clone(),
+                vips: router.holding.vips.clone(),
+                ifindex: router.ifindex,
+                release: router.frames.release().to_vec(),
+                freeze_limit_ns: u64::try_from(router.holding.freeze_limit.as_nanos()).unwrap_or(u64::MAX),
+            })
+            .collect()
+    }
+}
+
+fn find<'p>(picture: &'p Picture, instance: &Instance, interface: &str) -> Result<&'p Link, WiringError> {
+    picture.named(interface).ok_or_else(|| WiringError::NoInterface {
+        instance: instance.name.clone(),
+        interface: interface.to_owned(),
+        known: picture.links.iter().map(|link| link.name.as_str()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+fn wire(
+    config: &Config,
+    instance: &Instance,
+    index: usize,
+    picture: &Picture,
+    interest: &Interest,
+) -> Result<Wired, WiringError> {
+    let link = find(picture, instance, &instance.interface)?;
+    if !link.ethernet {
+        let (instance, interface) = (instance.name.clone(), link.name.clone());
+        return Err(WiringError::NotEthernet { instance, interface });
+    }
+    let vips = instance
+        .virtual_addresses
+        .iter()
+        .map(|address| vip(picture, instance, address))
+        .collect::<Result<Vec<_>, _>>()?;
+    let dialect = dialect(&instance.protocol);
+    let primary_address = picture.primary_address(link.ifindex, interest);
+    let template = Template {
+        mac: MacAddress(link.mac),
+        virtual_router_id: instance.virtual_router_id.get(),
+        priority: instance.priority.get(),
+        dialect,
+        addresses: instance.virtual_addresses.iter().map(|address| address.address.octets()).collect(),
+    };
+    let frames = Frames::new(template, primary_address);
+    let length = frames.as_ref().map_or(usize::MAX, Frames::packet_length);
+    let Some(frames) = frames.filter(|_| length <= link.mtu as usize) else {
+        return Err(WiringError::TooLong {
+            instance: instance.name.clone(),
+            interface: link.name.clone(),
+            addresses: vips.len(),
+            length,
+            mtu: link.mtu,
+        });
+    };
+    let core = core(instance);
+    let down = master_down_interval(core.priority, core.advert_interval);
+    let lifetime = match instance.address_lifetime {
+        AddressLifetime::Auto if config.address_count() <= MAX_TIMED_ADDRESSES => {
+            Some(Duration::from_secs(down.as_secs().saturating_sub(1).max(1)))
+        }
+        AddressLifetime::Auto | AddressLifetime::Off => None,
+    };
+    let holding = Holding {
+        announcements: announcements(picture, &vips),
+        vips,
+        announcing: Announcing {
+            burst: instance.garp.burst.get(),
+            repeat_after: instance.garp.repeat_after,
+            refresh: instance.garp.refresh,
+        },
+        lifetime,
+        freeze_limit: down.saturating_sub(core.advert_interval.duration()),
+    };
+    let (rule_key, rule) = rule(config, instance, link.ifindex, index);
+    Ok(Wired {
+        name: instance.name.clone(),
+        interface: link.name.clone(),
+        ifindex: link.ifindex,
+        core,
+        frames,
+        holding,
+        rule_key,
+        rule,
+        peers: instance.peers.clone(),
+        running: link.running,
+        primary_address,
+    })
+}
+
+fn vip(picture: &Picture, instance: &Instance, address: &VirtualAddress) -> Result<Vip, WiringError> {
+    Ok(Vip {
+        address: address.address,
+        prefix: address.prefix,
+        ifindex: find(picture, instance, &address.device)?.ifindex,
+        label: address.label.clone(),
+        scope: address.scope.into(),
+    })
+}
