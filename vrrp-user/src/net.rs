@@ -5,7 +5,6 @@ pub mod executor;
 pub mod guard;
 pub mod links;
 pub mod mailbox;
-pub mod membership;
 pub mod netlink;
 pub mod packet;
 pub mod realtime;

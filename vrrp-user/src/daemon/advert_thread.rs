@@ -336,3 +336,62 @@ impl AdvertThread {
             // The queue counts what it refused, and the log says how many.
         }
     }
+
+    /// Sends what this round decided, then hands the executor its jobs: an advert is never behind netlink.
+    fn flush(&mut self) {
+        let mut from = 0;
+        while let Some(first) = self.outgoing.get(from) {
+            let ifindex = self.routers[first.router].ifindex;
+            let run = self.outgoing[from..]
+                .iter()
+                .take_while(|outgoing| self.routers[outgoing.router].ifindex == ifindex)
+                .count();
+            let batch = &self.outgoing[from..from + run];
+            let frames = batch.iter().map(|outgoing| {
+                let frames = &self.routers[outgoing.router].frames;
+                if outgoing.release { frames.release() } else { frames.advert() }
+            });
+            let sent = self.sockets.send(ifindex, frames.filter(|frame| !frame.is_empty()));
+            let now = clock::now();
+            for outgoing in batch {
+                self.lines.board.note_sent(outgoing.router, now);
+            }
+            self.tally.adverts_sent += u64::from(sent.frames);
+            self.tally.adverts_refused += u64::from(sent.refused);
+            if sent.refused > 0 {
+                self.tell(Notice::SendRefused { ifindex, frames: sent.refused });
+            }
+            from += run;
+        }
+        self.outgoing.clear();
+        let mut handed = 0;
+        for job in &self.waiting_jobs {
+            if let Err(Full(_)) = self.lines.jobs.post(*job) {
+                break;
+            }
+            handed += 1;
+        }
+        self.waiting_jobs.drain(..handed);
+    }
+
+    /// Sleeps until something happens or is due. Returns the time it asked to be woken at, if it slept for a deadline.
+    fn wait(&mut self, woke: Instant, more: bool, leave_by: Option<Instant>) -> Option<Instant> {
+        let mut deadline = self.engine.next_deadline();
+        if let Some(by) = leave_by {
+            deadline = Some(deadline.map_or(by, |deadline| deadline.min(by)));
+        }
+        let deadline = deadline.map(|deadline| deadline.max(woke + COARSE_SLOT));
+        let deadline = if self.waiting_jobs.is_empty() { deadline } else { Some(woke + RETRY_JOBS) };
+        if let Err(error) = arm(&self.timer, deadline) {
+            // A timer that cannot be armed must not become a thread that never wakes: look again at once.
+            debug_assert!(false, "timerfd_settime: {error}");
+            return None;
+        }
+        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 8];
+        let timeout = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let ready = epoll::wait(&self.poller, &mut events, more.then_some(&timeout));
+        // EINTR and an event alike: the loop looks at everything.
+        let timed_out = matches!(ready, Ok((events, _)) if events.iter().all(|event| event.data.u64() == TIMER));
+        deadline.filter(|_| timed_out && !more)
+    }
+}

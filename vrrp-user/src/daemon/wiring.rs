@@ -5,14 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use thiserror::Error;
 use vrrp_ebpf::abi;
 
-use crate::config::{
-    AddressLifetime, Checksum, Config, Instance, MAX_TIMED_ADDRESSES, Protocol, Skew, VirtualAddress,
-};
+use crate::config::{Checksum, Config, Instance, Protocol, Scope, Skew, VirtualAddress};
 use crate::daemon::frames::{Frames, Template};
 use crate::net::executor::{Announcing, Holding};
 use crate::net::guard::Ward;
@@ -149,12 +146,6 @@ fn wire(
     };
     let core = core(instance);
     let down = master_down_interval(core.priority, core.advert_interval);
-    let lifetime = match instance.address_lifetime {
-        AddressLifetime::Auto if config.address_count() <= MAX_TIMED_ADDRESSES => {
-            Some(Duration::from_secs(down.as_secs().saturating_sub(1).max(1)))
-        }
-        AddressLifetime::Auto | AddressLifetime::Off => None,
-    };
     let holding = Holding {
         announcements: announcements(picture, &vips),
         vips,
@@ -163,7 +154,7 @@ fn wire(
             repeat_after: instance.garp.repeat_after,
             refresh: instance.garp.refresh,
         },
-        lifetime,
+        lifetime: config.address_lifetime(instance),
         freeze_limit: down.saturating_sub(core.advert_interval.duration()),
     };
     let (rule_key, rule) = rule(config, instance, link.ifindex, index);
@@ -188,6 +179,78 @@ fn vip(picture: &Picture, instance: &Instance, address: &VirtualAddress) -> Resu
         prefix: address.prefix,
         ifindex: find(picture, instance, &address.device)?.ifindex,
         label: address.label.clone(),
-        scope: address.scope.into(),
+        scope: scope(address.scope),
     })
+}
+
+const fn scope(scope: Scope) -> u8 {
+    match scope {
+        Scope::Global => 0,
+        Scope::Site => 200,
+        Scope::Link => 253,
+        Scope::Host => 254,
+    }
+}
+
+fn announcements(picture: &Picture, vips: &[Vip]) -> Vec<Vec<u8>> {
+    let mac = |ifindex| picture.links.iter().find(|link| link.ifindex == ifindex).map(|link| link.mac);
+    vips.iter()
+        .map(|vip| {
+            let hardware = MacAddress(mac(vip.ifindex).unwrap_or_default());
+            let announcement = arp::Repr { hardware, address: vip.address };
+            let mut frame = vec![0; announcement.buffer_len()];
+            announcement.emit(&mut frame);
+            frame
+        })
+        .collect()
+}
+
+fn dialect(protocol: &Protocol) -> Option<Dialect> {
+    Some(match protocol {
+        Protocol::V2 { advert_interval, password } => Dialect::V2 {
+            interval: Seconds::new(advert_interval.get())?,
+            authentication: password
+                .as_ref()
+                .map_or(Authentication::None, |password| Authentication::Password(password.zero_filled())),
+        },
+        Protocol::V3 { advert_interval, checksum } => Dialect::V3 {
+            interval: Centiseconds::new(advert_interval.get())?,
+            checksum: match checksum {
+                Checksum::Rfc5798 => Ipv4Checksum::PseudoHeader,
+                Checksum::Rfc9568 => Ipv4Checksum::MessageOnly,
+            },
+        },
+    })
+}
+
+/// An IPv4 address in the kernel half's sixteen bytes.
+pub(super) const fn mapped(address: Ipv4Addr) -> [u8; 16] {
+    let [a, b, c, d] = address.octets();
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
+}
+
+fn rule(config: &Config, instance: &Instance, ifindex: u32, slot: u32) -> (abi::RuleKey, abi::Rule) {
+    let key = abi::RuleKey {
+        ifindex,
+        family: abi::FAMILY_IPV4,
+        virtual_router_id: instance.virtual_router_id.get(),
+        padding: 0,
+    };
+    let mut flags = 0;
+    for (bit, set) in [
+        (abi::RULE_PEERS_ONLY, !instance.peers.is_empty()),
+        (abi::RULE_CONSUME, config.consume),
+        (abi::RULE_CHANGES_ONLY, config.delivers_changes_only()),
+    ] {
+        if set {
+            flags |= bit;
+        }
+    }
+    let (version, v2_interval, password) = match &instance.protocol {
+        Protocol::V2 { advert_interval, password } => (2, advert_interval.get(), password.as_ref()),
+        Protocol::V3 { .. } => (3, 0, None),
+    };
+    let auth_type = if password.is_some() { abi::AUTH_PASS } else { abi::AUTH_NONE };
+    let password = password.map_or([0; 8], |password| password.zero_filled());
+    (key, abi::Rule { slot, version, auth_type, flags, v2_interval, password })
 }

@@ -20,7 +20,7 @@ use crate::net::board::Board;
 use crate::net::netlink::Vip;
 
 /// The guard says that it watches within this time, or it does not count as started.
-const READY_DEADLINE: Duration = Duration::from_secs(5);
+const READY_DEADLINE: Duration = Duration::from_secs(2);
 /// What it says then.
 const READY: &str = "watching";
 

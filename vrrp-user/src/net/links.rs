@@ -13,6 +13,7 @@ use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{MulticastGroup, new_multicast_connection};
 use thiserror::Error;
+use tokio::sync::mpsc;
 
 use crate::net::netlink::{HeldAddress, Link, Netlink, NetlinkError, held_address, link};
 
@@ -178,26 +179,32 @@ fn same_address(one: &HeldAddress, other: &HeldAddress) -> bool {
 pub async fn watch(
     mut known: Picture,
     interest: Interest,
-    mut tell: impl FnMut(LinkNews),
+    listener: mpsc::Sender<LinkNews>,
 ) -> Result<(), WatchError> {
     let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
     let (connection, _handle, mut messages) =
         new_multicast_connection(&groups).map_err(WatchError::Subscribe)?;
     let connection = tokio::spawn(connection);
     let _stop = AbortOnDrop(connection);
+    let mut told = Vec::new();
+    let mut tell = |news| told.push(news);
     // What happened between `known` and the subscription.
-    let mut next = Some(resync().await?);
+    let picture = resync().await?;
+    picture.news_since(&known, &interest, &mut tell);
+    known = picture;
     loop {
-        if let Some(picture) = next.take() {
-            picture.news_since(&known, &interest, &mut tell);
-            known = picture;
+        for news in told.drain(..) {
+            listener.send(news).await.map_err(|_closed| WatchError::Ended)?;
         }
         let (message, _) = messages.next().await.ok_or(WatchError::Ended)?;
+        let mut tell = |news| told.push(news);
         if let NetlinkPayload::InnerMessage(message) = &message.payload {
             known.learn(message, &interest, &mut tell);
         } else if let NetlinkPayload::Overrun(_) = message.payload {
             tracing::warn!("the kernel's news of interfaces came too fast and some were lost: asking anew");
-            next = Some(resync().await?);
+            let picture = resync().await?;
+            picture.news_since(&known, &interest, &mut tell);
+            known = picture;
         }
     }
 }

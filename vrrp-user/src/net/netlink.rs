@@ -30,6 +30,8 @@ pub struct Vip {
     pub prefix: u8,
     pub ifindex: u32,
     pub label: Option<String>,
+    /// The kernel's number: 0 global, 200 site, 253 link, 254 host.
+    pub scope: u8,
 }
 
 /// An IPv4 address that an interface has.
@@ -226,6 +228,7 @@ fn address_message(vip: &Vip) -> AddressMessage {
     message.header.family = AddressFamily::Inet;
     message.header.prefix_len = vip.prefix;
     message.header.index = vip.ifindex;
+    message.header.scope = vip.scope.into();
     message.attributes.push(AddressAttribute::Local(IpAddr::V4(vip.address)));
     message.attributes.push(AddressAttribute::Address(IpAddr::V4(vip.address)));
     message
