@@ -5,3 +5,5 @@ pub mod wire;
 pub mod vrrp;
 
 pub mod config;
+
+pub mod net;
