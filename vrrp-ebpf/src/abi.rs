@@ -9,6 +9,9 @@ use core::mem::{offset_of, size_of};
 /// record as a field; userspace refuses to talk to another number.
 pub const ABI_VERSION: u16 = 1;
 
+/// The mark by which userspace finds the version in an object before loading it; the version follows in two bytes.
+pub const ABI_MARK: [u8; 14] = *b"vrrp-ebpf-abi:";
+
 /// IP protocol number of VRRP (RFC 9568 §5.1.1.4).
 pub const IPPROTO_VRRP: u8 = 112;
 
@@ -124,6 +127,24 @@ pub struct RecordHeader {
     pub ifindex: u32,
     /// `RECORD_*` bits.
     pub flags: u32,
+}
+
+impl RecordHeader {
+    /// Head and frame of a record; `None` if it is too short for its own claims.
+    pub fn split(record: &[u8]) -> Option<(Self, &[u8])> {
+        let (head, frame) = record.split_first_chunk::<{ size_of::<Self>() }>()?;
+        let [v0, v1, l0, l1, s0, s1, s2, s3, a0, a1, a2, a3, a4, a5, a6, a7, ..] = *head;
+        let [.., i0, i1, i2, i3, f0, f1, f2, f3] = *head;
+        let header = Self {
+            abi_version: u16::from_ne_bytes([v0, v1]),
+            length: u16::from_ne_bytes([l0, l1]),
+            slot: u32::from_ne_bytes([s0, s1, s2, s3]),
+            arrived_ns: u64::from_ne_bytes([a0, a1, a2, a3, a4, a5, a6, a7]),
+            ifindex: u32::from_ne_bytes([i0, i1, i2, i3]),
+            flags: u32::from_ne_bytes([f0, f1, f2, f3]),
+        };
+        Some((header, frame.get(..usize::from(header.length))?))
+    }
 }
 
 /// `RecordHeader::flags`: the sender, its priority or its interval is not what was announced before.
@@ -268,6 +289,10 @@ const _: () = {
     assert!(offset_of!(Slot, announced) == 32);
     assert!(offset_of!(Slot, minimum_priority) == 64);
     assert!(size_of::<RecordHeader>() == 24);
+    assert!(offset_of!(RecordHeader, slot) == 4);
+    assert!(offset_of!(RecordHeader, arrived_ns) == 8);
+    assert!(offset_of!(RecordHeader, ifindex) == 16);
+    assert!(offset_of!(RecordHeader, flags) == 20);
     assert!(size_of::<BucketKey>() == 24);
     assert!(size_of::<Bucket>() == 16);
 };

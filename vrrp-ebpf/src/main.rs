@@ -1,1 +1,108 @@
-fn main() {}
+//! The kernel half: two entry points, `vrrp_xdp` and `vrrp_tcx`, over the same maps and the same code.
+//!
+//! Owns how a packet of the host gets to the library's `receive`, and nothing of what is decided there.
+//! The first test costs a packet that is not VRRP a handful of instructions; everything behind it is out of line.
+#![no_std]
+#![no_main]
+
+mod kernel;
+mod maps;
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action};
+use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_load_bytes};
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use vrrp_ebpf::abi::{ABI_MARK, ABI_VERSION};
+use vrrp_ebpf::classify::{Family, GATE_LENGTH, gate};
+use vrrp_ebpf::receive::{Fate, receive};
+
+use crate::kernel::{Hook, Kernel, Scratch};
+
+/// By which userspace knows what this object speaks, before it loads it.
+#[repr(C)]
+pub struct AbiStamp {
+    mark: [u8; ABI_MARK.len()],
+    version: u16,
+}
+
+#[unsafe(no_mangle)]
+pub static VRRP_ABI: AbiStamp = AbiStamp { mark: ABI_MARK, version: ABI_VERSION };
+
+impl Hook for XdpContext {
+    #[inline(always)]
+    fn load(&self, to: *mut u8, length: u32) -> bool {
+        // SAFETY: the caller hands a buffer of at least `length` bytes; the verifier checks it.
+        unsafe { bpf_xdp_load_bytes(self.ctx, 0, to.cast(), length) == 0 }
+    }
+}
+
+impl Hook for TcContext {
+    #[inline(always)]
+    fn load(&self, to: *mut u8, length: u32) -> bool {
+        // SAFETY: the caller hands a buffer of at least `length` bytes; the verifier checks it.
+        unsafe { bpf_skb_load_bytes(self.as_ptr(), 0, to.cast(), length) == 0 }
+    }
+}
+
+#[xdp(frags)]
+fn vrrp_xdp(context: XdpContext) -> u32 {
+    let fate = match look(&context, context.data(), context.data_end()) {
+        None => Fate::Pass,
+        // SAFETY: `ctx` is the program's own context.
+        Some(family) => take(&context, unsafe { (*context.ctx).ingress_ifindex }, family),
+    };
+    match fate {
+        Fate::Pass => xdp_action::XDP_PASS,
+        Fate::Drop => xdp_action::XDP_DROP,
+    }
+}
+
+#[classifier]
+fn vrrp_tcx(context: TcContext) -> i32 {
+    let fate = match look(&context, context.data(), context.data_end()) {
+        None => Fate::Pass,
+        // SAFETY: `skb` is the program's own context.
+        Some(family) => match unsafe { &*context.skb.skb } {
+            // The tag has been taken off already: the frame belongs to the VLAN's own device.
+            tagged if tagged.vlan_present != 0 => Fate::Pass,
+            skb => take(&context, skb.ingress_ifindex, family),
+        },
+    };
+    match fate {
+        // TCX_NEXT: the programs after us have their say.
+        Fate::Pass => TC_ACT_UNSPEC,
+        Fate::Drop => TC_ACT_SHOT,
+    }
+}
+
+/// The first test. A frame whose head is not directly readable (some drivers hand out nothing but fragments)
+/// has it copied.
+#[inline(always)]
+fn look(hook: &impl Hook, data: usize, data_end: usize) -> Option<Family> {
+    if data + GATE_LENGTH <= data_end {
+        // SAFETY: just checked, and the verifier checks it again.
+        gate(unsafe { &*(data as *const [u8; GATE_LENGTH]) })
+    } else {
+        let mut head = [0; GATE_LENGTH];
+        if hook.load(head.as_mut_ptr(), GATE_LENGTH as u32) { gate(&head) } else { None }
+    }
+}
+
+#[inline(always)]
+fn take<H: Hook>(hook: &H, ifindex: u32, family: Family) -> Fate {
+    let Some(mut scratch) = Scratch::new(hook) else {
+        return Fate::Pass;
+    };
+    receive(&mut Kernel::new(hook), &mut scratch, ifindex, family)
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -4,5 +4,8 @@ pub mod wire;
 
 pub mod vrrp;
 
-pub mod config;
 pub mod net;
+
+pub mod config;
+
+pub mod daemon;

@@ -1,0 +1,59 @@
+//! A frame as the classifier sees it: bounded loads, nothing else.
+//!
+//! Owns the border between "bytes somewhere" and "a value or nothing". Refuses to know any protocol.
+
+/// Bytes from the Ethernet destination on. Offsets handed to `half` are even, because every 16-bit field of
+/// Ethernet, IP and VRRP sits at an even offset; this lets the kernel load each with one instruction.
+pub trait Frame {
+    /// Makes the first `length` bytes loadable; false if the frame is shorter (or longer than any advert).
+    #[must_use]
+    fn fetch(&mut self, length: usize) -> bool;
+
+    /// The byte at `offset`, 0 outside of what was fetched.
+    fn byte(&self, offset: usize) -> u8;
+
+    /// The 16 bits at the even `offset` as they lie in memory, 0 outside of what was fetched.
+    fn half(&self, offset: usize) -> u16;
+
+    /// The 16 bits at the even `offset`, from network order.
+    #[inline(always)]
+    fn half_be(&self, offset: usize) -> u16 {
+        u16::from_be(self.half(offset))
+    }
+}
+
+/// A frame in memory.
+pub struct Bytes<'a> {
+    bytes: &'a [u8],
+    fetched: usize,
+}
+
+impl<'a> Bytes<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, fetched: 0 }
+    }
+
+    /// The first `length` bytes, as far as the frame goes.
+    pub fn first(&self, length: usize) -> &'a [u8] {
+        &self.bytes[..length.min(self.bytes.len())]
+    }
+}
+
+impl Frame for Bytes<'_> {
+    fn fetch(&mut self, length: usize) -> bool {
+        let there = length <= self.bytes.len() && length <= crate::abi::MAX_FRAME;
+        if there {
+            self.fetched = length;
+        }
+        there
+    }
+
+    fn byte(&self, offset: usize) -> u8 {
+        self.bytes[..self.fetched].get(offset).copied().unwrap_or(0)
+    }
+
+    fn half(&self, offset: usize) -> u16 {
+        debug_assert!(offset.is_multiple_of(2), "field at odd offset {offset}");
+        u16::from_ne_bytes([self.byte(offset), self.byte(offset + 1)])
+    }
+}

@@ -1,0 +1,174 @@
+//! The kernel's side of the library's traits: maps, helpers, the per-CPU scratch.
+//!
+//! Owns every map access. Refuses to know what a frame means. `unsafe` here is map pointers: valid until the
+//! program returns, shared with other CPUs.
+
+use core::mem::size_of;
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_log_ebpf::error;
+use vrrp_ebpf::abi::{
+    Bucket, BucketKey, Counter, MAX_FRAME, PeerKey, RECORD_WOKE, RecordHeader, Rule, RuleKey,
+};
+use vrrp_ebpf::bucket::Rate;
+use vrrp_ebpf::classify::Rules;
+use vrrp_ebpf::frame::Frame;
+use vrrp_ebpf::receive::{Backlog, Environment};
+use vrrp_ebpf::slot::SlotCell;
+
+use crate::maps::{ADVERTS, BUCKETS, COUNTERS, PEERS, RULES, SCRATCH, SLOTS};
+
+/// What differs between XDP and TCX: how bytes of the frame are copied, from its first one on.
+pub(crate) trait Hook: EbpfContext {
+    /// False if the frame is shorter than `length`.
+    fn load(&self, to: *mut u8, length: u32) -> bool;
+}
+
+const HEADER: usize = size_of::<RecordHeader>();
+const WORDS: usize = (HEADER + MAX_FRAME).div_ceil(8);
+
+/// A record under construction: head, then the frame.
+pub(crate) struct ScratchBytes(#[expect(dead_code, reason = "only read through pointers")] [u64; WORDS]);
+
+/// A frame copied into this CPU's scratch as far as somebody asked for it.
+pub(crate) struct Scratch<'a, H> {
+    hook: &'a H,
+    record: *mut u8,
+}
+
+impl<'a, H: Hook> Scratch<'a, H> {
+    #[inline(always)]
+    pub(crate) fn new(hook: &'a H) -> Option<Self> {
+        Some(Self { hook, record: SCRATCH.get_ptr_mut(0)?.cast() })
+    }
+}
+
+impl<H: Hook> Frame for Scratch<'_, H> {
+    #[inline(always)]
+    fn fetch(&mut self, length: usize) -> bool {
+        let length = opaque(length);
+        if length == 0 || length > MAX_FRAME {
+            return false;
+        }
+        // SAFETY: the scratch holds the head and MAX_FRAME bytes.
+        self.hook.load(unsafe { self.record.add(HEADER) }, length as u32)
+    }
+
+    #[inline(always)]
+    fn byte(&self, offset: usize) -> u8 {
+        if offset >= MAX_FRAME {
+            return 0;
+        }
+        // SAFETY: within the scratch, which is initialised memory of the map.
+        unsafe { *self.record.add(HEADER + offset) }
+    }
+
+    #[inline(always)]
+    fn half(&self, offset: usize) -> u16 {
+        if offset > MAX_FRAME - 2 {
+            return 0;
+        }
+        // SAFETY: as above, and aligned: the scratch is, its head is a multiple of 8, the offset is even.
+        unsafe { *self.record.add(HEADER + offset).cast() }
+    }
+}
+
+/// The same value, of which the compiler knows nothing: otherwise it proves the bounds check behind it
+/// superfluous and drops it, and the verifier, which cannot follow the proof, refuses the program.
+#[inline(always)]
+fn opaque(value: usize) -> usize {
+    // SAFETY: a local variable.
+    unsafe { (&raw const value).read_volatile() }
+}
+
+/// The maps, and the arrival time once somebody asked for it.
+pub(crate) struct Kernel<'a, H> {
+    hook: &'a H,
+}
+
+impl<'a, H> Kernel<'a, H> {
+    #[inline(always)]
+    pub(crate) fn new(hook: &'a H) -> Self {
+        Self { hook }
+    }
+}
+
+impl<H> Rules for Kernel<'_, H> {
+    #[inline(always)]
+    fn rule(&self, key: &RuleKey) -> Option<Rule> {
+        // SAFETY: a concurrent update replaces the element as a whole; a copy is taken at once.
+        unsafe { RULES.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn is_peer(&self, key: &PeerKey) -> bool {
+        // SAFETY: the value is not looked at.
+        unsafe { PEERS.get(key) }.is_some()
+    }
+}
+
+impl<'a, H: Hook> Environment for Kernel<'a, H> {
+    type Frame = Scratch<'a, H>;
+
+    #[inline(always)]
+    fn arrived_ns(&mut self) -> u64 {
+        // SAFETY: no arguments.
+        unsafe { bpf_ktime_get_ns() }
+    }
+
+    #[inline(always)]
+    fn slot(&self, index: u32) -> Option<&SlotCell> {
+        // SAFETY: SlotCell is a transparent wrapper of Slot, and the map outlives the program's run.
+        SLOTS.get_ptr(index).map(|slot| unsafe { &*slot.cast::<SlotCell>() })
+    }
+
+    #[inline(always)]
+    fn within(&mut self, rate: &Rate, key: &BucketKey, now_ns: u64) -> bool {
+        if let Some(bucket) = BUCKETS.get_ptr_mut(key) {
+            // SAFETY: valid until the program returns. Another CPU may be inside: a token is lost or won, no more.
+            return unsafe { &mut *bucket }.take(rate, now_ns);
+        }
+        // No room for a new bucket: what it would have limited goes through, as a first packet does.
+        match BUCKETS.insert(key, Bucket::first(rate, now_ns), 0) {
+            Ok(()) | Err(_) => true,
+        }
+    }
+
+    #[inline(always)]
+    fn backlog(&self) -> Backlog {
+        Backlog {
+            used: ADVERTS.query(u64::from(BPF_RB_AVAIL_DATA)),
+            size: ADVERTS.query(u64::from(BPF_RB_RING_SIZE)),
+        }
+    }
+
+    #[inline(always)]
+    fn deliver(&mut self, header: &RecordHeader, frame: &mut Self::Frame) -> bool {
+        let length = opaque(HEADER + usize::from(header.length));
+        if length > HEADER + MAX_FRAME {
+            return false;
+        }
+        // SAFETY: the scratch begins with room for an aligned head, and holds `length` bytes.
+        let record = unsafe {
+            frame.record.cast::<RecordHeader>().write(*header);
+            core::slice::from_raw_parts(frame.record, length)
+        };
+        let wake = if header.flags & RECORD_WOKE == 0 { BPF_RB_NO_WAKEUP } else { BPF_RB_FORCE_WAKEUP };
+        ADVERTS.output::<[u8]>(record, u64::from(wake)).is_ok()
+    }
+
+    #[inline(always)]
+    fn count(&mut self, counter: Counter) {
+        if let Some(count) = COUNTERS.get_ptr_mut(counter as u32) {
+            // SAFETY: this CPU's own element.
+            unsafe { *count += 1 };
+        }
+    }
+
+    #[inline(never)]
+    fn report_missing_slot(&mut self, index: u32) {
+        error!(self.hook, "a rule points to slot {}, which does not exist", index);
+    }
+}

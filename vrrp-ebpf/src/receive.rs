@@ -1,0 +1,204 @@
+//! The way of one VRRP frame after the gate: judged, its slot refreshed, and into the ring or not.
+//!
+//! Owns the order of these and the rule of who wakes the consumer; kernel and fallback both run this code.
+//! Refuses to know where slots, buckets and the ring live: they are the [`Environment`].
+
+use core::mem::size_of;
+
+use crate::abi::{
+    ABI_VERSION, BucketKey, Counter, EVERYBODY, RECORD_CHANGED, RECORD_WOKE, RULE_CHANGES_ONLY, RULE_CONSUME,
+    RecordHeader, RuleKey, SLOT_DELIVER_ALWAYS, SLOT_WAKE_ALWAYS,
+};
+use crate::bucket::{self, Rate};
+use crate::classify::{Advert, Checksum, Family, Rules, Verdict, classify};
+use crate::frame::Frame;
+use crate::slot::{Liveness, SlotCell};
+
+/// What happens to the frame itself.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// On to the stack.
+    Pass,
+    /// It ends here.
+    Drop,
+}
+
+/// How much of the ring is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    pub used: u64,
+    pub size: u64,
+}
+
+/// What `receive` works on.
+pub trait Environment: Rules {
+    type Frame: Frame;
+
+    /// Arrival of this frame, ns of CLOCK_MONOTONIC. Asked at most once, and only for what needs it.
+    fn arrived_ns(&mut self) -> u64;
+    fn slot(&self, index: u32) -> Option<&SlotCell>;
+    /// Takes a token from the bucket of this key.
+    #[must_use]
+    fn within(&mut self, rate: &Rate, key: &BucketKey, now_ns: u64) -> bool;
+    fn backlog(&self) -> Backlog;
+    /// Puts header and frame into the ring; false if there is no room.
+    #[must_use]
+    fn deliver(&mut self, header: &RecordHeader, frame: &mut Self::Frame) -> bool;
+    fn count(&mut self, counter: Counter);
+    /// A rule points outside of the slots: cannot happen, worth a diagnostic.
+    fn report_missing_slot(&mut self, index: u32);
+}
+
+/// Receives a frame that the gate let through.
+#[inline(always)]
+pub fn receive<E: Environment>(
+    environment: &mut E,
+    frame: &mut E::Frame,
+    ifindex: u32,
+    family: Family,
+) -> Fate {
+    match classify(frame, environment, ifindex, family) {
+        Verdict::NotVrrp => Fate::Pass,
+        Verdict::Pass(counter) => {
+            environment.count(counter);
+            Fate::Pass
+        }
+        Verdict::Foreign { key, sender } => {
+            let now_ns = environment.arrived_ns();
+            if environment.within(&bucket::FOREIGN, &bucket_key(&key, sender), now_ns) {
+                environment.count(Counter::ForeignPassed);
+                Fate::Pass
+            } else {
+                environment.count(Counter::ForeignDropped);
+                Fate::Drop
+            }
+        }
+        Verdict::Drop { reason, slot, sender } => {
+            environment.count(reason);
+            if let Some(slot) = environment.slot(slot) {
+                let [.., a, b, c, d] = sender;
+                slot.reject(reason, u32::from_be_bytes([a, b, c, d]));
+            } else {
+                environment.report_missing_slot(slot);
+            }
+            Fate::Drop
+        }
+        Verdict::Deliver(advert) => {
+            accept(environment, frame, &advert);
+            if advert.rule.flags & RULE_CONSUME == 0 { Fate::Pass } else { Fate::Drop }
+        }
+    }
+}
+
+#[inline(always)]
+fn accept<E: Environment>(environment: &mut E, frame: &mut E::Frame, advert: &Advert) {
+    let arrived_ns = environment.arrived_ns();
+    environment.count(Counter::Accepted);
+    match advert.checksum {
+        Checksum::Version2 => {}
+        Checksum::MessageOnly => environment.count(Counter::ChecksumMessageOnly),
+        Checksum::PseudoHeader => environment.count(Counter::ChecksumPseudoHeader),
+    }
+
+    let Some(slot) = environment.slot(advert.rule.slot) else {
+        environment.report_missing_slot(advert.rule.slot);
+        return;
+    };
+    let recorded = slot.is_recorded(&advert.sender);
+    // Before any limit: a flood must not be able to make a living master look dead.
+    if refreshes(advert.priority, slot.minimum_priority()) {
+        slot.refresh(&Liveness {
+            arrived_ns,
+            sender: advert.sender,
+            priority: advert.priority,
+            advert_interval: advert.interval,
+            family: advert.key.family,
+        });
+    }
+    let announcement = announcement(advert);
+    let changed = slot.announced() != announcement;
+    let flags = slot.flags();
+    let urgent = changed || advert.priority == 0 || flags & SLOT_WAKE_ALWAYS != 0;
+    let wanted = urgent || advert.rule.flags & RULE_CHANGES_ONLY == 0 || flags & SLOT_DELIVER_ALWAYS != 0;
+    if !wanted {
+        return;
+    }
+
+    let own = bucket_key(&advert.key, advert.sender);
+    if !environment.within(&bucket::SENDER, &own, arrived_ns)
+        || !recorded
+            && !environment.within(&bucket::EVERYBODY, &bucket_key(&advert.key, EVERYBODY), arrived_ns)
+    {
+        environment.count(Counter::RateLimited);
+        return;
+    }
+
+    let wakes = urgent || crosses_half(environment.backlog(), advert.length);
+    let header = RecordHeader {
+        abi_version: ABI_VERSION,
+        length: advert.length,
+        slot: advert.rule.slot,
+        arrived_ns,
+        ifindex: advert.key.ifindex,
+        flags: if changed { RECORD_CHANGED } else { 0 } | if wakes { RECORD_WOKE } else { 0 },
+    };
+    if !environment.deliver(&header, frame) {
+        environment.count(Counter::RingFull);
+        return;
+    }
+    environment.count(Counter::Delivered);
+    if wakes {
+        environment.count(Counter::Woke);
+    }
+    // Only now: what did not get in is still news the next time.
+    if changed && let Some(slot) = environment.slot(advert.rule.slot) {
+        slot.set_announced(announcement);
+    }
+}
+
+/// Priority 0 is a farewell, not a sign of life (RFC 9568 §6.4.2).
+#[inline(always)]
+const fn refreshes(priority: u8, minimum: u32) -> bool {
+    priority != 0 && priority as u32 >= minimum
+}
+
+/// Whether the ring becomes half full with this record: only then is a consumer woken that has nothing urgent to do.
+#[inline(always)]
+const fn crosses_half(backlog: Backlog, frame_length: u16) -> bool {
+    // Each record has a head of 8 bytes and is padded to a multiple of 8.
+    const OVERHEAD: u64 = 8 + size_of::<RecordHeader>() as u64;
+    let record = (OVERHEAD + frame_length as u64 + 7) & !7;
+    let half = backlog.size / 2;
+    backlog.used < half && backlog.used + record >= half
+}
+
+/// Sender, priority and interval in one word, never 0. Exact for IPv4; for IPv6 the sender is mixed into 39 bits.
+#[inline(always)]
+fn announcement(advert: &Advert) -> u64 {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = advert.sender;
+    let high = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    let low = u64::from_be_bytes([i, j, k, l, m, n, o, p]);
+    let sender = if high == 0 {
+        low
+    } else {
+        // Odd constants of a multiplicative hash (2^64 over the golden ratio, and a prime of xxHash).
+        let mixed = (high ^ low.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (low ^ mixed).wrapping_mul(0xc2b2_ae3d_27d4_eb4f) >> 25
+    };
+    1 << 63 | (sender & 0x7f_ffff_ffff) << 24 | u64::from(advert.interval) << 8 | u64::from(advert.priority)
+}
+
+#[inline(always)]
+const fn bucket_key(rule: &RuleKey, sender: [u8; 16]) -> BucketKey {
+    BucketKey {
+        ifindex: rule.ifindex,
+        family: rule.family,
+        virtual_router_id: rule.virtual_router_id,
+        padding: 0,
+        sender,
+    }
+}
+
+#[cfg(test)]
+mod tests;

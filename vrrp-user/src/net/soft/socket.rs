@@ -1,0 +1,227 @@
+//! The packet socket of the fallback: untagged VRRP frames of all interfaces, each with the kernel's receive time.
+//!
+//! Owns the system calls that no safe crate wraps (packet address, classic filter, control messages). Refuses to know
+//! what is in a frame.
+
+use std::io;
+use std::mem::{MaybeUninit, zeroed};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use thiserror::Error;
+
+#[derive(Debug, Error)]
+#[error("packet socket for adverts: {operation}: {source}; it needs root (CAP_NET_RAW)")]
+pub struct SocketError {
+    operation: &'static str,
+    source: io::Error,
+}
+
+pub(super) struct Socket {
+    fd: OwnedFd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Received {
+    pub(super) length: usize,
+    pub(super) ifindex: u32,
+    /// ns of CLOCK_MONOTONIC.
+    pub(super) arrived_ns: u64,
+}
+
+// libc has them wider than the fields that they are for.
+const AF_PACKET: u16 = 17;
+const ETH_P_ALL: u16 = 3;
+const FILTER_LENGTH: u16 = 11;
+const _: () = assert!(AF_PACKET as i32 == libc::AF_PACKET && ETH_P_ALL as i32 == libc::ETH_P_ALL);
+
+/// Room for a burst of 4000 adverts while the thread is away; the kernel counts its own overhead in it.
+const RECEIVE_BUFFER: libc::c_int = 4 * 1024 * 1024;
+
+impl Socket {
+    pub(super) fn open() -> Result<Self, SocketError> {
+        let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // Protocol 0 receives nothing until bind: no frame gets in before the filter is there.
+        // SAFETY: no pointers.
+        let fd = check("socket", unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;
+        // SAFETY: a new descriptor that nobody else owns.
+        let socket = Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } };
+        let mut filter = filter();
+        let program = libc::sock_fprog { len: FILTER_LENGTH, filter: filter.as_mut_ptr() };
+        socket.set("SO_ATTACH_FILTER", libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)?;
+        socket.set("SO_TIMESTAMPNS", libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &1_i32)?;
+        socket.set("SO_RCVBUFFORCE", libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER)?;
+        socket.set("PACKET_IGNORE_OUTGOING", libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1_i32)?;
+
+        // SAFETY: integers only, for which zero is a value.
+        let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+        address.sll_family = AF_PACKET;
+        address.sll_protocol = ETH_P_ALL.to_be();
+        // SAFETY: the address and its size belong together.
+        let bound = unsafe { libc::bind(fd, (&raw const address).cast(), length_of::<libc::sockaddr_ll>()) };
+        check("bind", bound)?;
+        Ok(socket)
+    }
+
+    /// The oldest frame waiting; `None` if there is none. A frame longer than `buffer` is cut.
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> Option<Received> {
+        loop {
+            let mut control = Control([0; CONTROL]);
+            // SAFETY: integers only, for which zero is a value.
+            let mut address: libc::sockaddr_ll = unsafe { zeroed() };
+            let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+            // SAFETY: null pointers and zeros are an empty message.
+            let mut message: libc::msghdr = unsafe { zeroed() };
+            message.msg_name = (&raw mut address).cast();
+            message.msg_namelen = length_of::<libc::sockaddr_ll>();
+            message.msg_iov = &raw mut vector;
+            message.msg_iovlen = 1;
+            message.msg_control = control.0.as_mut_ptr().cast();
+            message.msg_controllen = CONTROL as _;
+            // SAFETY: all pointers in the message live until the end of this round.
+            let length = unsafe { libc::recvmsg(self.fd.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
+            let Ok(length) = usize::try_from(length) else {
+                if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
+                    continue;
+                }
+                // Nothing there; or a passing error such as ENETDOWN, which this call has consumed.
+                return None;
+            };
+            return Some(Received {
+                length,
+                ifindex: u32::try_from(address.sll_ifindex).unwrap_or(0),
+                arrived_ns: arrived_ns(timestamp(&message)),
+            });
+        }
+    }
+
+    fn set<T>(&self, name: &'static str, level: i32, option: i32, value: &T) -> Result<(), SocketError> {
+        // SAFETY: the pointer is valid for the size given; the kernel only reads.
+        let set = unsafe {
+            libc::setsockopt(
+                self.fd.as_raw_fd(),
+                level,
+                option,
+                std::ptr::from_ref(value).cast(),
+                length_of::<T>(),
+            )
+        };
+        check(name, set).map(|_| ())
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "sizes of small structs")]
+const fn length_of<T>() -> libc::socklen_t {
+    size_of::<T>() as libc::socklen_t
+}
+
+fn check(operation: &'static str, result: libc::c_int) -> Result<libc::c_int, SocketError> {
+    if result < 0 { Err(SocketError { operation, source: io::Error::last_os_error() }) } else { Ok(result) }
+}
+
+const CONTROL: usize = 128;
+
+#[repr(align(8))]
+struct Control([u8; CONTROL]);
+
+/// CLOCK_REALTIME of the frame's arrival.
+fn timestamp(message: &libc::msghdr) -> Option<Timespec> {
+    // SAFETY: the kernel filled in the control buffer and its length.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
+    while !header.is_null() {
+        // SAFETY: not null, so within the control buffer.
+        let head = unsafe { *header };
+        if head.cmsg_level == libc::SOL_SOCKET && head.cmsg_type == libc::SCM_TIMESTAMPNS {
+            let mut stamp = MaybeUninit::<libc::timespec>::uninit();
+            // SAFETY: this control message carries a timespec, perhaps unaligned; both sides have its size.
+            let stamp = unsafe {
+                std::ptr::copy_nonoverlapping(
+                    libc::CMSG_DATA(header),
+                    stamp.as_mut_ptr().cast::<u8>(),
+                    size_of::<libc::timespec>(),
+                );
+                stamp.assume_init()
+            };
+            return Some(Timespec { tv_sec: stamp.tv_sec, tv_nsec: stamp.tv_nsec });
+        }
+        // SAFETY: the header lies within this message.
+        header = unsafe { libc::CMSG_NXTHDR(message, header) };
+    }
+    None
+}
+
+/// The stamp moved to CLOCK_MONOTONIC: as long ago as it is on its own clock, and never in the future, whatever
+/// somebody did to that clock meanwhile.
+fn arrived_ns(stamp: Option<Timespec>) -> u64 {
+    let now = nanoseconds(clock_gettime(ClockId::Monotonic));
+    let age = stamp
+        .map_or(0, |stamp| nanoseconds(clock_gettime(ClockId::Realtime)).saturating_sub(nanoseconds(stamp)));
+    now.saturating_sub(age)
+}
+
+fn nanoseconds(time: Timespec) -> u64 {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Classic BPF, which every kernel has: untagged IPv4 or IPv6 whose next protocol is VRRP. The same test as
+/// `vrrp_ebpf::classify::gate`, so that the rest of the host's traffic wakes nobody.
+fn filter() -> [libc::sock_filter; FILTER_LENGTH as usize] {
+    // BPF_LD | BPF_B | BPF_ABS and so on: <linux/bpf_common.h>.
+    const LOAD_BYTE: u16 = 0x30;
+    const LOAD_HALF: u16 = 0x28;
+    const EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const ETHER_TYPE: u32 = 12;
+    const IPV4_PROTOCOL: u32 = 23;
+    const IPV6_NEXT_HEADER: u32 = 20;
+    const VRRP: u32 = vrrp_ebpf::abi::IPPROTO_VRRP as u32;
+    const ALL: u32 = 0x4_0000;
+    let vlan_tag_present = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT).cast_unsigned();
+
+    let instruction = |code: u16, k: u32, jt: u8, jf: u8| libc::sock_filter { code, jt, jf, k };
+    [
+        instruction(LOAD_BYTE, vlan_tag_present, 0, 0),
+        instruction(EQUAL, 0, 0, 8),
+        instruction(LOAD_HALF, ETHER_TYPE, 0, 0),
+        instruction(EQUAL, 0x0800, 0, 2),
+        instruction(LOAD_BYTE, IPV4_PROTOCOL, 0, 0),
+        instruction(EQUAL, VRRP, 3, 4),
+        instruction(EQUAL, 0x86dd, 0, 3),
+        instruction(LOAD_BYTE, IPV6_NEXT_HEADER, 0, 0),
+        instruction(EQUAL, VRRP, 0, 1),
+        instruction(RETURN, ALL, 0, 0),
+        instruction(RETURN, 0, 0, 0),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{arrived_ns, nanoseconds};
+    use rustix::time::{ClockId, Timespec, clock_gettime};
+
+    #[test]
+    fn stamp_keeps_its_age_across_clocks() {
+        let mut stamp = clock_gettime(ClockId::Realtime);
+        stamp.tv_sec -= 2;
+        let age = nanoseconds(clock_gettime(ClockId::Monotonic)) - arrived_ns(Some(stamp));
+        assert!((1_900_000_000..2_100_000_000).contains(&age), "{age}");
+    }
+
+    #[test]
+    fn stamp_of_the_future_or_none_means_now() {
+        let future = Timespec { tv_sec: i64::MAX / 2_000_000_000, tv_nsec: 0 };
+        for stamp in [Some(future), None] {
+            let before = nanoseconds(clock_gettime(ClockId::Monotonic));
+            let arrived = arrived_ns(stamp);
+            let after = nanoseconds(clock_gettime(ClockId::Monotonic));
+            assert!((before..=after).contains(&arrived));
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The kernel half: loaded once, attached to each interface in the best mode to be had.
+//!
+//! Owns the object, the programs and their links. Refuses to know what the maps hold. Links are not pinned: when the
+//! process ends, however it ends, nothing stays attached.
+
+use std::collections::HashMap;
+
+use aya::maps::Map;
+use aya::programs::links::FdLink;
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
+use aya::programs::xdp::XdpError;
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use thiserror::Error;
+use vrrp_ebpf::abi::{ABI_MARK, ABI_VERSION};
+
+use super::maps::{Maps, MapsError};
+use super::ring::Ring;
+use super::slots::{Slots, SlotsError};
+use super::{Attachment, Interface, Mode};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf.o"));
+
+#[derive(Debug, Error)]
+pub enum XdpLoadError {
+    #[error(
+        "this binary was built without its kernel half because no BPF toolchain was found: \
+         install one with `cargo xtask setup` and build again"
+    )]
+    NotBuilt,
+    #[error(
+        "the BPF object speaks ABI version {found:?}, this daemon {ABI_VERSION}: build both from one source"
+    )]
+    Abi { found: Option<u16> },
+    #[error("load the BPF object: {0}; it needs root (CAP_BPF, CAP_NET_ADMIN) and Linux 5.18 or newer")]
+    Object(#[from] EbpfError),
+    #[error(
+        "load the program {name}: {source}; it needs root (CAP_BPF, CAP_NET_ADMIN) and Linux 5.18 or newer"
+    )]
+    Program { name: &'static str, source: ProgramError },
+    #[error("the BPF object has no program {name}: it was not built from this version's sources")]
+    MissingProgram { name: &'static str },
+    #[error(transparent)]
+    Maps(#[from] MapsError),
+    #[error(transparent)]
+    Slots(#[from] SlotsError),
+}
+
+#[derive(Debug, Error)]
+#[error("interface {interface}: adverts can be received in no permitted way: {}", list(refused))]
+pub struct AttachError {
+    pub interface: String,
+    pub refused: Vec<(Mode, String)>,
+}
+
+fn list(refused: &[(Mode, String)]) -> String {
+    refused.iter().map(|(mode, why)| format!("{mode}: {why}")).collect::<Vec<_>>().join("; ")
+}
+
+/// Sizes of the maps, fixed at load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Virtual routers; also the number of slots.
+    pub rules: u32,
+    /// Peers of all of them.
+    pub peers: u32,
+    /// Token buckets: senders told apart.
+    pub buckets: u32,
+    /// Bytes of the ring; rounded up to a power of two of pages.
+    pub ring_bytes: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { rules: 256, peers: 1024, buckets: 4096, ring_bytes: 256 * 1024 }
+    }
+}
+
+/// What the kernel half may report of itself through aya-log; nothing on the packet path does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Diagnostics {
+    #[default]
+    Off,
+    Errors,
+}
+
+/// The programs and their links.
+pub struct Programs {
+    bpf: Ebpf,
+    links: HashMap<u32, Link>,
+}
+
+#[expect(dead_code, reason = "held: dropping it detaches")]
+enum Link {
+    Xdp(FdLink),
+    Tcx(SchedClassifierLink),
+}
+
+const XDP: &str = "vrrp_xdp";
+const TCX: &str = "vrrp_tcx";
+
+/// Loads the kernel half. Nothing is attached yet.
+pub(super) fn load(
+    sizes: Sizes,
+    diagnostics: Diagnostics,
+) -> Result<(Programs, Maps, Ring, Slots), XdpLoadError> {
+    if OBJECT.is_empty() {
+        return Err(XdpLoadError::NotBuilt);
+    }
+    match abi_version(OBJECT) {
+        Some(ABI_VERSION) => {}
+        found => return Err(XdpLoadError::Abi { found }),
+    }
+    let level = match diagnostics {
+        Diagnostics::Off => 0_u8,
+        Diagnostics::Errors => 1,
+    };
+    let mut bpf = EbpfLoader::new()
+        .map_max_entries("RULES", sizes.rules)
+        .map_max_entries("SLOTS", sizes.rules)
+        .map_max_entries("PEERS", sizes.peers)
+        .map_max_entries("BUCKETS", sizes.buckets)
+        .map_max_entries("ADVERTS", sizes.ring_bytes)
+        .override_global(aya_log::LEVEL, &level, true)
+        .load(OBJECT)?;
+    let maps = Maps::take(&mut bpf)?;
+    let adverts = bpf.take_map("ADVERTS").ok_or(MapsError::Missing { name: "ADVERTS" })?;
+    let ring = Ring::new(adverts).map_err(|source| MapsError::Shape { name: "ADVERTS", source })?;
+    let slots = match bpf.take_map("SLOTS") {
+        // The mapping keeps the map alive.
+        Some(Map::Array(map)) => Slots::map(map.fd(), sizes.rules)?,
+        Some(_) | None => return Err(MapsError::Missing { name: "SLOTS" }.into()),
+    };
+    let mut programs = Programs { bpf, links: HashMap::new() };
+    programs.xdp()?.load().map_err(|source| XdpLoadError::Program { name: XDP, source })?;
+    Ok((programs, maps, ring, slots))
+}
+
+fn abi_version(object: &[u8]) -> Option<u16> {
+    let mark = object.windows(ABI_MARK.len()).position(|window| window == ABI_MARK)?;
+    object[mark + ABI_MARK.len()..].first_chunk().map(|version| u16::from_ne_bytes(*version))
+}
+
+impl Programs {
+    /// The XDP program, for tests that run it on a frame.
+    pub fn xdp(&mut self) -> Result<&mut Xdp, XdpLoadError> {
+        let program = self.bpf.program_mut(XDP).ok_or(XdpLoadError::MissingProgram { name: XDP })?;
+        program.try_into().map_err(|source| XdpLoadError::Program { name: XDP, source })
+    }
+
+    /// The TCX program, loaded when first asked for: most hosts never need it.
+    pub fn tcx(&mut self) -> Result<&mut SchedClassifier, XdpLoadError> {
+        let program = self.bpf.program_mut(TCX).ok_or(XdpLoadError::MissingProgram { name: TCX })?;
+        let program: &mut SchedClassifier =
+            program.try_into().map_err(|source| XdpLoadError::Program { name: TCX, source })?;
+        match program.load() {
+            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
+            Err(source) => Err(XdpLoadError::Program { name: TCX, source }),
+        }
+    }
+
+    /// For draining the kernel half's rare diagnostics.
+    pub fn bpf_mut(&mut self) -> &mut Ebpf {
+        &mut self.bpf
+    }
+
+    /// Attaches in the first of `modes` that can be had.
+    pub(super) fn attach(
+        &mut self,
+        interface: &Interface,
+        modes: &[Mode],
+    ) -> Result<Attachment, AttachError> {
+        let mut refused = Vec::new();
+        for &mode in modes {
+            let attached = match mode {
+                Mode::XdpNative => self.attach_xdp(interface, XdpMode::Driver),
+                Mode::XdpGeneric => self.attach_xdp(interface, XdpMode::Skb),
+                Mode::Tcx => self.attach_tcx(interface),
+                Mode::Socket => Err("is not a way of the kernel half".into()),
+            };
+            match attached {
+                Ok(link) => {
+                    self.links.insert(interface.index, link);
+                    return Ok(Attachment { interface: interface.clone(), mode, refused });
+                }
+                Err(why) => refused.push((mode, why)),
+            }
+        }
+        Err(AttachError { interface: interface.name.clone(), refused })
+    }
+
+    /// Detaches; an interface that was not attached is no error.
+    pub(super) fn detach(&mut self, ifindex: u32) {
+        self.links.remove(&ifindex);
+    }
+
+    fn attach_xdp(&mut self, interface: &Interface, mode: XdpMode) -> Result<Link, String> {
+        let program = self.xdp().map_err(|error| error.to_string())?;
+        let id = program.attach_to_if_index(interface.index, mode).map_err(|error| explain(&error))?;
+        let link = program.take_link(id).map_err(|error| explain(&error))?;
+        // A link made through netlink, as on kernels without bpf_link, would outlive a killed process.
+        FdLink::try_from(link).map(Link::Xdp).map_err(|error| {
+            format!("this kernel has no BPF links for XDP, they came with Linux 5.9 ({})", chain(&error))
+        })
+    }
+
+    fn attach_tcx(&mut self, interface: &Interface) -> Result<Link, String> {
+        let program = self.tcx().map_err(|error| error.to_string())?;
+        let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+        let id = program
+            .attach_with_options(&interface.name, TcAttachType::Ingress, options)
+            .map_err(|error| explain(&error))?;
+        program.take_link(id).map(Link::Tcx).map_err(|error| explain(&error))
+    }
+}
+
+/// The error in an operator's words, with the kernel's behind them.
+fn explain(error: &ProgramError) -> String {
+    let number = if let ProgramError::SyscallError(error) = error {
+        error.io_error.raw_os_error()
+    } else if let ProgramError::XdpError(XdpError::NetlinkError(error)) = error {
+        error.raw_os_error()
+    } else {
+        None
+    };
+    let words = match number {
+        Some(libc::EBUSY | libc::EEXIST) => "another XDP program holds the interface",
+        Some(libc::EOPNOTSUPP) => "the driver has no such mode",
+        Some(libc::EPERM | libc::EACCES) => "not permitted: it needs root (CAP_BPF, CAP_NET_ADMIN)",
+        Some(libc::ENODEV) => "the interface is gone",
+        Some(libc::EINVAL) => "this kernel does not know it, or the driver refuses the interface's MTU",
+        Some(_) | None => return chain(error),
+    };
+    format!("{words} ({})", chain(error))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
