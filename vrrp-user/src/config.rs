@@ -27,6 +27,7 @@ use std::num::NonZeroU8;
 use std::path::Path;
 use std::time::Duration;
 
+pub use crate::wire::{Centiseconds, Seconds};
 pub use error::ConfigError;
 pub use explain::explain;
 pub use password::Password;
@@ -91,56 +92,6 @@ pub enum Protocol {
     V2 { advert_interval: Seconds, password: Option<Password> },
     /// RFC 9568.
     V3 { advert_interval: Centiseconds, checksum: Checksum },
-}
-
-/// Unit of the version 2 advert interval: whole seconds, 1 to 255 (RFC 3768 §5.3.7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seconds(NonZeroU8);
-
-impl Seconds {
-    /// None unless it is 1 s to 255 s in whole seconds.
-    pub fn from_duration(interval: Duration) -> Option<Self> {
-        if interval.subsec_nanos() != 0 {
-            return None;
-        }
-        u8::try_from(interval.as_secs()).ok().and_then(NonZeroU8::new).map(Self)
-    }
-
-    /// The number on the wire.
-    pub fn get(self) -> u8 {
-        self.0.get()
-    }
-
-    pub fn as_duration(self) -> Duration {
-        Duration::from_secs(u64::from(self.get()))
-    }
-}
-
-/// Unit of the version 3 advert interval: centiseconds, 1 to 4095 (RFC 9568 §5.2.7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Centiseconds(u16);
-
-impl Centiseconds {
-    /// Longest interval that fits the field's 12 bits.
-    const MAX: u16 = 4095;
-
-    /// None unless it is 10 ms to 40 950 ms in whole centiseconds.
-    pub fn from_duration(interval: Duration) -> Option<Self> {
-        let millis = interval.as_millis();
-        if !interval.subsec_nanos().is_multiple_of(10_000_000) {
-            return None;
-        }
-        u16::try_from(millis / 10).ok().filter(|centis| (1..=Self::MAX).contains(centis)).map(Self)
-    }
-
-    /// The number on the wire.
-    pub fn get(self) -> u16 {
-        self.0
-    }
-
-    pub fn as_duration(self) -> Duration {
-        Duration::from_millis(u64::from(self.0) * 10)
-    }
 }
 
 /// An address that follows the MASTER, and where it goes.

@@ -18,15 +18,14 @@ use std::thread;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use vrrp_ebpf::abi;
 
 use crate::config::{Config, Rx};
 use crate::net::board::{Board, BoardError};
-use crate::net::executor::{self, ExecutorError, Job};
+use crate::net::executor::{self, ExecutorError, Task};
 use crate::net::guard::{Guard, GuardError, Plan};
 use crate::net::links::{self, LinkNews, Picture};
 use crate::net::mailbox::Mailbox;
@@ -34,7 +33,7 @@ use crate::net::netlink::{Netlink, NetlinkError};
 use crate::net::receiver::{self, Choice, Control, OpenError, Receiver};
 use crate::net::xdp::{Diagnostics, Sizes};
 use crate::net::{Interface, Mode, realtime};
-use crate::vrrp::engine::Engine;
+use crate::vrrp::Engine;
 use advert_thread::{AdvertThread, AdvertThreadError, Lines, Order, Tally};
 use journal::Journal;
 use wiring::{Wiring, WiringError};
@@ -51,7 +50,9 @@ const EXECUTOR_DEADLINE: Duration = Duration::from_millis(200);
 /// Why the daemon did not start, or ended.
 #[derive(Debug, Error)]
 pub enum DaemonError {
-    #[error("another vrrp daemon runs in this network namespace; stop it first (two would fight over addresses)")]
+    #[error(
+        "another vrrp daemon runs in this network namespace; stop it first (two would fight over addresses)"
+    )]
     Running,
     #[error("{operation}: {source}")]
     System { operation: &'static str, source: io::Error },
@@ -120,9 +121,8 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
 fn lock() -> Result<UnixListener, DaemonError> {
     let failed = |source| DaemonError::System { operation: "make sure that only one daemon runs", source };
     let address = SocketAddr::from_abstract_name(LOCK).map_err(failed)?;
-    UnixListener::bind_addr(&address).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => DaemonError::Running,
-        _ => failed(error),
+    UnixListener::bind_addr(&address).map_err(|error| {
+        if error.kind() == io::ErrorKind::AddrInUse { DaemonError::Running } else { failed(error) }
     })
 }
 
@@ -250,7 +250,7 @@ impl Running {
         let lines = Lines {
             orders: Arc::new(Mailbox::new(depth).map_err(failed)?),
             reports: Arc::new(Mailbox::new(depth).map_err(failed)?),
-            jobs: Arc::new(Mailbox::new(depth).map_err(failed)?),
+            tasks: Arc::new(Mailbox::new(depth).map_err(failed)?),
             notices: Arc::new(Mailbox::new(depth * 2).map_err(failed)?),
             board: Arc::new(Board::create(count)?),
         };
@@ -258,17 +258,19 @@ impl Running {
         let guard = if config.guard {
             Some(Guard::start(&Plan::new(&lines.board, realtime_priority, wiring.wards())).await?)
         } else {
-            tracing::warn!("guard: false: when this process dies its addresses stay until their lifetime ends");
+            tracing::warn!(
+                "guard: false: when this process dies its addresses stay until their lifetime ends"
+            );
             None
         };
         let executor = executor::start(
             wiring.routers.iter().map(|router| router.holding.clone()).collect(),
             Arc::clone(&lines.board),
-            Arc::clone(&lines.jobs),
+            Arc::clone(&lines.tasks),
             Arc::clone(&lines.reports),
             realtime_priority.map(|priority| priority.saturating_sub(1).max(1)),
         )?;
-        let engine = Engine::new(wiring.routers.iter().map(|router| router.core.clone()).collect());
+        let engine = Engine::new(wiring.routers.iter().map(|router| router.core));
         let thread = AdvertThread::new(engine, receiver, &wiring.routers, lines.clone())?;
         let initial =
             wiring.routers.iter().map(|router| (router.running, router.primary_address)).collect::<Vec<_>>();
@@ -295,7 +297,10 @@ impl Running {
         let (news_in, mut news) = tokio::sync::mpsc::channel(256);
         let interest = self.wiring.interest.clone();
         let mut links = tokio::spawn(links::watch(picture, interest, news_in));
-        let bell = AsyncFd::new(Arc::clone(&self.lines.notices))
+        let bell = self
+            .lines
+            .notices
+            .listen()
             .map_err(|source| DaemonError::System { operation: "wait for notices", source })?;
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -348,8 +353,8 @@ impl Running {
         };
         links.abort();
         self.journal.write(&self.lines.notices);
-        let tally = self.end(result).await?;
-        self.journal.close(&tally);
+        self.end().await;
+        self.journal.close(&result?);
         Ok(ending)
     }
 
@@ -396,18 +401,24 @@ impl Running {
         }
     }
 
-    async fn end(self, result: Result<Tally, DaemonError>) -> Result<Tally, DaemonError> {
-        if self.lines.jobs.post(Job::Stop).is_err() {
+    async fn end(&mut self) {
+        if self.lines.tasks.post(Task::Stop).is_err() {
             tracing::warn!("the VIP executor is too busy to be told to end");
         }
-        let executor = tokio::task::spawn_blocking(move || self.executor.join());
-        if timeout(EXECUTOR_DEADLINE, executor).await.is_err() {
-            tracing::warn!("the VIP executor waits for the kernel's link lock; the guard takes off what it left");
+        let deadline = sleep(EXECUTOR_DEADLINE);
+        tokio::pin!(deadline);
+        while !self.executor.is_finished() {
+            tokio::select! {
+                () = sleep(Duration::from_millis(1)) => {}
+                () = &mut deadline => {
+                    tracing::warn!("the VIP executor waits for the kernel; the guard takes off what it left");
+                    break;
+                }
+            }
         }
-        if let Some(guard) = self.guard {
+        if let Some(guard) = self.guard.take() {
             guard.dismiss().await;
         }
-        result
     }
 }
 

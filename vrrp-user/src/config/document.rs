@@ -206,7 +206,8 @@ fn warn_about_combinations(fields: &Fields<'_>, config: &Config, problems: &mut 
         }
     }
     if config.realtime_priority == 0
-        && let Some(instance) = config.instances.iter().find(|instance| instance.advert_interval() < URGENT)
+        && let Some(instance) =
+            config.instances.iter().find(|instance| instance.advert_interval().duration() < URGENT)
     {
         let message = format!(
             "with `realtime_priority: 0` a busy host sends the adverts of {} late, and its peer takes over without need; \

@@ -51,7 +51,7 @@ fn explain_instance(f: &mut fmt::Formatter<'_>, config: &Config, instance: &Inst
     let owner = instance.priority.get() == OWNER;
     writeln!(f, "    priority: {}{}", instance.priority, if owner { " # address owner" } else { "" })?;
     writeln!(f, "    version: {}", instance.version())?;
-    writeln!(f, "    advert_interval: {}", time(instance.advert_interval()))?;
+    writeln!(f, "    advert_interval: {}", time(instance.advert_interval().duration()))?;
     writeln!(f, "    preempt: {}", instance.preempt)?;
     writeln!(f, "    startup_delay: {}", time(instance.startup_delay))?;
     match &instance.protocol {
@@ -91,7 +91,7 @@ fn explain_instance(f: &mut fmt::Formatter<'_>, config: &Config, instance: &Inst
 /// What the RFC makes of the settings.
 fn explain_times(f: &mut fmt::Formatter<'_>, instance: &Instance) -> fmt::Result {
     let time = duration::format;
-    let (interval, down) = (instance.advert_interval(), instance.master_down_interval());
+    let (interval, down) = (instance.advert_interval().duration(), instance.master_down_interval());
     writeln!(f, "    # skew_time {}, master_down_interval {}", time(instance.skew_time()), time(down))?;
     writeln!(
         f,

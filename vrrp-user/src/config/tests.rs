@@ -62,7 +62,7 @@ fn recipe_works_as_it_is() {
     let instance = &config.instances[0];
     assert_eq!((instance.name.as_str(), instance.interface.as_str()), ("VI_1", "eth0"));
     assert_eq!((instance.virtual_router_id.get(), instance.priority.get()), (51, 100));
-    assert_eq!((instance.version(), instance.advert_interval()), (2, Duration::from_secs(1)));
+    assert_eq!((instance.version(), instance.advert_interval().duration()), (2, Duration::from_secs(1)));
     assert!(!instance.preempt);
     let Protocol::V2 { advert_interval, password: Some(password) } = &instance.protocol else {
         panic!("{:?}", instance.protocol)
@@ -85,7 +85,7 @@ fn defaults_are_keepalived_s() {
         only("instances: [{name: a, interface: eth0, virtual_router_id: 1, virtual_addresses: [10.0.0.9]}]");
     assert_eq!(instance.priority.get(), 100);
     assert_eq!(instance.version(), 2);
-    assert_eq!(instance.advert_interval(), Duration::from_secs(1));
+    assert_eq!(instance.advert_interval().duration(), Duration::from_secs(1));
     assert!(instance.preempt);
     assert_eq!(instance.startup_delay, Duration::ZERO);
     assert_eq!(instance.virtual_addresses[0].prefix, 32);

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use crate::vrrp::interval;
+use crate::wire::AdvertInterval;
+
 use super::{AddressLifetime, Config, Instance, MAX_TIMED_ADDRESSES, Protocol, Skew};
 
 impl Instance {
@@ -17,26 +20,21 @@ impl Instance {
     }
 
     /// Our own interval between adverts.
-    pub fn advert_interval(&self) -> Duration {
+    pub fn advert_interval(&self) -> AdvertInterval {
         match self.protocol {
-            Protocol::V2 { advert_interval, .. } => advert_interval.as_duration(),
-            Protocol::V3 { advert_interval, .. } => advert_interval.as_duration(),
+            Protocol::V2 { advert_interval, .. } => AdvertInterval::V2(advert_interval),
+            Protocol::V3 { advert_interval, .. } => AdvertInterval::V3(advert_interval),
         }
     }
 
-    /// Skew_Time: RFC 3768 §6.1 for version 2 (a share of one second), RFC 9568 §6.1 for version 3 (a share of the
-    /// interval). The division comes last: priority 254 at 10 ms is 78 125 ns, not 0.
+    /// Skew_Time (RFC 3768 §6.1, RFC 9568 §6.1).
     pub fn skew_time(&self) -> Duration {
-        let unit = match self.protocol {
-            Protocol::V2 { .. } => Duration::from_secs(1),
-            Protocol::V3 { .. } => self.advert_interval(),
-        };
-        unit * (256 - u32::from(self.priority.get())) / 256
+        interval::skew_time(self.priority, self.advert_interval())
     }
 
     /// Master_Down_Interval, or Active_Down_Interval: when a BACKUP that hears nothing takes over.
     pub fn master_down_interval(&self) -> Duration {
-        self.advert_interval() * 3 + self.skew_time()
+        interval::down_interval(self.priority, self.advert_interval())
     }
 
     /// How long this router waits after its master said goodbye.
@@ -59,7 +57,7 @@ impl Config {
             AddressLifetime::Off => None,
             AddressLifetime::Auto if self.address_count() > MAX_TIMED_ADDRESSES => None,
             AddressLifetime::Auto => {
-                let whole = (instance.advert_interval() * 3).as_secs();
+                let whole = (instance.advert_interval().duration() * 3).as_secs();
                 Some(Duration::from_secs(whole.saturating_sub(1).max(1)))
             }
         }

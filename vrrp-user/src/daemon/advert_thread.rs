@@ -7,7 +7,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,27 +16,35 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 use thiserror::Error;
+use vrrp_ebpf::abi;
+use vrrp_ebpf::slot::Liveness;
 
 use crate::daemon::frames::Frames;
 use crate::daemon::notice::Notice;
 use crate::daemon::wiring::Wired;
 use crate::net::board::Board;
 use crate::net::clock;
-use crate::net::executor::{Job, Report};
+use crate::net::executor::{Report, Task};
 use crate::net::mailbox::{Full, Mailbox};
 use crate::net::packet::{PacketSocketError, PacketSockets};
 use crate::net::receiver::Receiver;
-use crate::vrrp::action::{Action, Actions};
-use crate::vrrp::engine::Engine;
-use crate::vrrp::event::{Advert, Event};
-use crate::vrrp::time::Instant;
+use crate::net::slots::Slots;
+use crate::vrrp::{Action, Actions, Advert, Engine, Event, Instant, Label, RouterIndex};
 use crate::wire::frame::Packet;
+use crate::wire::{AdvertInterval, Version};
 
 /// Wake-ups are at least this far apart while deadlines alone call for them: a thousand routers cost no more of them
 /// than ten. The price is at most this much lateness, and only for whoever follows closely on another.
 const COARSE_SLOT: Duration = Duration::from_micros(200);
 /// Records taken from the ring before deadlines get their turn.
 const DRAIN: usize = 4096;
+/// Tasks that found no room are offered again after this.
+const RETRY_TASKS: Duration = Duration::from_millis(1);
+/// Tries to read a slot that is being written.
+const SPINS: usize = 200;
+/// What an event of the poller is about.
+const TIMER: u64 = 1;
+const OTHER: u64 = 0;
 /// A wake this late is worth counting.
 const LATE: Duration = Duration::from_millis(1);
 /// Leaving takes no longer than this, whatever the executor does.
@@ -44,28 +52,38 @@ const LEAVE: Duration = Duration::from_millis(500);
 
 /// What the service runtime asks of the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    LinkUp { ifindex: u32 },
-    LinkDown { ifindex: u32 },
-    PrimaryAddress { ifindex: u32, address: Option<Ipv4Addr> },
-    VipRemoved { ifindex: u32, address: Ipv4Addr },
+pub(super) enum Order {
+    LinkUp {
+        ifindex: u32,
+    },
+    LinkDown {
+        ifindex: u32,
+    },
+    PrimaryAddress {
+        ifindex: u32,
+        address: Option<Ipv4Addr>,
+    },
+    VipRemoved {
+        ifindex: u32,
+        address: Ipv4Addr,
+    },
     /// Release everything and end.
     Leave,
 }
 
 /// The thread's ends of the queues it shares.
 #[derive(Clone, Debug)]
-pub struct Lines {
-    pub orders: Arc<Mailbox<Order>>,
-    pub reports: Arc<Mailbox<Report>>,
-    pub jobs: Arc<Mailbox<Job>>,
-    pub notices: Arc<Mailbox<Notice>>,
-    pub board: Arc<Board>,
+pub(super) struct Lines {
+    pub(super) orders: Arc<Mailbox<Order>>,
+    pub(super) reports: Arc<Mailbox<Report>>,
+    pub(super) tasks: Arc<Mailbox<Task>>,
+    pub(super) notices: Arc<Mailbox<Notice>>,
+    pub(super) board: Arc<Board>,
 }
 
 /// Why the thread cannot run.
 #[derive(Debug, Error)]
-pub enum AdvertThreadError {
+pub(super) enum AdvertThreadError {
     #[error("advert thread: {operation}: {source}")]
     System { operation: &'static str, source: io::Error },
     #[error("advert thread: {0}")]
@@ -74,36 +92,63 @@ pub enum AdvertThreadError {
 
 /// What the thread did, for the last line of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub wakes: u64,
-    pub late_wakes: u64,
-    pub adverts_sent: u64,
-    pub adverts_refused: u64,
-    pub adverts_received: u64,
+pub(super) struct Tally {
+    pub(super) wakes: u64,
+    pub(super) late_wakes: u64,
+    pub(super) adverts_sent: u64,
+    pub(super) adverts_refused: u64,
+    pub(super) adverts_received: u64,
 }
 
 struct Router {
     ifindex: u32,
     slot: u32,
+    version: Version,
     frames: Frames,
     vips: Vec<(u32, Ipv4Addr)>,
+    /// What the slot said when it was last read.
+    last_heard: Option<Advert>,
+}
+
+impl Router {
+    /// What the slot says. A slot that is being written for longer than we can spin (a stalled CPU in a virtual
+    /// machine) is a sign of life: the last known content, heard now.
+    fn hear(&mut self, slots: &Slots) -> Option<Advert> {
+        for _ in 0..SPINS {
+            if let Ok(liveness) = slots.read(self.slot) {
+                self.last_heard = liveness.and_then(|liveness| self.advert(&liveness));
+                return self.last_heard;
+            }
+            std::hint::spin_loop();
+        }
+        self.last_heard.map(|advert| Advert { arrived: clock::now(), ..advert })
+    }
+
+    fn advert(&self, liveness: &Liveness) -> Option<Advert> {
+        let [.., a, b, c, d] = liveness.sender;
+        Some(Advert {
+            arrived: Instant::from_nanos(liveness.arrived_ns),
+            sender: Ipv4Addr::new(a, b, c, d),
+            priority: liveness.priority,
+            advert_interval: AdvertInterval::from_wire(self.version, liveness.advert_interval)?,
+        })
+    }
 }
 
 /// See the file's head.
-pub struct AdvertThread {
+pub(super) struct AdvertThread {
     engine: Engine,
     receiver: Receiver,
     routers: Vec<Router>,
-    /// Router of each slot.
     sockets: PacketSockets,
     lines: Lines,
     poller: OwnedFd,
     timer: OwnedFd,
     actions: Actions,
-    /// Frames to send at the end of this round, in order: (interface, router, release?).
+    /// Frames to send at the end of this round, in order.
     outgoing: Vec<Outgoing>,
-    /// Jobs that the executor's queue had no room for yet.
-    waiting_jobs: Vec<Job>,
+    /// Tasks that the executor's queue had no room for yet.
+    waiting_tasks: Vec<Task>,
     fences_seen: u64,
     tally: Tally,
 }
@@ -116,7 +161,7 @@ struct Outgoing {
 
 impl AdvertThread {
     /// Puts it together; nothing runs yet.
-    pub fn new(
+    pub(super) fn new(
         engine: Engine,
         receiver: Receiver,
         wired: &[Wired],
@@ -129,25 +174,28 @@ impl AdvertThread {
         let poller = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed("epoll_create"))?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
             .map_err(failed("timerfd_create"))?;
-        let add = |fd: std::os::fd::BorrowedFd<'_>, data| {
+        let add = |fd: BorrowedFd<'_>, data| {
             // Edges: the ring holds records that were not worth a wake-up, and a level would call for them at once.
             let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
             epoll::add(&poller, fd, epoll::EventData::new_u64(data), flags).map_err(failed("epoll_ctl"))
         };
-        add(receiver.as_fd(), 0)?;
-        add(timer.as_fd(), 1)?;
-        add(lines.orders.as_fd(), 2)?;
-        add(lines.reports.as_fd(), 3)?;
+        add(receiver.as_fd(), OTHER)?;
+        add(timer.as_fd(), TIMER)?;
+        add(lines.orders.as_fd(), OTHER)?;
+        add(lines.reports.as_fd(), OTHER)?;
         let routers = wired
             .iter()
             .map(|router| Router {
                 ifindex: router.ifindex,
                 slot: router.rule.slot,
+                version: router.core.advert_interval.version(),
                 frames: router.frames.clone(),
                 vips: router.holding.vips.iter().map(|vip| (vip.ifindex, vip.address)).collect(),
+                last_heard: None,
             })
             .collect::<Vec<_>>();
-        let room = routers.len() * 4 + 64;
+        let routers_count = routers.len();
+        let room = routers_count * Actions::MOST_PER_EVENT + 64;
         Ok(Self {
             engine,
             receiver,
@@ -157,15 +205,15 @@ impl AdvertThread {
             lines,
             poller,
             timer,
-            actions: Actions::with_capacity(room),
+            actions: Actions::for_routers(routers_count),
             outgoing: Vec::with_capacity(room),
-            waiting_jobs: Vec::with_capacity(room),
+            waiting_tasks: Vec::with_capacity(room),
             tally: Tally::default(),
         })
     }
 
     /// Runs until told to leave and everything is released.
-    pub fn run(mut self, initial: &[(bool, Option<Ipv4Addr>)]) -> Tally {
+    pub(super) fn run(mut self, initial: &[(bool, Option<Ipv4Addr>)]) -> Tally {
         let now = clock::now();
         for (router, (running, primary)) in initial.iter().enumerate() {
             self.handle(router, Event::PrimaryAddress(*primary), now);
@@ -185,7 +233,7 @@ impl AdvertThread {
             let more = self.drain_ring(clock::now()) || more;
             self.flush();
             if let Some(by) = leave_by
-                && (self.engine.is_at_rest() || clock::now() >= by)
+                && (self.is_at_rest() || clock::now() >= by)
             {
                 return self.tally;
             }
@@ -194,16 +242,17 @@ impl AdvertThread {
     }
 
     fn handle(&mut self, router: usize, event: Event, now: Instant) {
-        self.engine.handle(router, event, now, &mut self.actions);
-        self.obey(now);
+        let Ok(index) = u32::try_from(router) else { return };
+        self.engine.handle(RouterIndex(index), event, now, &mut self.actions);
+        self.obey();
     }
 
     fn note_lateness(&mut self, asked: Option<Instant>, now: Instant) {
         if let Some(asked) = asked {
-            let by = now.saturating_since(asked);
+            let by = now.since(asked);
             if by > LATE {
                 self.tally.late_wakes += 1;
-                self.tell(Notice::Late { by });
+                tell(&self.lines, Notice::Late { by });
             }
         }
     }
@@ -217,7 +266,7 @@ impl AdvertThread {
         self.fences_seen = fences;
         for router in 0..self.routers.len() {
             if self.lines.board.is_fenced(router) {
-                self.tell(Notice::Fenced { router });
+                tell(&self.lines, Notice::Fenced { router });
                 self.handle(router, Event::Fenced, now);
             }
         }
@@ -226,36 +275,40 @@ impl AdvertThread {
     /// True if there may be more.
     fn drain_ring(&mut self, now: Instant) -> bool {
         for _ in 0..DRAIN {
-            let Some(record) = self.receiver.next() else { return false };
-            let (router, arrived) = (record.slot as usize, Instant::from_nanos(record.arrived_ns));
-            let event = Packet::parse_frame(record.frame).map(|packet| {
-                Event::Advert(Advert {
-                    sender: packet.source,
-                    priority: packet.advert.priority,
-                    advert_interval: packet.advert.advert_interval(),
-                    arrived,
-                })
-            });
-            drop(record);
+            let Some((router, event)) = self.next_advert() else { return false };
             self.tally.adverts_received += 1;
-            // The kernel half has checked all this; a record that fails here is a fault of ours, not news.
-            if let Ok(event) = event
-                && router < self.routers.len()
-            {
+            if let Some(event) = event {
                 self.handle(router, event, now);
             }
         }
         true
     }
 
+    /// The oldest record of the ring, for which router. The kernel half has checked what it says; a record that fails
+    /// here is a fault of ours and no news to anybody: no event.
+    fn next_advert(&mut self) -> Option<(usize, Option<Event>)> {
+        let record = self.receiver.next_record()?;
+        let arrived = Instant::from_nanos(record.arrived_ns());
+        let packet = Packet::parse_frame(record.frame()).ok();
+        let event = packet.map(|packet| {
+            Event::Advert(Advert {
+                arrived,
+                sender: packet.source,
+                priority: packet.advert.priority,
+                advert_interval: packet.advert.advert_interval(),
+            })
+        });
+        Some((record.slot() as usize, event))
+    }
+
     fn drain_lines(&mut self, now: Instant, leave_by: &mut Option<Instant>) -> bool {
         self.lines.reports.hush();
         while let Some(report) = self.lines.reports.take() {
-            self.tell(Notice::Executor(report));
+            tell(&self.lines, Notice::Executor(report));
             match report {
-                Report::Held { router, .. } => self.handle(router, Event::VipsHeld, now),
-                Report::Refused { router, .. } => self.handle(router, Event::VipsRefused, now),
-                Report::Released { router, .. } => self.handle(router, Event::VipsReleased, now),
+                Report::Held { router, job, .. } => self.handle(router, Event::VipsHeld(job), now),
+                Report::Refused { router, job, .. } => self.handle(router, Event::VipsRefused(job), now),
+                Report::Released { router, job, .. } => self.handle(router, Event::VipsReleased(job), now),
                 Report::Expired { router } => self.handle(router, Event::VipLost, now),
                 // The executor goes on trying; the core's own deadline bounds the wait.
                 Report::Stuck { .. } => {}
@@ -301,43 +354,46 @@ impl AdvertThread {
     }
 
     fn work_deadlines(&mut self, now: Instant) {
-        let (receiver, routers) = (&self.receiver, &self.routers);
-        self.engine.due(now, |router| receiver.liveness(routers[router].slot), &mut self.actions);
-        self.obey(now);
+        let (slots, routers) = (self.receiver.slots(), &mut self.routers);
+        self.engine.due(now, |router| routers.get_mut(router.0 as usize)?.hear(slots), &mut self.actions);
+        self.obey();
     }
 
-    /// Turns the core's wishes into frames and jobs, in their order.
-    fn obey(&mut self, now: Instant) {
-        for (router, action) in self.actions.drain() {
-            match action {
-                Action::SendAdvert => self.outgoing.push(Outgoing { router, release: false }),
+    /// Turns the core's wishes into frames and tasks, in their order.
+    fn obey(&mut self) {
+        for entry in self.actions.as_slice() {
+            let router = entry.router.0 as usize;
+            let Some(known) = self.routers.get_mut(router) else { continue };
+            match entry.action {
+                Action::SendAdvert { priority } => {
+                    known.frames.set_priority(priority);
+                    self.outgoing.push(Outgoing { router, release: false });
+                }
                 Action::SendRelease => self.outgoing.push(Outgoing { router, release: true }),
-                Action::TakeVips => self.waiting_jobs.push(Job::Take(router)),
-                Action::DropVips => self.waiting_jobs.push(Job::Drop(router)),
-                Action::AnnounceVips => self.waiting_jobs.push(Job::Announce(router)),
+                Action::TakeVips(job) => self.waiting_tasks.push(Task::Take { router, job }),
+                Action::DropVips(job) => self.waiting_tasks.push(Task::Drop { router, job }),
+                Action::AnnounceVips => self.waiting_tasks.push(Task::Announce { router }),
                 Action::SetMinimumPriority(priority) => {
-                    self.receiver.set_minimum_priority(self.routers[router].slot, priority);
+                    self.receiver.slots().set_minimum_priority(known.slot, priority.into());
                 }
                 Action::WakeAlways(always) => {
-                    self.receiver.set_wake_always(self.routers[router].slot, always);
+                    let flags = if always { abi::SLOT_WAKE_ALWAYS } else { 0 };
+                    self.receiver.slots().set_flags(known.slot, flags);
                 }
-                Action::Transition(transition) => {
-                    let notice = Notice::Transition { router, at: now, transition };
-                    if self.lines.notices.post(notice).is_err() {
-                        // The queue counts what it refused, and the log says how many.
-                    }
+                Action::Transition { from, to, why } => {
+                    tell(&self.lines, Notice::Transition { router, from, to, why });
                 }
             }
         }
+        self.actions.clear();
     }
 
-    fn tell(&self, notice: Notice) {
-        if self.lines.notices.post(notice).is_err() {
-            // The queue counts what it refused, and the log says how many.
-        }
+    /// Nothing is held and nothing is owed to anybody.
+    fn is_at_rest(&self) -> bool {
+        self.engine.routers().iter().all(|router| router.label() == Label::Initialize)
     }
 
-    /// Sends what this round decided, then hands the executor its jobs: an advert is never behind netlink.
+    /// Sends what this round decided, then hands the executor its tasks: an advert is never behind netlink.
     fn flush(&mut self) {
         let mut from = 0;
         while let Some(first) = self.outgoing.get(from) {
@@ -359,19 +415,19 @@ impl AdvertThread {
             self.tally.adverts_sent += u64::from(sent.frames);
             self.tally.adverts_refused += u64::from(sent.refused);
             if sent.refused > 0 {
-                self.tell(Notice::SendRefused { ifindex, frames: sent.refused });
+                tell(&self.lines, Notice::SendRefused { ifindex, frames: sent.refused });
             }
             from += run;
         }
         self.outgoing.clear();
         let mut handed = 0;
-        for job in &self.waiting_jobs {
-            if let Err(Full(_)) = self.lines.jobs.post(*job) {
+        for task in &self.waiting_tasks {
+            if let Err(Full(_)) = self.lines.tasks.post(*task) {
                 break;
             }
             handed += 1;
         }
-        self.waiting_jobs.drain(..handed);
+        self.waiting_tasks.drain(..handed);
     }
 
     /// Sleeps until something happens or is due. Returns the time it asked to be woken at, if it slept for a deadline.
@@ -381,7 +437,7 @@ impl AdvertThread {
             deadline = Some(deadline.map_or(by, |deadline| deadline.min(by)));
         }
         let deadline = deadline.map(|deadline| deadline.max(woke + COARSE_SLOT));
-        let deadline = if self.waiting_jobs.is_empty() { deadline } else { Some(woke + RETRY_JOBS) };
+        let deadline = if self.waiting_tasks.is_empty() { deadline } else { Some(woke + RETRY_TASKS) };
         if let Err(error) = arm(&self.timer, deadline) {
             // A timer that cannot be armed must not become a thread that never wakes: look again at once.
             debug_assert!(false, "timerfd_settime: {error}");
@@ -391,7 +447,24 @@ impl AdvertThread {
         let timeout = Timespec { tv_sec: 0, tv_nsec: 0 };
         let ready = epoll::wait(&self.poller, &mut events, more.then_some(&timeout));
         // EINTR and an event alike: the loop looks at everything.
-        let timed_out = matches!(ready, Ok((events, _)) if events.iter().all(|event| event.data.u64() == TIMER));
+        let timed_out =
+            matches!(ready, Ok((events, _)) if events.iter().all(|event| event.data.u64() == TIMER));
         deadline.filter(|_| timed_out && !more)
     }
+}
+
+/// A full queue counts what it refused, and the log says how many lines are missing.
+fn tell(lines: &Lines, notice: Notice) {
+    lines.notices.post(notice).unwrap_or_default();
+}
+
+fn arm(timer: &OwnedFd, at: Option<Instant>) -> Result<(), rustix::io::Errno> {
+    let at = at.map_or(0, Instant::as_nanos);
+    let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let it_value = Timespec {
+        tv_sec: i64::try_from(at / 1_000_000_000).unwrap_or(i64::MAX),
+        tv_nsec: i64::try_from(at % 1_000_000_000).unwrap_or(0),
+    };
+    let timer_spec = Itimerspec { it_interval: zero, it_value };
+    timerfd_settime(timer, TimerfdTimerFlags::ABSTIME, &timer_spec).map(|_before| ())
 }

@@ -4,37 +4,36 @@
 //! bytes: an advert's length depends on nothing that changes while the daemon runs.
 
 use std::net::Ipv4Addr;
+use std::num::NonZeroU8;
 
-use crate::wire::advert::{self, Addresses, Dialect};
-use crate::wire::ethernet::MacAddress;
-use crate::wire::frame;
+use crate::wire::{Addresses, Dialect, MacAddress, advert, ethernet, frame};
 
 /// See the file's head.
 #[derive(Clone, Debug)]
-pub struct Frames {
+pub(super) struct Frames {
     template: Template,
     advert: Vec<u8>,
     release: Vec<u8>,
-    /// No source address, nothing to send.
-    sendable: bool,
+    /// Without one there is nothing to send.
+    source: Option<Ipv4Addr>,
 }
 
 /// All that the frames say but the source address.
 #[derive(Clone, Debug)]
-pub struct Template {
-    pub mac: MacAddress,
-    pub virtual_router_id: u8,
-    pub priority: u8,
-    pub dialect: Dialect,
+pub(super) struct Template {
+    pub(super) mac: MacAddress,
+    pub(super) virtual_router_id: u8,
+    pub(super) priority: NonZeroU8,
+    pub(super) dialect: Dialect,
     /// 1 to 255.
-    pub addresses: Vec<[u8; 4]>,
+    pub(super) addresses: Vec<[u8; 4]>,
 }
 
 impl Frames {
     /// Frames from that source. None if the template has no address, or more than an advert can carry.
-    pub fn new(template: Template, source: Option<Ipv4Addr>) -> Option<Self> {
+    pub(super) fn new(template: Template, source: Option<Ipv4Addr>) -> Option<Self> {
         Addresses::new(&template.addresses)?;
-        let mut frames = Self { template, advert: Vec::new(), release: Vec::new(), sendable: false };
+        let mut frames = Self { template, advert: Vec::new(), release: Vec::new(), source: None };
         let length = frames.repr(Ipv4Addr::UNSPECIFIED, 0)?.buffer_len();
         frames.advert = vec![0; length];
         frames.release = vec![0; length];
@@ -43,26 +42,43 @@ impl Frames {
     }
 
     /// The interface's primary address is another one now. Does not allocate.
-    pub fn set_source(&mut self, source: Option<Ipv4Addr>) {
-        self.sendable = source.is_some();
-        let Some(source) = source else { return };
-        let (mut advert, mut release) =
-            (std::mem::take(&mut self.advert), std::mem::take(&mut self.release));
-        if let (Some(living), Some(leaving)) = (self.repr(source, self.template.priority), self.repr(source, 0)) {
+    pub(super) fn set_source(&mut self, source: Option<Ipv4Addr>) {
+        self.source = source;
+        self.rebuild();
+    }
+
+    /// The advert carries this priority from now on. Does not allocate.
+    pub(super) fn set_priority(&mut self, priority: NonZeroU8) {
+        if self.template.priority != priority {
+            self.template.priority = priority;
+            self.rebuild();
+        }
+    }
+
+    fn rebuild(&mut self) {
+        let Some(source) = self.source else { return };
+        let priority = self.template.priority.get();
+        let (mut advert, mut release) = (std::mem::take(&mut self.advert), std::mem::take(&mut self.release));
+        if let (Some(living), Some(leaving)) = (self.repr(source, priority), self.repr(source, 0)) {
             living.emit(&mut advert);
             leaving.emit(&mut release);
         }
         (self.advert, self.release) = (advert, release);
     }
 
-    /// The advert at the configured priority; empty without a source address.
-    pub fn advert(&self) -> &[u8] {
-        if self.sendable { &self.advert } else { &[] }
+    /// The bytes of one, from its IP header on.
+    pub(super) fn packet_length(&self) -> usize {
+        self.advert.len().saturating_sub(ethernet::HEADER_LEN)
+    }
+
+    /// The advert; empty without a source address.
+    pub(super) fn advert(&self) -> &[u8] {
+        if self.source.is_some() { &self.advert } else { &[] }
     }
 
     /// The advert with priority 0; empty without a source address.
-    pub fn release(&self) -> &[u8] {
-        if self.sendable { &self.release } else { &[] }
+    pub(super) fn release(&self) -> &[u8] {
+        if self.source.is_some() { &self.release } else { &[] }
     }
 
     fn repr(&self, source: Ipv4Addr, priority: u8) -> Option<frame::Repr<'_>> {
@@ -91,7 +107,7 @@ mod tests {
         let template = Template {
             mac: MacAddress([2; 6]),
             virtual_router_id: 51,
-            priority: 100,
+            priority: NonZeroU8::new(100).unwrap(),
             dialect: Dialect::V3 { interval, checksum: Ipv4Checksum::PseudoHeader },
             addresses: vec![[10, 0, 0, 200]],
         };

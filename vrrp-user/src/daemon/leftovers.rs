@@ -8,11 +8,7 @@ use crate::net::netlink::{Netlink, NetlinkError, Vip};
 use crate::net::packet::PacketSockets;
 
 /// Takes them off and says priority 0 for each router that had any. True if there were some.
-pub(super) fn clear(
-    netlink: &mut Netlink,
-    picture: &Picture,
-    wiring: &Wiring,
-) -> Result<bool, NetlinkError> {
+pub(super) fn clear(netlink: &mut Netlink, picture: &Picture, wiring: &Wiring) -> Result<bool, NetlinkError> {
     let mut found = false;
     for router in &wiring.routers {
         let mut had_any = false;

@@ -1,19 +1,18 @@
 //! What the advert thread has to tell, as values: it never writes a line of log itself.
 //!
-//! Owns the shape and the words. The service runtime takes notices from a bounded queue and logs them, so a slow
+//! Owns the shape. The service runtime takes notices from a bounded queue and logs them, so a slow
 //! reader of the log costs lines and never an advert.
 
 use core::time::Duration;
 
 use crate::net::executor::Report;
-use crate::vrrp::action::Transition;
-use crate::vrrp::time::Instant;
+use crate::vrrp::{Label, Why};
 
 /// Something that an operator may want to read; `usize` is the router's index.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Notice {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
     /// A router changed its state.
-    Transition { router: usize, at: Instant, transition: Transition },
+    Transition { router: usize, from: Label, to: Label, why: Why },
     /// The VIP executor did something, or could not.
     Executor(Report),
     /// The guard took the router's addresses off while this process was frozen.
@@ -21,5 +20,5 @@ pub enum Notice {
     /// The thread woke this much later than it had asked to.
     Late { by: Duration },
     /// The kernel refused adverts.
-    SendRefused { frames: u32 },
+    SendRefused { ifindex: u32, frames: u32 },
 }

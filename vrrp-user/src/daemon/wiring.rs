@@ -15,15 +15,12 @@ use crate::net::executor::{Announcing, Holding};
 use crate::net::guard::Ward;
 use crate::net::links::{Interest, Picture};
 use crate::net::netlink::{Link, Vip};
-use crate::vrrp::interval::master_down_interval;
-use crate::vrrp::router::RouterConfig;
-use crate::wire::advert::{Authentication, Dialect, Ipv4Checksum};
-use crate::wire::arp;
-use crate::wire::ethernet::MacAddress;
+use crate::vrrp;
+use crate::wire::{AdvertInterval, Authentication, Dialect, Ipv4Checksum, MacAddress, arp};
 
 /// Why a configuration does not fit this host.
 #[derive(Debug, Error)]
-pub enum WiringError {
+pub(super) enum WiringError {
     #[error(
         "instance {instance}: this host has no interface {interface}; it has {known}. Correct `interface`, or start \
          the daemon after the interface is there"
@@ -40,31 +37,31 @@ pub enum WiringError {
 
 /// One virtual router as all parts of the daemon see it.
 #[derive(Clone, Debug)]
-pub struct Wired {
-    pub name: String,
-    pub interface: String,
-    pub ifindex: u32,
-    pub core: RouterConfig,
-    pub frames: Frames,
-    pub holding: Holding,
-    pub rule_key: abi::RuleKey,
-    pub rule: abi::Rule,
-    pub peers: Vec<Ipv4Addr>,
+pub(super) struct Wired {
+    pub(super) name: String,
+    pub(super) interface: String,
+    pub(super) ifindex: u32,
+    pub(super) core: vrrp::Config,
+    pub(super) frames: Frames,
+    pub(super) holding: Holding,
+    pub(super) rule_key: abi::RuleKey,
+    pub(super) rule: abi::Rule,
+    pub(super) peers: Vec<Ipv4Addr>,
     /// As the interface is at the start.
-    pub running: bool,
-    pub primary_address: Option<Ipv4Addr>,
+    pub(super) running: bool,
+    pub(super) primary_address: Option<Ipv4Addr>,
 }
 
 /// All of them, and what of the host's interfaces concerns them.
 #[derive(Clone, Debug)]
-pub struct Wiring {
-    pub routers: Vec<Wired>,
-    pub interest: Interest,
+pub(super) struct Wiring {
+    pub(super) routers: Vec<Wired>,
+    pub(super) interest: Interest,
 }
 
 impl Wiring {
     /// Finds every interface; says which one is missing.
-    pub fn new(config: &Config, picture: &Picture) -> Result<Self, WiringError> {
+    pub(super) fn new(config: &Config, picture: &Picture) -> Result<Self, WiringError> {
         let mut interfaces = BTreeMap::new();
         let mut vips = BTreeSet::new();
         for instance in &config.instances {
@@ -85,7 +82,7 @@ impl Wiring {
     }
 
     /// What the guard must know, in the order of the routers.
-    pub fn wards(&self) -> Vec<Ward> {
+    pub(super) fn wards(&self) -> Vec<Ward> {
         self.routers
             .iter()
             .map(|router| Ward {
@@ -124,12 +121,12 @@ fn wire(
         .iter()
         .map(|address| vip(picture, instance, address))
         .collect::<Result<Vec<_>, _>>()?;
-    let dialect = dialect(&instance.protocol);
+    let (dialect, advert_interval) = dialect(&instance.protocol);
     let primary_address = picture.primary_address(link.ifindex, interest);
     let template = Template {
         mac: MacAddress(link.mac),
         virtual_router_id: instance.virtual_router_id.get(),
-        priority: instance.priority.get(),
+        priority: instance.priority,
         dialect,
         addresses: instance.virtual_addresses.iter().map(|address| address.address.octets()).collect(),
     };
@@ -144,8 +141,18 @@ fn wire(
             mtu: link.mtu,
         });
     };
-    let core = core(instance);
-    let down = master_down_interval(core.priority, core.advert_interval);
+    let core = vrrp::Config {
+        priority: instance.priority,
+        advert_interval,
+        preempt: instance.preempt,
+        skew: match (instance.skew, instance.peers.first()) {
+            (Skew::None, Some(peer)) => vrrp::Skew::None { peer: *peer },
+            (Skew::None | Skew::Rfc, _) => vrrp::Skew::Rfc,
+        },
+        startup_delay: instance.startup_delay,
+        vip_deadline: instance.vip_deadline,
+    };
+    let down = instance.master_down_interval();
     let holding = Holding {
         announcements: announcements(picture, &vips),
         vips,
@@ -157,7 +164,8 @@ fn wire(
         lifetime: config.address_lifetime(instance),
         freeze_limit: down.saturating_sub(core.advert_interval.duration()),
     };
-    let (rule_key, rule) = rule(config, instance, link.ifindex, index);
+    let slot = u32::try_from(index).unwrap_or(u32::MAX);
+    let (rule_key, rule) = rule(config, instance, link.ifindex, slot);
     Ok(Wired {
         name: instance.name.clone(),
         interface: link.name.clone(),
@@ -205,22 +213,24 @@ fn announcements(picture: &Picture, vips: &[Vip]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn dialect(protocol: &Protocol) -> Option<Dialect> {
-    Some(match protocol {
-        Protocol::V2 { advert_interval, password } => Dialect::V2 {
-            interval: Seconds::new(advert_interval.get())?,
-            authentication: password
+fn dialect(protocol: &Protocol) -> (Dialect, AdvertInterval) {
+    match protocol {
+        Protocol::V2 { advert_interval, password } => {
+            let authentication = password
                 .as_ref()
-                .map_or(Authentication::None, |password| Authentication::Password(password.zero_filled())),
-        },
-        Protocol::V3 { advert_interval, checksum } => Dialect::V3 {
-            interval: Centiseconds::new(advert_interval.get())?,
-            checksum: match checksum {
+                .map_or(Authentication::None, |password| Authentication::Password(password.zero_filled()));
+            let interval = *advert_interval;
+            (Dialect::V2 { interval, authentication }, AdvertInterval::V2(interval))
+        }
+        Protocol::V3 { advert_interval, checksum } => {
+            let checksum = match checksum {
                 Checksum::Rfc5798 => Ipv4Checksum::PseudoHeader,
                 Checksum::Rfc9568 => Ipv4Checksum::MessageOnly,
-            },
-        },
-    })
+            };
+            let interval = *advert_interval;
+            (Dialect::V3 { interval, checksum }, AdvertInterval::V3(interval))
+        }
+    }
 }
 
 /// An IPv4 address in the kernel half's sixteen bytes.

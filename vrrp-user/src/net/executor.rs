@@ -18,22 +18,22 @@ use crate::net::mailbox::Mailbox;
 use crate::net::netlink::{Netlink, NetlinkError, Vip};
 use crate::net::packet::{PacketSocketError, PacketSockets};
 use crate::net::realtime;
-use crate::vrrp::time::Instant;
+use crate::vrrp::{Instant, Job};
 
 /// A refused removal is tried again after this long.
 const RETRY: Duration = Duration::from_millis(100);
 /// Stack of the thread: it is locked into memory, so no larger than it needs.
 const STACK: usize = 256 * 1024;
 
-/// What the core may ask for; `usize` is the router's index.
+/// What the core may ask for; `router` is its index, `job` comes back with the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Job {
+pub enum Task {
     /// Put the addresses on and announce them. Asking again repairs and announces again.
-    Take(usize),
+    Take { router: usize, job: Job },
     /// Take them off.
-    Drop(usize),
+    Drop { router: usize, job: Job },
     /// Announce them again, if they are on.
-    Announce(usize),
+    Announce { router: usize },
     /// End the thread.
     Stop,
 }
@@ -42,11 +42,11 @@ pub enum Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
     /// All addresses of the router are on and announced once.
-    Held { router: usize, took: Duration },
+    Held { router: usize, job: Job, took: Duration },
     /// The kernel refused one (`vip` is its place in the list); none is left on.
-    Refused { router: usize, vip: usize, errno: i32 },
+    Refused { router: usize, job: Job, vip: usize, errno: i32 },
     /// All are off.
-    Released { router: usize, took: Duration },
+    Released { router: usize, job: Job, took: Duration },
     /// The kernel refuses to take one off; it is tried again until it goes.
     Stuck { router: usize, vip: usize, errno: i32 },
     /// Their lifetime ran out before they could be renewed.
@@ -88,11 +88,11 @@ pub enum ExecutorError {
     Thread(io::Error),
 }
 
-/// Starts the thread. It ends after [`Job::Stop`].
+/// Starts the thread. It ends after [`Task::Stop`].
 pub fn start(
     holdings: Vec<Holding>,
     board: Arc<Board>,
-    jobs: Arc<Mailbox<Job>>,
+    tasks: Arc<Mailbox<Task>>,
     reports: Arc<Mailbox<Report>>,
     realtime_priority: Option<u8>,
 ) -> Result<thread::JoinHandle<()>, ExecutorError> {
@@ -110,7 +110,7 @@ pub fn start(
             {
                 tracing::debug!("VIP executor: {error}");
             }
-            executor.run(&jobs);
+            executor.run(&tasks);
         })
         .map_err(ExecutorError::Thread)
 }
@@ -123,10 +123,12 @@ enum State {
         valid_until: Option<Instant>,
         repeat_at: Option<Instant>,
         refresh_at: Option<Instant>,
+        job: Job,
     },
     /// The kernel did not let go of an address.
     Stuck {
         retry_at: Instant,
+        job: Job,
     },
 }
 
@@ -143,25 +145,25 @@ struct Executor {
 }
 
 impl Executor {
-    fn run(mut self, jobs: &Mailbox<Job>) {
+    fn run(mut self, tasks: &Mailbox<Task>) {
         loop {
-            jobs.hush();
-            while let Some(job) = jobs.take() {
-                match job {
-                    Job::Take(router) => self.take(router),
-                    Job::Drop(router) => self.release(router),
-                    Job::Announce(router) => self.announce_again(router),
-                    Job::Stop => return,
+            tasks.hush();
+            while let Some(task) = tasks.take() {
+                match task {
+                    Task::Take { router, job } => self.take(router, job),
+                    Task::Drop { router, job } => self.release(router, job),
+                    Task::Announce { router } => self.announce_again(router),
+                    Task::Stop => return,
                 }
             }
             self.finish_bursts();
             let now = clock::now();
             let next = self.keep(now);
-            wait(jobs, next.map(|at| at.saturating_since(clock::now())));
+            wait(tasks, next.map(|at| at.since(clock::now())));
         }
     }
 
-    fn take(&mut self, router: usize) {
+    fn take(&mut self, router: usize, job: Job) {
         let Some(holding) = self.holdings.get(router) else { return };
         let began = clock::now();
         // Before the first address is on, so that there is no instant in which the guard would overlook it.
@@ -171,15 +173,15 @@ impl Executor {
         for (place, vip) in holding.vips.iter().enumerate() {
             if let Err(error) = self.netlink.add_address(vip, holding.lifetime) {
                 tracing::debug!("{error}");
-                self.take_off(router);
-                self.report(Report::Refused { router, vip: place, errno: error.errno() });
+                self.take_off(router, job);
+                self.report(Report::Refused { router, job, vip: place, errno: error.errno() });
                 return;
             }
             announce(&self.sockets, holding, place);
         }
         if self.board.is_fenced(router) {
             // The guard fenced us in the middle of it: what was added after its look comes off again.
-            self.take_off(router);
+            self.take_off(router, job);
             return;
         }
         let now = clock::now();
@@ -189,22 +191,23 @@ impl Executor {
             valid_until: holding.lifetime.map(|lifetime| began + lifetime),
             repeat_at: after(holding.announcing.repeat_after),
             refresh_at: after(holding.announcing.refresh),
+            job,
         };
         self.bursts.push((router, holding.announcing.burst.saturating_sub(1)));
-        self.report(Report::Held { router, took: now.saturating_since(began) });
+        self.report(Report::Held { router, job, took: now.since(began) });
     }
 
-    fn release(&mut self, router: usize) {
+    fn release(&mut self, router: usize, job: Job) {
         let began = clock::now();
         self.bursts.retain(|(bursting, _)| *bursting != router);
-        if self.take_off(router) {
+        if self.take_off(router, job) {
             self.board.free(router);
-            self.report(Report::Released { router, took: clock::now().saturating_since(began) });
+            self.report(Report::Released { router, job, took: clock::now().since(began) });
         }
     }
 
     /// Takes all addresses off, whatever was on. True if none is left.
-    fn take_off(&mut self, router: usize) -> bool {
+    fn take_off(&mut self, router: usize, job: Job) -> bool {
         let Some(holding) = self.holdings.get(router) else { return true };
         let mut refused = None;
         for (place, vip) in holding.vips.iter().enumerate() {
@@ -221,7 +224,7 @@ impl Executor {
             }
             return true;
         };
-        self.states[router] = State::Stuck { retry_at: clock::now() + RETRY };
+        self.states[router] = State::Stuck { retry_at: clock::now() + RETRY, job };
         if !was_stuck {
             self.report(Report::Stuck { router, vip, errno });
         }
@@ -253,11 +256,11 @@ impl Executor {
         for router in 0..self.states.len() {
             let due = match self.states[router] {
                 State::Off => None,
-                State::Stuck { retry_at } if retry_at <= now => {
-                    self.release(router);
+                State::Stuck { retry_at, job } if retry_at <= now => {
+                    self.release(router, job);
                     Some(now + RETRY)
                 }
-                State::Stuck { retry_at } => Some(retry_at),
+                State::Stuck { retry_at, .. } => Some(retry_at),
                 State::On { .. } => self.keep_on(router, now),
             };
             next = [next, due].into_iter().flatten().min();
@@ -267,7 +270,7 @@ impl Executor {
 
     fn keep_on(&mut self, router: usize, now: Instant) -> Option<Instant> {
         let holding = &self.holdings[router];
-        let State::On { renew_at, valid_until, repeat_at, refresh_at } = &mut self.states[router] else {
+        let State::On { renew_at, valid_until, repeat_at, refresh_at, .. } = &mut self.states[router] else {
             return None;
         };
         let is_due = |at: &Option<Instant>| at.is_some_and(|at| at <= now);
@@ -285,12 +288,12 @@ impl Executor {
             self.report(Report::Expired { router });
         } else if let (true, Some(lifetime)) = (is_due(renew_at), holding.lifetime) {
             *renew_at = Some(now + lifetime / 3);
-            let fresh = now.saturating_since(self.board.last_sent(router)) <= holding.freeze_limit;
+            let fresh = now.since(self.board.last_sent(router)) <= holding.freeze_limit;
             if fresh && self.board.is_held(router) {
                 self.renew(router, lifetime);
             }
         }
-        let State::On { renew_at, valid_until, repeat_at, refresh_at } = self.states[router] else {
+        let State::On { renew_at, valid_until, repeat_at, refresh_at, .. } = self.states[router] else {
             return None;
         };
         if self.bursts.is_empty() {
@@ -309,11 +312,12 @@ impl Executor {
                 return;
             }
         }
-        if let State::On { valid_until, .. } = &mut self.states[router] {
+        if let State::On { valid_until, job, .. } = &mut self.states[router] {
             *valid_until = Some(asked + lifetime);
-        }
-        if self.board.is_fenced(router) {
-            self.take_off(router);
+            let job = *job;
+            if self.board.is_fenced(router) {
+                self.take_off(router, job);
+            }
         }
     }
 
@@ -333,12 +337,12 @@ fn announce(sockets: &PacketSockets, holding: &Holding, place: usize) {
     sockets.send(vip.ifindex, std::iter::once(frame.as_slice()));
 }
 
-fn wait(jobs: &Mailbox<Job>, longest: Option<Duration>) {
+fn wait(tasks: &Mailbox<Task>, longest: Option<Duration>) {
     let timeout = longest.map(|longest| Timespec {
         tv_sec: i64::try_from(longest.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: longest.subsec_nanos().into(),
     });
-    let mut polled = [PollFd::new(jobs, PollFlags::IN)];
+    let mut polled = [PollFd::new(tasks, PollFlags::IN)];
     // EINTR: the loop looks at everything again anyway.
     match poll(&mut polled, timeout.as_ref()) {
         Ok(_) | Err(_) => {}

@@ -3,12 +3,15 @@
 //! Owns the queue and an eventfd that a poller can wait on. Posting never blocks and never allocates; what does not
 //! fit is refused and counted, and the caller says what that means.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// The queue was full; the item comes back.
 #[derive(Debug)]
@@ -62,6 +65,13 @@ impl<T> Mailbox<T> {
     /// The oldest item.
     pub fn take(&self) -> Option<T> {
         self.queue.pop()
+    }
+
+    /// The bell for a runtime that waits by awaiting. Must be called inside one.
+    pub fn listen(&self) -> io::Result<AsyncFd<OwnedFd>> {
+        let bell = self.bell.try_clone()?;
+        // SAFETY: an OwnedFd is open until it is dropped and always says the same number, and the AsyncFd owns it.
+        unsafe { AsyncFd::register_with_interest(bell, Interest::READABLE) }.map_err(io::Error::from)
     }
 
     /// Items refused since the start.

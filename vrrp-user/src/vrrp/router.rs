@@ -22,8 +22,6 @@ mod master;
 #[cfg(test)]
 mod tests;
 
-/// An add that takes longer than this has failed.
-pub const VIP_DEADLINE: Duration = Duration::from_secs(1);
 /// Priority 0 waits this long for the addresses to be off.
 pub const RELEASE_DEADLINE: Duration = Duration::from_millis(50);
 /// After a failed promotion.
@@ -48,6 +46,8 @@ pub struct Config {
     pub skew: Skew,
     /// Added to the listening after start and after each fault of link or address.
     pub startup_delay: Duration,
+    /// An add that takes longer than this has failed.
+    pub vip_deadline: Duration,
 }
 
 /// How long a BACKUP waits after a master's priority 0.
@@ -252,7 +252,7 @@ impl VirtualRouter {
         let master = Master {
             advertise_at: now + self.config.advert_interval.duration(),
             last_sent: now,
-            phase: Phase::Promoting { deadline: now + VIP_DEADLINE },
+            phase: Phase::Promoting { deadline: now + self.config.vip_deadline },
             answered_at: None,
             announced_at: None,
         };

@@ -19,6 +19,12 @@ impl Seconds {
         }
     }
 
+    /// None unless it is 1 s to 255 s in whole seconds.
+    pub fn from_duration(interval: Duration) -> Option<Self> {
+        let whole = interval.subsec_nanos() == 0;
+        u8::try_from(interval.as_secs()).ok().filter(|_| whole).and_then(Self::new)
+    }
+
     pub const fn get(self) -> u8 {
         self.0.get()
     }
@@ -38,6 +44,12 @@ impl Centiseconds {
             Some(centiseconds) if centiseconds.get() <= Self::MAX => Some(Self(centiseconds)),
             Some(_) | None => None,
         }
+    }
+
+    /// None unless it is 10 ms to 40 950 ms in whole centiseconds.
+    pub fn from_duration(interval: Duration) -> Option<Self> {
+        let whole = interval.subsec_nanos().is_multiple_of(10_000_000);
+        u16::try_from(interval.as_millis() / 10).ok().filter(|_| whole).and_then(Self::new)
     }
 
     pub const fn get(self) -> u16 {

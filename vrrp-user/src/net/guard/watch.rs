@@ -162,7 +162,7 @@ impl Watch {
             if expires <= now {
                 silent.push(router);
             } else {
-                longest = longest.min(expires.saturating_since(now));
+                longest = longest.min(expires.since(now));
             }
         }
         if !silent.is_empty() {
@@ -190,7 +190,7 @@ impl Watch {
                 }
             }
         }
-        let took = clock::now().saturating_since(began);
+        let took = clock::now().since(began);
         // Words last: whoever reads them may be slow.
         let what = match cause {
             Cause::DaemonGone => "the daemon is gone",

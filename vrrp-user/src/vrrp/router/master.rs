@@ -1,8 +1,6 @@
 //! MASTER (RFC 9568 §6.4.3): speaks, holds the addresses, and knows when its right has lapsed.
 
-use super::{
-    ANNOUNCE_EVERY, ANSWER_EVERY, HOLD_DOWN, RELEASE_DEADLINE, SILENT_INTERVALS, VIP_DEADLINE, VirtualRouter,
-};
+use super::{ANNOUNCE_EVERY, ANSWER_EVERY, HOLD_DOWN, RELEASE_DEADLINE, SILENT_INTERVALS, VirtualRouter};
 use crate::vrrp::RELEASE;
 use crate::vrrp::action::{Action, Outbox};
 use crate::vrrp::event::{Advert, Event, Job};
@@ -266,7 +264,7 @@ impl VirtualRouter {
 
     fn vip_lost(&mut self, master: Master, now: Instant, out: &mut Outbox<'_>) {
         let deadline = match master.phase {
-            Phase::Holding => now + VIP_DEADLINE,
+            Phase::Holding => now + self.config.vip_deadline,
             Phase::Promoting { deadline } => deadline,
             // Going anyway, or lapsed by our own lateness: never repaired.
             Phase::Releasing { .. } | Phase::Doubting { .. } => return,

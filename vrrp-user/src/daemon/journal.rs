@@ -1,0 +1,345 @@
+//! The daemon's log: notices and counters as lines that an operator can act on.
+//!
+//! Owns the words, and the limit on them: what comes in by the packet is counted there and said here at most a few
+//! times, so that a flood cannot fill a disk.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use vrrp_ebpf::abi::Counter;
+use vrrp_ebpf::slot::Rejected;
+
+use crate::daemon::advert_thread::{Lines, Tally};
+use crate::daemon::notice::Notice;
+use crate::daemon::wiring::Wiring;
+use crate::net::clock;
+use crate::net::executor::Report;
+use crate::net::links::LinkNews;
+use crate::net::mailbox::Mailbox;
+use crate::net::netlink::Vip;
+use crate::net::receiver::Control;
+use crate::vrrp::{Instant, Label};
+
+/// The same rejected sender is named again after this.
+const REPEAT: Duration = Duration::from_secs(3600);
+/// Lines on rejected adverts in one [`WINDOW`] at most.
+const REJECT_LINES: u32 = 8;
+const WINDOW: Duration = Duration::from_secs(60);
+/// Lines on late wakes and refused frames: one in this time, with the number of those unsaid.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// See the file's head.
+pub(super) struct Journal {
+    instances: Vec<Instance>,
+    interfaces: HashMap<u32, String>,
+    control: Control,
+    rejects: Rejects,
+    late: Limited,
+    refused: Limited,
+    lost: u64,
+}
+
+struct Instance {
+    name: String,
+    slot: u32,
+    vips: Vec<Vip>,
+    interval: String,
+}
+
+impl Journal {
+    pub(super) fn new(wiring: &Wiring, control: Control) -> Self {
+        let instances = wiring
+            .routers
+            .iter()
+            .map(|router| Instance {
+                name: router.name.clone(),
+                slot: router.rule.slot,
+                vips: router.holding.vips.clone(),
+                interval: router.core.advert_interval.to_string(),
+            })
+            .collect();
+        Self {
+            instances,
+            interfaces: wiring.interest.interfaces.clone().into_iter().collect(),
+            control,
+            rejects: Rejects::default(),
+            late: Limited::default(),
+            refused: Limited::default(),
+            lost: 0,
+        }
+    }
+
+    /// Writes what has gathered.
+    pub(super) fn write(&mut self, notices: &Mailbox<Notice>) {
+        notices.hush();
+        while let Some(notice) = notices.take() {
+            self.write_notice(&notice);
+        }
+        let lost = notices.refused();
+        if lost > self.lost {
+            tracing::warn!(
+                "{} notices came faster than they could be written and are lost",
+                lost - self.lost
+            );
+            self.lost = lost;
+        }
+    }
+
+    fn write_notice(&mut self, notice: &Notice) {
+        match *notice {
+            Notice::Transition { router, from, to, why } => {
+                let instance = self.name(router);
+                if from == to {
+                    tracing::info!(instance, "{to}: {why}");
+                } else if to == Label::Fault {
+                    tracing::error!(instance, "{from} -> {to}: {why}");
+                } else {
+                    tracing::info!(instance, "{from} -> {to}: {why}");
+                }
+            }
+            Notice::Executor(report) => self.write_report(report),
+            Notice::Fenced { router } => {
+                tracing::error!(
+                    instance = self.name(router),
+                    "fenced: this process was frozen and the guard acted"
+                );
+            }
+            Notice::Late { by } => {
+                if let Some(unsaid) = self.late.take_turn(clock::now()) {
+                    tracing::warn!("the advert thread woke {by:?} late{}", Unsaid(unsaid));
+                }
+            }
+            Notice::SendRefused { ifindex, frames } => {
+                if let Some(unsaid) = self.refused.take_turn(clock::now()) {
+                    let interface = self.interface(ifindex);
+                    tracing::warn!(interface, "the kernel refused {frames} adverts{}", Unsaid(unsaid));
+                }
+            }
+        }
+    }
+
+    fn write_report(&self, report: Report) {
+        match report {
+            Report::Held { router, took, .. } => {
+                tracing::info!(instance = self.name(router), "{} on, within {took:?}", self.vips(router));
+            }
+            Report::Released { router, took, .. } => {
+                tracing::info!(instance = self.name(router), "{} off, within {took:?}", self.vips(router));
+            }
+            Report::Refused { router, vip, errno, .. } => tracing::error!(
+                instance = self.name(router),
+                "the kernel refuses {}: {}; none of the addresses is on",
+                self.vip(router, vip),
+                io::Error::from_raw_os_error(errno)
+            ),
+            Report::Stuck { router, vip, errno } => tracing::error!(
+                instance = self.name(router),
+                "the kernel does not let go of {}: {}; trying again until it does",
+                self.vip(router, vip),
+                io::Error::from_raw_os_error(errno)
+            ),
+            Report::Expired { router } => tracing::error!(
+                instance = self.name(router),
+                "the lifetime of {} ended before it could be renewed",
+                self.vips(router)
+            ),
+        }
+    }
+
+    /// What the kernel tells of the interfaces.
+    pub(super) fn link(&self, news: &LinkNews) {
+        match *news {
+            LinkNews::Up { ifindex } => tracing::info!(interface = self.interface(ifindex), "has carrier"),
+            LinkNews::Down { ifindex } => {
+                tracing::warn!(interface = self.interface(ifindex), "has no carrier")
+            }
+            LinkNews::PrimaryAddress { ifindex, address: Some(address) } => {
+                tracing::info!(interface = self.interface(ifindex), "adverts leave from {address}");
+            }
+            LinkNews::PrimaryAddress { ifindex, address: None } => {
+                tracing::warn!(interface = self.interface(ifindex), "has no address of its own");
+            }
+            LinkNews::VipRemoved { .. } | LinkNews::Replaced { .. } => {}
+        }
+    }
+
+    /// Once a second: who was rejected and why.
+    pub(super) fn tick(&mut self, lines: &Lines) {
+        self.write(&lines.notices);
+        let now = clock::now();
+        for instance in &self.instances {
+            let Some(rejected) = self.control.slots().last_reject(instance.slot) else { continue };
+            if self.rejects.is_worth_a_line(instance.slot, rejected, now) {
+                let sender = Ipv4Addr::from(rejected.sender);
+                tracing::warn!(
+                    instance = instance.name,
+                    "adverts of {sender} are rejected: {}",
+                    reason(rejected.reason, &instance.interval)
+                );
+            }
+        }
+    }
+
+    /// The last line: what it all came to.
+    pub(super) fn close(&self, tally: &Tally) {
+        let counters = match self.control.counters() {
+            Ok(counters) => counters
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(counter, count)| format!("{} {count}", counter.name()))
+                .collect::<Vec<_>>()
+                .join(", "),
+            Err(error) => error.to_string(),
+        };
+        tracing::info!(
+            "ended: {} adverts sent, {} refused by the kernel, {} taken from the ring, {} wakes, {} of them late; \
+             kernel half: {counters}",
+            tally.adverts_sent,
+            tally.adverts_refused,
+            tally.adverts_received,
+            tally.wakes,
+            tally.late_wakes,
+        );
+    }
+
+    fn name(&self, router: usize) -> &str {
+        self.instances.get(router).map_or("?", |instance| instance.name.as_str())
+    }
+
+    fn interface(&self, ifindex: u32) -> &str {
+        self.interfaces.get(&ifindex).map_or("?", String::as_str)
+    }
+
+    fn vip(&self, router: usize, vip: usize) -> String {
+        let vip = self.instances.get(router).and_then(|instance| instance.vips.get(vip));
+        vip.map_or_else(|| "an address".to_owned(), |vip| format!("{}/{}", vip.address, vip.prefix))
+    }
+
+    fn vips(&self, router: usize) -> String {
+        match self.instances.get(router).map(|instance| instance.vips.as_slice()) {
+            Some([only]) => format!("{}/{}", only.address, only.prefix),
+            Some([first, rest @ ..]) => format!("{}/{} and {} more", first.address, first.prefix, rest.len()),
+            Some([]) | None => "no address".to_owned(),
+        }
+    }
+}
+
+/// Who has been named for what, and how many lines that took.
+#[derive(Debug, Default)]
+struct Rejects {
+    seen: HashMap<(u32, u8, [u8; 4]), Instant>,
+    window_began: Option<Instant>,
+    lines: u32,
+}
+
+impl Rejects {
+    fn is_worth_a_line(&mut self, slot: u32, rejected: Rejected, now: Instant) -> bool {
+        if self.window_began.is_none_or(|began| now.since(began) >= WINDOW) {
+            self.window_began = Some(now);
+            self.lines = 0;
+            self.seen.retain(|_, at| now.since(*at) < REPEAT);
+        }
+        let key = (slot, rejected.reason, rejected.sender);
+        if self.lines >= REJECT_LINES || self.seen.get(&key).is_some_and(|at| now.since(*at) < REPEAT) {
+            return false;
+        }
+        self.seen.insert(key, now);
+        self.lines += 1;
+        true
+    }
+}
+
+/// One line in a while, with the number of those unsaid.
+#[derive(Debug, Default)]
+struct Limited {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Limited {
+    fn take_turn(&mut self, now: Instant) -> Option<u64> {
+        if self.last.is_some_and(|last| now.since(last) < QUIET) {
+            self.unsaid += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.unsaid))
+    }
+}
+
+struct Unsaid(u64);
+
+impl std::fmt::Display for Unsaid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            count => write!(f, " ({count} more since the last such line)"),
+        }
+    }
+}
+
+/// What is wrong with an advert, and what to look at.
+fn reason(reason: u8, interval: &str) -> String {
+    let counter = Counter::ALL.get(usize::from(reason)).copied();
+    let text = match counter {
+        Some(Counter::IpTtl) => "their TTL is not 255: they came through a router, or from an attacker",
+        Some(Counter::Version) => "they speak the other version of VRRP: make `version` equal on both",
+        Some(Counter::InvalidType) => "they are no advertisements",
+        Some(Counter::PacketLength) => "their length does not fit their address count",
+        Some(Counter::Checksum) => "their checksum is wrong",
+        Some(Counter::AuthTypeMismatch) => {
+            "one side uses a password and the other none: make `auth` equal on both"
+        }
+        Some(Counter::AuthFailure) => "wrong password: make `auth` equal on both",
+        Some(Counter::AdvertInterval) => {
+            return format!(
+                "their advert interval is not our {interval}: in version 2 it must be equal on both"
+            );
+        }
+        Some(Counter::AddressCount) => "they carry no address",
+        Some(Counter::Sender) => "the sender is not one of `peers`",
+        Some(
+            Counter::Accepted
+            | Counter::ChecksumMessageOnly
+            | Counter::ChecksumPseudoHeader
+            | Counter::ForeignPassed
+            | Counter::ForeignDropped
+            | Counter::NotUnderstood
+            | Counter::RateLimited
+            | Counter::RingFull
+            | Counter::Delivered
+            | Counter::Woke,
+        )
+        | None => "for a reason that this version does not know",
+    };
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_rejected_senders_is_a_handful_of_lines() {
+        let mut rejects = Rejects::default();
+        let now = Instant::from_nanos(1);
+        let flood = (0..10_000u32).filter(|sender| {
+            rejects.is_worth_a_line(0, Rejected { reason: 6, sender: sender.to_be_bytes() }, now)
+        });
+        assert_eq!(flood.count(), 8);
+    }
+
+    #[test]
+    fn the_same_sender_is_named_once_an_hour() {
+        let mut rejects = Rejects::default();
+        let rejected = Rejected { reason: 6, sender: [10, 0, 0, 9] };
+        let named = (0..7200u64)
+            .filter(|second| {
+                rejects.is_worth_a_line(0, rejected, Instant::from_nanos(second * 1_000_000_000))
+            })
+            .count();
+        assert_eq!(named, 2);
+    }
+}
