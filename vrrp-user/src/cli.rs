@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Where the configuration is, unless the command line says otherwise.
-pub const DEFAULT_CONFIG: &str = "/etc/vrrp/vrrp.yaml";
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/vrrp/vrrp.yaml";
 
 /// Keeps a virtual IP on the host that should own it: VRRP with adverts filtered and stamped in the kernel.
 #[derive(Debug, Parser)]
 #[command(name = "vrrp", version, propagate_version = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the daemon in the foreground. SIGTERM and SIGINT release the addresses and end it.
     Run(Run),
     /// Check a configuration and print the values in effect. Touches nothing.
@@ -29,23 +29,23 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct File {
+pub(crate) struct File {
     /// The configuration.
     #[arg(short = 'f', long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
-    pub config: PathBuf,
+    pub(crate) config: PathBuf,
 }
 
 #[derive(Debug, Args)]
-pub struct Run {
+pub(crate) struct Run {
     #[command(flatten)]
-    pub file: File,
+    pub(crate) file: File,
     /// How the log on standard error is written; the configuration's `log.format` unless given.
     #[arg(long, value_enum)]
-    pub log_format: Option<LogFormat>,
+    pub(crate) log_format: Option<LogFormat>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line.

@@ -34,9 +34,11 @@ use crate::net::receiver::{self, Choice, Control, OpenError, Receiver};
 use crate::net::xdp::{Diagnostics, Sizes};
 use crate::net::{Interface, Mode, realtime};
 use crate::vrrp::Engine;
-use advert_thread::{AdvertThread, AdvertThreadError, Lines, Order, Tally};
+pub use advert_thread::AdvertThreadError;
+use advert_thread::{AdvertThread, Lines, Order, Tally};
 use journal::Journal;
-use wiring::{Wiring, WiringError};
+use wiring::Wiring;
+pub use wiring::WiringError;
 
 /// The daemon's name in the abstract socket namespace, which is one for each network namespace.
 const LOCK: &str = "vrrp-daemon";

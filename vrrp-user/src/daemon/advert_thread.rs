@@ -42,9 +42,6 @@ const DRAIN: usize = 4096;
 const RETRY_TASKS: Duration = Duration::from_millis(1);
 /// Tries to read a slot that is being written.
 const SPINS: usize = 200;
-/// What an event of the poller is about.
-const TIMER: u64 = 1;
-const OTHER: u64 = 0;
 /// A wake this late is worth counting.
 const LATE: Duration = Duration::from_millis(1);
 /// Leaving takes no longer than this, whatever the executor does.
@@ -83,7 +80,7 @@ pub(super) struct Lines {
 
 /// Why the thread cannot run.
 #[derive(Debug, Error)]
-pub(super) enum AdvertThreadError {
+pub enum AdvertThreadError {
     #[error("advert thread: {operation}: {source}")]
     System { operation: &'static str, source: io::Error },
     #[error("advert thread: {0}")]
@@ -174,15 +171,15 @@ impl AdvertThread {
         let poller = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed("epoll_create"))?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
             .map_err(failed("timerfd_create"))?;
-        let add = |fd: BorrowedFd<'_>, data| {
+        let add = |fd: BorrowedFd<'_>| {
             // Edges: the ring holds records that were not worth a wake-up, and a level would call for them at once.
             let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-            epoll::add(&poller, fd, epoll::EventData::new_u64(data), flags).map_err(failed("epoll_ctl"))
+            epoll::add(&poller, fd, epoll::EventData::new_u64(0), flags).map_err(failed("epoll_ctl"))
         };
-        add(receiver.as_fd(), OTHER)?;
-        add(timer.as_fd(), TIMER)?;
-        add(lines.orders.as_fd(), OTHER)?;
-        add(lines.reports.as_fd(), OTHER)?;
+        add(receiver.as_fd())?;
+        add(timer.as_fd())?;
+        add(lines.orders.as_fd())?;
+        add(lines.reports.as_fd())?;
         let routers = wired
             .iter()
             .map(|router| Router {
@@ -430,7 +427,7 @@ impl AdvertThread {
         self.waiting_tasks.drain(..handed);
     }
 
-    /// Sleeps until something happens or is due. Returns the time it asked to be woken at, if it slept for a deadline.
+    /// Sleeps until something happens or is due. Returns the time it asked to be woken at.
     fn wait(&mut self, woke: Instant, more: bool, leave_by: Option<Instant>) -> Option<Instant> {
         let mut deadline = self.engine.next_deadline();
         if let Some(by) = leave_by {
@@ -445,11 +442,10 @@ impl AdvertThread {
         }
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); 8];
         let timeout = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let ready = epoll::wait(&self.poller, &mut events, more.then_some(&timeout));
-        // EINTR and an event alike: the loop looks at everything.
-        let timed_out =
-            matches!(ready, Ok((events, _)) if events.iter().all(|event| event.data.u64() == TIMER));
-        deadline.filter(|_| timed_out && !more)
+        // An event, a signal, the deadline: the loop looks at everything in any case.
+        match epoll::wait(&self.poller, &mut events, more.then_some(&timeout)) {
+            Ok(_) | Err(_) => deadline,
+        }
     }
 }
 

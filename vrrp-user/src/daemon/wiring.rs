@@ -20,7 +20,7 @@ use crate::wire::{AdvertInterval, Authentication, Dialect, Ipv4Checksum, MacAddr
 
 /// Why a configuration does not fit this host.
 #[derive(Debug, Error)]
-pub(super) enum WiringError {
+pub enum WiringError {
     #[error(
         "instance {instance}: this host has no interface {interface}; it has {known}. Correct `interface`, or start \
          the daemon after the interface is there"
