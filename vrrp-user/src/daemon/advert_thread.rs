@@ -37,7 +37,7 @@ use crate::wire::{AdvertInterval, Version};
 /// than ten. The price is at most this much lateness, and only for whoever follows closely on another.
 const COARSE_SLOT: Duration = Duration::from_micros(200);
 /// Records taken from the ring before deadlines get their turn.
-const DRAIN: usize = 4096;
+const DRAIN: usize = 512;
 /// Tasks that found no room are offered again after this.
 const RETRY_TASKS: Duration = Duration::from_millis(1);
 /// Tries to read a slot that is being written.
@@ -224,10 +224,11 @@ impl AdvertThread {
             self.tally.wakes += 1;
             self.note_lateness(asked, now);
             self.see_fences(now);
-            let more = self.drain_ring(now) || self.drain_lines(now, &mut leave_by);
+            self.drain_ring(now);
+            self.drain_lines(now, &mut leave_by);
             self.work_deadlines(clock::now());
-            // The core has changed rules of the kernel's: what arrived under the old ones is in the ring.
-            let more = self.drain_ring(clock::now()) || more;
+            // The core has changed rules of the kernel half: what arrived under the old ones is in the ring.
+            let more = self.drain_ring(clock::now());
             self.flush();
             if let Some(by) = leave_by
                 && (self.is_at_rest() || clock::now() >= by)
@@ -298,7 +299,7 @@ impl AdvertThread {
         Some((record.slot() as usize, event))
     }
 
-    fn drain_lines(&mut self, now: Instant, leave_by: &mut Option<Instant>) -> bool {
+    fn drain_lines(&mut self, now: Instant, leave_by: &mut Option<Instant>) {
         self.lines.reports.hush();
         while let Some(report) = self.lines.reports.take() {
             tell(&self.lines, Notice::Executor(report));
@@ -339,7 +340,6 @@ impl AdvertThread {
                 }
             }
         }
-        false
     }
 
     fn handle_all(&mut self, ifindex: u32, event: Event, now: Instant) {
