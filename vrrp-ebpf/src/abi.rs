@@ -97,7 +97,8 @@ pub struct Slot {
     /// The last rejected advert for this router: reason (a [`Counter`]) in the top byte, the low 32 bits of the
     /// sender's address below. Overwritten without ceremony.
     pub last_reject: u64,
-    pub kernel_padding: [u8; 16],
+    /// What the recorded sender may still put into the ring, whoever that is: kept here to spare a map lookup.
+    pub bucket: Bucket,
 
     /// Userspace: only adverts of at least this priority refresh the line above. [`NOBODY_REFRESHES`] to switch off.
     pub minimum_priority: u32,
@@ -287,6 +288,7 @@ const _: () = {
     assert!(offset_of!(Slot, arrived_ns) == 8);
     assert!(offset_of!(Slot, sender) == 16);
     assert!(offset_of!(Slot, announced) == 32);
+    assert!(offset_of!(Slot, bucket) == 48);
     assert!(offset_of!(Slot, minimum_priority) == 64);
     assert!(size_of::<RecordHeader>() == 24);
     assert!(offset_of!(RecordHeader, slot) == 4);

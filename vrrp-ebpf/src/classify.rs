@@ -10,6 +10,7 @@
 use crate::abi::{
     AUTH_PASS, Counter, FAMILY_IPV4, FAMILY_IPV6, IPPROTO_VRRP, PeerKey, RULE_PEERS_ONLY, Rule, RuleKey,
 };
+use crate::address::Address;
 use crate::frame::Frame;
 
 /// Bytes that [`gate`] looks at: Ethernet and the shortest IP header. No advert is shorter.
@@ -96,8 +97,7 @@ pub enum Checksum {
 pub struct Advert {
     pub key: RuleKey,
     pub rule: Rule,
-    /// IPv4 in the last four bytes.
-    pub sender: [u8; 16],
+    pub sender: Address,
     pub priority: u8,
     /// In the unit of the wire: seconds in version 2, centiseconds in version 3.
     pub interval: u16,
@@ -114,9 +114,9 @@ pub enum Verdict {
     /// For the stack, counted.
     Pass(Counter),
     /// A virtual router that this host does not run: for the stack, within reason.
-    Foreign { key: RuleKey, sender: [u8; 16] },
+    Foreign { key: RuleKey, sender: Address },
     /// One of our virtual routers, and wrong.
-    Drop { reason: Counter, slot: u32, sender: [u8; 16] },
+    Drop { reason: Counter, slot: u32, sender: Address },
     /// One of our virtual routers, and right.
     Deliver(Advert),
 }
@@ -148,7 +148,7 @@ struct Packet {
     /// Bytes from there to the end of the IP packet.
     length: usize,
     ttl: u8,
-    sender: [u8; 16],
+    sender: Address,
 }
 
 /// Judges a frame that [`gate`] let through.
@@ -213,9 +213,8 @@ fn ipv4<F: Frame>(frame: &mut F) -> Option<Packet> {
     if header > 20 && !frame.fetch(message + VRRP_HEADER) {
         return None;
     }
-    let mut sender = [0; 16];
-    [sender[12], sender[13]] = frame.half(at::IPV4_SOURCE).to_ne_bytes();
-    [sender[14], sender[15]] = frame.half(at::IPV4_SOURCE + 2).to_ne_bytes();
+    let (high, low) = (frame.half(at::IPV4_SOURCE), frame.half(at::IPV4_SOURCE + 2));
+    let sender = Address::from_halves([0, 0, 0, 0, 0, 0, high, low]);
     Some(Packet { family: Family::Ipv4, message, length, ttl: frame.byte(at::IPV4_TTL), sender })
 }
 
@@ -236,12 +235,9 @@ fn ipv6<F: Frame>(frame: &mut F) -> Option<Packet> {
     if other != 0 || length < VRRP_HEADER {
         return None;
     }
-    let mut sender = [0; 16];
-    let mut offset = 0;
-    while offset < 16 {
-        [sender[offset], sender[offset + 1]] = frame.half(at::IPV6_SOURCE + offset).to_ne_bytes();
-        offset += 2;
-    }
+    let half = |word: usize| frame.half(at::IPV6_SOURCE + 2 * word);
+    let sender =
+        Address::from_halves([half(0), half(1), half(2), half(3), half(4), half(5), half(6), half(7)]);
     let message = ETHERNET + IPV6_HEADER;
     Some(Packet { family: Family::Ipv6, message, length, ttl: frame.byte(at::IPV6_HOP_LIMIT), sender })
 }
@@ -304,13 +300,13 @@ fn judge<F: Frame>(
         return Err(Counter::Sender);
     }
     if rule.flags & RULE_PEERS_ONLY != 0
-        && !rules.is_peer(&PeerKey { slot: rule.slot, address: packet.sender })
+        && !rules.is_peer(&PeerKey { slot: rule.slot, address: packet.sender.octets() })
     {
         return Err(Counter::Sender);
     }
     // The stack checks this only after us, and a version 2 checksum does not cover the sender.
     if let Family::Ipv4 = packet.family
-        && fold(sum(frame, ETHERNET, message - ETHERNET)) != 0xffff
+        && fold(ipv4_header_sum(frame, message)) != 0xffff
     {
         return Err(Counter::NotUnderstood);
     }
@@ -336,51 +332,56 @@ const fn can_send(packet: &Packet) -> bool {
     match packet.family {
         // This network, loopback, multicast and above (RFC 1122 §3.2.1.3).
         Family::Ipv4 => {
-            let first = packet.sender[12];
+            let first = packet.sender.low() >> 24;
             first != 0 && first != 127 && first < 224
         }
         // RFC 9568 §5.1.2.1: the link-local address of the sending interface.
-        Family::Ipv6 => packet.sender[0] == 0xfe && packet.sender[1] & 0xc0 == 0x80,
+        Family::Ipv6 => u64::from_be(packet.sender.first) >> 54 == 0xfe80 >> 6,
     }
 }
 
 #[inline(always)]
 fn checksum<F: Frame>(frame: &F, packet: &Packet, version: u8) -> Option<Checksum> {
-    let message = sum(frame, packet.message, packet.length);
+    let message = frame.sum(packet.message, packet.length);
     let fits = fold(message) == 0xffff;
     if version == 2 {
         return fits.then_some(Checksum::Version2);
     }
-    let (source, addresses) = match packet.family {
+    let addresses = match packet.family {
         Family::Ipv4 if fits => return Some(Checksum::MessageOnly),
-        Family::Ipv4 => (at::IPV4_SOURCE, 8),
-        Family::Ipv6 => (at::IPV6_SOURCE, 32),
+        Family::Ipv4 => words(frame, at::IPV4_SOURCE, 4),
+        Family::Ipv6 => words(frame, at::IPV6_SOURCE, 16),
     };
     // RFC 8200 §8.1, and RFC 768 for IPv4: both addresses, protocol, length; the order of the rest is free.
     #[expect(clippy::cast_possible_truncation, reason = "came out of 16 bits")]
     let length = (packet.length as u16).to_be();
-    let with_header = message
-        + sum(frame, source, addresses)
-        + u64::from(length)
-        + u64::from(u16::from(IPPROTO_VRRP).to_be());
+    let with_header = message + addresses + u64::from(length) + u64::from(u16::from(IPPROTO_VRRP).to_be());
     (fold(with_header) == 0xffff).then_some(Checksum::PseudoHeader)
 }
 
-/// Sum of the 16-bit words, not folded, as they lie in memory (RFC 1071 §2: the order of bytes does not matter).
-/// `length` is even: everything summed here comes in words of 4.
 #[inline(always)]
-fn sum<F: Frame>(frame: &F, offset: usize, length: usize) -> u64 {
+fn ipv4_header_sum<F: Frame>(frame: &F, message: usize) -> u64 {
+    let options = message - ETHERNET - 20;
+    let sum = words(frame, ETHERNET, 10);
+    if options == 0 { sum } else { sum + frame.sum(ETHERNET + 20, options) }
+}
+
+/// Sum of a few 16-bit words: cheaper one by one than by `Frame::sum`.
+#[inline(always)]
+fn words<F: Frame>(frame: &F, offset: usize, count: usize) -> u64 {
     let mut sum = 0;
-    let mut at = 0;
-    while at < length {
-        sum += u64::from(frame.half(offset + at));
-        at += 2;
+    let mut word = 0;
+    while word < count {
+        sum += u64::from(frame.half(offset + 2 * word));
+        word += 1;
     }
     sum
 }
 
 #[inline(always)]
 const fn fold(sum: u64) -> u64 {
+    // A few 32-bit partial sums at most: the first round leaves 19 bits, the second 16 and a carry.
+    let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     (sum & 0xffff) + (sum >> 16)
 }

@@ -15,6 +15,10 @@ pub trait Frame {
     /// The 16 bits at the even `offset` as they lie in memory, 0 outside of what was fetched.
     fn half(&self, offset: usize) -> u16;
 
+    /// Sum of the 16-bit words as they lie in memory, perhaps folded to 16 or 32 bits already (RFC 1071 §2: the
+    /// order of bytes does not matter). `offset` is even, `length` a multiple of 4.
+    fn sum(&self, offset: usize, length: usize) -> u64;
+
     /// The 16 bits at the even `offset`, from network order.
     #[inline(always)]
     fn half_be(&self, offset: usize) -> u16 {
@@ -55,5 +59,10 @@ impl Frame for Bytes<'_> {
     fn half(&self, offset: usize) -> u16 {
         debug_assert!(offset.is_multiple_of(2), "field at odd offset {offset}");
         u16::from_ne_bytes([self.byte(offset), self.byte(offset + 1)])
+    }
+
+    fn sum(&self, offset: usize, length: usize) -> u64 {
+        debug_assert!(length.is_multiple_of(4), "sum over {length} bytes");
+        (offset..offset + length).step_by(2).map(|at| u64::from(self.half(at))).sum()
     }
 }

@@ -8,6 +8,7 @@ use core::mem::size_of;
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::bpf_csum_diff;
 use aya_log_ebpf::error;
 use vrrp_ebpf::abi::{
     Bucket, BucketKey, Counter, MAX_FRAME, PeerKey, RECORD_WOKE, RecordHeader, Rule, RuleKey,
@@ -27,7 +28,16 @@ pub(crate) trait Hook: EbpfContext {
 }
 
 const HEADER: usize = size_of::<RecordHeader>();
-const WORDS: usize = (HEADER + MAX_FRAME).div_ceil(8);
+/// The helper's limit for one call (before Linux 6.13).
+const SUM_AT_ONCE: usize = 512;
+/// Of them for the longest advert.
+const SUMS: usize = 8;
+/// With room behind the longest frame, because the verifier only knows that a sum starts within the headers
+/// and goes on for a multiple of `SUM_AT_ONCE`.
+const WORDS: usize = (HEADER + LONGEST_HEADERS + (SUMS + 1) * SUM_AT_ONCE).div_ceil(8);
+/// Ethernet, and the longest IPv4 header.
+const LONGEST_HEADERS: usize = 14 + 60;
+const _: () = assert!(SUMS * SUM_AT_ONCE >= MAX_FRAME - 14 - 40);
 
 /// A record under construction: head, then the frame.
 pub(crate) struct ScratchBytes(#[expect(dead_code, reason = "only read through pointers")] [u64; WORDS]);
@@ -36,24 +46,38 @@ pub(crate) struct ScratchBytes(#[expect(dead_code, reason = "only read through p
 pub(crate) struct Scratch<'a, H> {
     hook: &'a H,
     record: *mut u8,
+    /// Bytes that are copied at once because they are there: an ordinary advert needs one copy.
+    eager: usize,
+    fetched: usize,
 }
 
+/// Adverts with up to 15 IPv4 addresses.
+const EAGER: usize = 128;
+
 impl<'a, H: Hook> Scratch<'a, H> {
+    /// `linear`: bytes of the frame that are surely there.
     #[inline(always)]
-    pub(crate) fn new(hook: &'a H) -> Option<Self> {
-        Some(Self { hook, record: SCRATCH.get_ptr_mut(0)?.cast() })
+    pub(crate) fn new(hook: &'a H, linear: usize) -> Option<Self> {
+        Some(Self { hook, record: SCRATCH.get_ptr_mut(0)?.cast(), eager: linear.min(EAGER), fetched: 0 })
     }
 }
 
 impl<H: Hook> Frame for Scratch<'_, H> {
     #[inline(always)]
     fn fetch(&mut self, length: usize) -> bool {
-        let length = opaque(length);
+        if length <= self.fetched {
+            return true;
+        }
+        let length = opaque(length.max(self.eager));
         if length == 0 || length > MAX_FRAME {
             return false;
         }
         // SAFETY: the scratch holds the head and MAX_FRAME bytes.
-        self.hook.load(unsafe { self.record.add(HEADER) }, length as u32)
+        let there = self.hook.load(unsafe { self.record.add(HEADER) }, length as u32);
+        if there {
+            self.fetched = length;
+        }
+        there
     }
 
     #[inline(always)]
@@ -72,6 +96,29 @@ impl<H: Hook> Frame for Scratch<'_, H> {
         }
         // SAFETY: as above, and aligned: the scratch is, its head is a multiple of 8, the offset is even.
         unsafe { *self.record.add(HEADER + offset).cast() }
+    }
+
+    #[inline(always)]
+    fn sum(&self, offset: usize, length: usize) -> u64 {
+        if offset > LONGEST_HEADERS {
+            return 0;
+        }
+        let mut sum = 0;
+        let mut done = 0;
+        while done < SUMS * SUM_AT_ONCE {
+            let length = opaque(length.saturating_sub(done)).min(SUM_AT_ONCE);
+            // SAFETY: the scratch has room for it behind every offset that gets here.
+            let part = unsafe {
+                let from = self.record.add(HEADER + offset + done);
+                bpf_csum_diff(core::ptr::null_mut(), 0, from.cast(), length as u32, 0)
+            };
+            sum += part as u64 & 0xffff_ffff;
+            if length < SUM_AT_ONCE {
+                break;
+            }
+            done += SUM_AT_ONCE;
+        }
+        sum
     }
 }
 

@@ -8,13 +8,17 @@
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", expect(internal_features, reason = "atomic.rs"))]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "samples"))]
 extern crate std;
 
 pub mod abi;
+pub mod address;
 mod atomic;
 pub mod bucket;
 pub mod classify;
 pub mod frame;
 pub mod receive;
+#[cfg(any(test, feature = "samples"))]
+#[expect(clippy::unwrap_used, reason = "test support: a sample that cannot be built is a broken test")]
+pub mod samples;
 pub mod slot;

@@ -47,10 +47,11 @@ impl Hook for TcContext {
 
 #[xdp(frags)]
 fn vrrp_xdp(context: XdpContext) -> u32 {
-    let fate = match look(&context, context.data(), context.data_end()) {
+    let (data, end) = (context.data(), context.data_end());
+    let fate = match look(&context, data, end) {
         None => Fate::Pass,
         // SAFETY: `ctx` is the program's own context.
-        Some(family) => take(&context, unsafe { (*context.ctx).ingress_ifindex }, family),
+        Some(family) => take(&context, end - data, unsafe { (*context.ctx).ingress_ifindex }, family),
     };
     match fate {
         Fate::Pass => xdp_action::XDP_PASS,
@@ -60,13 +61,14 @@ fn vrrp_xdp(context: XdpContext) -> u32 {
 
 #[classifier]
 fn vrrp_tcx(context: TcContext) -> i32 {
-    let fate = match look(&context, context.data(), context.data_end()) {
+    let (data, end) = (context.data(), context.data_end());
+    let fate = match look(&context, data, end) {
         None => Fate::Pass,
         // SAFETY: `skb` is the program's own context.
         Some(family) => match unsafe { &*context.skb.skb } {
             // The tag has been taken off already: the frame belongs to the VLAN's own device.
             tagged if tagged.vlan_present != 0 => Fate::Pass,
-            skb => take(&context, skb.ingress_ifindex, family),
+            skb => take(&context, end - data, skb.ingress_ifindex, family),
         },
     };
     match fate {
@@ -90,8 +92,8 @@ fn look(hook: &impl Hook, data: usize, data_end: usize) -> Option<Family> {
 }
 
 #[inline(always)]
-fn take<H: Hook>(hook: &H, ifindex: u32, family: Family) -> Fate {
-    let Some(mut scratch) = Scratch::new(hook) else {
+fn take<H: Hook>(hook: &H, linear: usize, ifindex: u32, family: Family) -> Fate {
+    let Some(mut scratch) = Scratch::new(hook, linear) else {
         return Fate::Pass;
     };
     receive(&mut Kernel::new(hook), &mut scratch, ifindex, family)

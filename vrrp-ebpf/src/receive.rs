@@ -9,6 +9,7 @@ use crate::abi::{
     ABI_VERSION, BucketKey, Counter, EVERYBODY, RECORD_CHANGED, RECORD_WOKE, RULE_CHANGES_ONLY, RULE_CONSUME,
     RecordHeader, RuleKey, SLOT_DELIVER_ALWAYS, SLOT_WAKE_ALWAYS,
 };
+use crate::address::Address;
 use crate::bucket::{self, Rate};
 use crate::classify::{Advert, Checksum, Family, Rules, Verdict, classify};
 use crate::frame::Frame;
@@ -77,8 +78,7 @@ pub fn receive<E: Environment>(
         Verdict::Drop { reason, slot, sender } => {
             environment.count(reason);
             if let Some(slot) = environment.slot(slot) {
-                let [.., a, b, c, d] = sender;
-                slot.reject(reason, u32::from_be_bytes([a, b, c, d]));
+                slot.reject(reason, sender.low());
             } else {
                 environment.report_missing_slot(slot);
             }
@@ -105,7 +105,7 @@ fn accept<E: Environment>(environment: &mut E, frame: &mut E::Frame, advert: &Ad
         environment.report_missing_slot(advert.rule.slot);
         return;
     };
-    let recorded = slot.is_recorded(&advert.sender);
+    let recorded = slot.is_recorded(advert.sender);
     // Before any limit: a flood must not be able to make a living master look dead.
     if refreshes(advert.priority, slot.minimum_priority()) {
         slot.refresh(&Liveness {
@@ -125,11 +125,17 @@ fn accept<E: Environment>(environment: &mut E, frame: &mut E::Frame, advert: &Ad
         return;
     }
 
-    let own = bucket_key(&advert.key, advert.sender);
-    if !environment.within(&bucket::SENDER, &own, arrived_ns)
-        || !recorded
-            && !environment.within(&bucket::EVERYBODY, &bucket_key(&advert.key, EVERYBODY), arrived_ns)
-    {
+    let may_enter = if recorded {
+        slot.within(&bucket::SENDER, arrived_ns)
+    } else {
+        environment.within(&bucket::SENDER, &bucket_key(&advert.key, advert.sender), arrived_ns)
+            && environment.within(
+                &bucket::EVERYBODY,
+                &bucket_key(&advert.key, Address::from_octets(EVERYBODY)),
+                arrived_ns,
+            )
+    };
+    if !may_enter {
         environment.count(Counter::RateLimited);
         return;
     }
@@ -176,9 +182,7 @@ const fn crosses_half(backlog: Backlog, frame_length: u16) -> bool {
 /// Sender, priority and interval in one word, never 0. Exact for IPv4; for IPv6 the sender is mixed into 39 bits.
 #[inline(always)]
 fn announcement(advert: &Advert) -> u64 {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = advert.sender;
-    let high = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-    let low = u64::from_be_bytes([i, j, k, l, m, n, o, p]);
+    let (high, low) = (u64::from_be(advert.sender.first), u64::from_be(advert.sender.second));
     let sender = if high == 0 {
         low
     } else {
@@ -190,13 +194,13 @@ fn announcement(advert: &Advert) -> u64 {
 }
 
 #[inline(always)]
-const fn bucket_key(rule: &RuleKey, sender: [u8; 16]) -> BucketKey {
+const fn bucket_key(rule: &RuleKey, sender: Address) -> BucketKey {
     BucketKey {
         ifindex: rule.ifindex,
         family: rule.family,
         virtual_router_id: rule.virtual_router_id,
         padding: 0,
-        sender,
+        sender: sender.octets(),
     }
 }
 

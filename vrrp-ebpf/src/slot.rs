@@ -4,18 +4,19 @@
 
 use core::cell::UnsafeCell;
 
-use crate::abi::{Counter, NOBODY_REFRESHES, Slot};
+use crate::abi::{Bucket, Counter, NOBODY_REFRESHES, Slot};
+use crate::address::Address;
 use crate::atomic::{exchange, increment, load_u32, load_u64, store_u8, store_u16, store_u32, store_u64};
 #[cfg(not(target_arch = "bpf"))]
 use crate::atomic::{load_u8, load_u16};
+use crate::bucket::Rate;
 
 /// What the last advert that would re-arm this router said, and when it arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Liveness {
     /// ns of CLOCK_MONOTONIC.
     pub arrived_ns: u64,
-    /// IPv4 in the last four bytes.
-    pub sender: [u8; 16],
+    pub sender: Address,
     pub priority: u8,
     /// In the unit of the wire: seconds in version 2, centiseconds in version 3.
     pub advert_interval: u16,
@@ -50,8 +51,8 @@ const READ_TRIES: u32 = 256;
 
 /// Address of a field; needs an unsafe block, since the compiler does not know that the slot is live.
 macro_rules! field {
-    ($self:ident . $name:ident) => {
-        &raw mut (*$self.0.get()).$name
+    ($self:ident . $($name:ident).+) => {
+        &raw mut (*$self.0.get()).$($name).+
     };
 }
 
@@ -67,7 +68,7 @@ impl SlotCell {
             sender: [0; 16],
             announced: 0,
             last_reject: 0,
-            kernel_padding: [0; 16],
+            bucket: Bucket { tokens: 0, refilled_ns: 0 },
             minimum_priority: 0,
             flags: 0,
             user_padding: [0; 56],
@@ -77,7 +78,6 @@ impl SlotCell {
     /// Records an advert. If another writer is inside it leaves that one's news, which is as fresh.
     #[inline(always)]
     pub fn refresh(&self, news: &Liveness) {
-        let (low, high) = halves(&news.sender);
         // SAFETY: all pointers are fields of this live, aligned slot.
         unsafe {
             let sequence = field!(self.sequence);
@@ -89,8 +89,8 @@ impl SlotCell {
             store_u8(field!(self.priority), news.priority);
             store_u8(field!(self.family), news.family);
             store_u64(field!(self.arrived_ns), news.arrived_ns);
-            store_u64(field!(self.sender).cast(), low);
-            store_u64(field!(self.sender).cast::<u64>().add(1), high);
+            store_u64(field!(self.sender).cast(), news.sender.first);
+            store_u64(field!(self.sender).cast::<u64>().add(1), news.sender.second);
             increment(sequence);
         }
     }
@@ -108,7 +108,7 @@ impl SlotCell {
                 fence(Ordering::Acquire);
                 let news = Liveness {
                     arrived_ns: load_u64(field!(self.arrived_ns)),
-                    sender: whole(self.sender_halves()),
+                    sender: self.sender(),
                     priority: load_u8(field!(self.priority)),
                     advert_interval: load_u16(field!(self.advert_interval)),
                     family: load_u8(field!(self.family)),
@@ -130,26 +130,51 @@ impl SlotCell {
     pub fn clear(&self) {
         self.refresh(&Liveness {
             arrived_ns: 0,
-            sender: [0; 16],
+            sender: Address::default(),
             priority: 0,
             advert_interval: 0,
             family: 0,
         });
         self.set_announced(0);
-        // SAFETY: a field of this live, aligned slot.
-        unsafe { store_u64(field!(self.last_reject), 0) };
+        // SAFETY: fields of this live, aligned slot.
+        unsafe {
+            store_u64(field!(self.last_reject), 0);
+            store_u64(field!(self.bucket.tokens), 0);
+            store_u64(field!(self.bucket.refilled_ns), 0);
+        }
     }
 
     /// Whether `sender` is the one recorded. Unlocked: a torn answer only misplaces one advert between two rates.
     #[inline(always)]
-    pub fn is_recorded(&self, sender: &[u8; 16]) -> bool {
-        self.sender_halves() == halves(sender)
+    pub fn is_recorded(&self, sender: Address) -> bool {
+        self.sender() == sender
     }
 
     #[inline(always)]
-    fn sender_halves(&self) -> (u64, u64) {
+    fn sender(&self) -> Address {
         // SAFETY: both halves of a 16-byte field at a multiple of 8 in this live slot.
-        unsafe { (load_u64(field!(self.sender).cast()), load_u64(field!(self.sender).cast::<u64>().add(1))) }
+        unsafe {
+            Address {
+                first: load_u64(field!(self.sender).cast()),
+                second: load_u64(field!(self.sender).cast::<u64>().add(1)),
+            }
+        }
+    }
+
+    /// Takes a token of the recorded sender. An empty slot's bucket is as full as one that was last refilled when
+    /// the clock began.
+    #[inline(always)]
+    #[must_use]
+    pub fn within(&self, rate: &Rate, now_ns: u64) -> bool {
+        // SAFETY: fields of this live, aligned slot.
+        unsafe {
+            let (tokens, refilled_ns) = (field!(self.bucket.tokens), field!(self.bucket.refilled_ns));
+            let mut bucket = Bucket { tokens: load_u64(tokens), refilled_ns: load_u64(refilled_ns) };
+            let enough = bucket.take(rate, now_ns);
+            store_u64(tokens, bucket.tokens);
+            store_u64(refilled_ns, bucket.refilled_ns);
+            enough
+        }
     }
 
     #[inline(always)]
@@ -206,20 +231,6 @@ impl Default for SlotCell {
     fn default() -> Self {
         Self::new()
     }
-}
-
-#[inline(always)]
-fn halves(address: &[u8; 16]) -> (u64, u64) {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *address;
-    (u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p]))
-}
-
-#[cfg(not(target_arch = "bpf"))]
-fn whole((low, high): (u64, u64)) -> [u8; 16] {
-    let mut address = [0; 16];
-    address[..8].copy_from_slice(&low.to_ne_bytes());
-    address[8..].copy_from_slice(&high.to_ne_bytes());
-    address
 }
 
 #[cfg(test)]

@@ -126,13 +126,14 @@ pub(super) fn load(
     let maps = Maps::take(&mut bpf)?;
     let adverts = bpf.take_map("ADVERTS").ok_or(MapsError::Missing { name: "ADVERTS" })?;
     let ring = Ring::new(adverts).map_err(|source| MapsError::Shape { name: "ADVERTS", source })?;
-    let slots = match bpf.take_map("SLOTS") {
-        // The mapping keeps the map alive.
-        Some(Map::Array(map)) => Slots::map(map.fd(), sizes.rules)?,
-        Some(_) | None => return Err(MapsError::Missing { name: "SLOTS" }.into()),
+    let Some(Map::Array(map)) = bpf.map("SLOTS") else {
+        return Err(MapsError::Missing { name: "SLOTS" }.into());
     };
+    let slots = Slots::map(map.fd(), sizes.rules)?;
     let mut programs = Programs { bpf, links: HashMap::new() };
+    // Both now, while all maps are open: the programs name them by descriptor.
     programs.xdp()?.load().map_err(|source| XdpLoadError::Program { name: XDP, source })?;
+    programs.tcx()?.load().map_err(|source| XdpLoadError::Program { name: TCX, source })?;
     Ok((programs, maps, ring, slots))
 }
 
@@ -148,15 +149,10 @@ impl Programs {
         program.try_into().map_err(|source| XdpLoadError::Program { name: XDP, source })
     }
 
-    /// The TCX program, loaded when first asked for: most hosts never need it.
+    /// The TCX program, likewise.
     pub fn tcx(&mut self) -> Result<&mut SchedClassifier, XdpLoadError> {
         let program = self.bpf.program_mut(TCX).ok_or(XdpLoadError::MissingProgram { name: TCX })?;
-        let program: &mut SchedClassifier =
-            program.try_into().map_err(|source| XdpLoadError::Program { name: TCX, source })?;
-        match program.load() {
-            Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(program),
-            Err(source) => Err(XdpLoadError::Program { name: TCX, source }),
-        }
+        program.try_into().map_err(|source| XdpLoadError::Program { name: TCX, source })
     }
 
     /// For draining the kernel half's rare diagnostics.

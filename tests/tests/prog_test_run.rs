@@ -1,0 +1,35 @@
+//! The kernel half run by BPF_PROG_TEST_RUN: the programs as the verifier accepted them, on frames of our making.
+//!
+//! Needs root and BPF; says so and skips where they are not to be had. Nothing is attached to any interface.
+
+mod prog_test_run {
+    pub(super) mod cost;
+    pub(super) mod kernel;
+    pub(super) mod limits;
+    pub(super) mod ring;
+    pub(super) mod verdicts;
+}
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use prog_test_run::{cost, kernel, limits, ring, verdicts};
+
+type Case = (&'static str, fn());
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let lacking = kernel::lacking();
+    if let Some(why) = &lacking {
+        println!("skipped: {why}");
+    }
+    let cases = [verdicts::CASES, ring::CASES, limits::CASES, cost::CASES].concat();
+    let trials = cases.into_iter().map(|(name, case): Case| {
+        let trial = Trial::test(name, move || {
+            case();
+            Ok(())
+        });
+        trial.with_ignored_flag(lacking.is_some())
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
