@@ -122,10 +122,9 @@ impl Router {
     }
 
     fn advert(&self, liveness: &Liveness) -> Option<Advert> {
-        let [.., a, b, c, d] = liveness.sender;
         Some(Advert {
             arrived: Instant::from_nanos(liveness.arrived_ns),
-            sender: Ipv4Addr::new(a, b, c, d),
+            sender: Ipv4Addr::from_bits(liveness.sender.low()),
             priority: liveness.priority,
             advert_interval: AdvertInterval::from_wire(self.version, liveness.advert_interval)?,
         })
