@@ -146,6 +146,8 @@ pub(super) struct AdvertThread {
     /// Tasks that the executor's queue had no room for yet.
     waiting_tasks: Vec<Task>,
     fences_seen: u64,
+    /// What the timer is set for.
+    armed: Option<Instant>,
     tally: Tally,
 }
 
@@ -171,7 +173,8 @@ impl AdvertThread {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
             .map_err(failed("timerfd_create"))?;
         let add = |fd: BorrowedFd<'_>| {
-            // Edges: the ring holds records that were not worth a wake-up, and a level would call for them at once.
+            // Edges: the ring holds records that were not worth a wake-up, and a level would call for them at once. And
+            // a bell need not be read to ring again.
             let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
             epoll::add(&poller, fd, epoll::EventData::new_u64(0), flags).map_err(failed("epoll_ctl"))
         };
@@ -204,6 +207,7 @@ impl AdvertThread {
             actions: Actions::for_routers(routers_count),
             outgoing: Vec::with_capacity(room),
             waiting_tasks: Vec::with_capacity(room),
+            armed: None,
             tally: Tally::default(),
         })
     }
@@ -299,7 +303,6 @@ impl AdvertThread {
     }
 
     fn drain_lines(&mut self, now: Instant, leave_by: &mut Option<Instant>) {
-        self.lines.reports.hush();
         while let Some(report) = self.lines.reports.take() {
             tell(&self.lines, Notice::Executor(report));
             match report {
@@ -311,7 +314,6 @@ impl AdvertThread {
                 Report::Stuck { .. } => {}
             }
         }
-        self.lines.orders.hush();
         while let Some(order) = self.lines.orders.take() {
             match order {
                 Order::LinkUp { ifindex } => self.handle_all(ifindex, Event::LinkUp, now),
@@ -434,10 +436,14 @@ impl AdvertThread {
         }
         let deadline = deadline.map(|deadline| deadline.max(woke + COARSE_SLOT));
         let deadline = if self.waiting_tasks.is_empty() { deadline } else { Some(woke + RETRY_TASKS) };
-        if let Err(error) = arm(&self.timer, deadline) {
-            // A timer that cannot be armed must not become a thread that never wakes: look again at once.
-            debug_assert!(false, "timerfd_settime: {error}");
-            return None;
+        // A timer that is set for this very time is left alone: it is ahead, or its edge is waiting for us.
+        if deadline != self.armed {
+            if let Err(error) = arm(&self.timer, deadline) {
+                // A timer that cannot be armed must not become a thread that never wakes: look again at once.
+                debug_assert!(false, "timerfd_settime: {error}");
+                return None;
+            }
+            self.armed = deadline;
         }
         let mut events = [MaybeUninit::<epoll::Event>::uninit(); 8];
         let timeout = Timespec { tv_sec: 0, tv_nsec: 0 };
