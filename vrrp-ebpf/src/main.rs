@@ -68,7 +68,7 @@ fn vrrp_tcx(context: TcContext) -> i32 {
         Some(family) => match unsafe { &*context.skb.skb } {
             // The tag has been taken off already: the frame belongs to the VLAN's own device.
             tagged if tagged.vlan_present != 0 => Fate::Pass,
-            skb => take(&context, end - data, skb.ingress_ifindex, family),
+            skb => take(&context, end - data, skb.ifindex, family),
         },
     };
     match fate {

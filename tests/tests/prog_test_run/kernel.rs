@@ -4,8 +4,11 @@ use std::os::fd::AsFd;
 
 use aya::programs::{TestRun, TestRunOptions};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use vrrp_ebpf::abi::{AUTH_NONE, AUTH_PASS, Counter, FAMILY_IPV4, FAMILY_IPV6, Rule, RuleKey};
 use vrrp_ebpf::receive::Fate;
+use vrrp_ebpf::samples::Sample;
+use vrrp_user::net::Interface;
 use vrrp_user::net::receiver::{Choice, Control, Receiver, open};
 use vrrp_user::net::xdp::{Diagnostics, Sizes};
 
@@ -13,12 +16,20 @@ use vrrp_user::net::xdp::{Diagnostics, Sizes};
 pub(crate) const IFINDEX: u32 = 1;
 pub(crate) const SLOT: u32 = 7;
 
-/// What this machine lacks for these tests, if anything.
+/// What this machine lacks for these tests, if anything. Moves the process into a namespace of its own.
 pub(crate) fn lacking() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("needs root: run it with sudo".into());
     }
-    open(Choice::Xdp, &[], Sizes::default(), Diagnostics::Off).err().map(|error| error.to_string())
+    // SAFETY: no other thread runs yet, and no descriptors are unshared.
+    if let Err(error) = unsafe { unshare_unsafe(UnshareFlags::NEWNET) } {
+        return Some(format!("cannot make a network namespace: {error}"));
+    }
+    open(Choice::Xdp, &[loopback()], Sizes::default(), Diagnostics::Off).err().map(|error| error.to_string())
+}
+
+fn loopback() -> Interface {
+    Interface { name: "lo".into(), index: IFINDEX }
 }
 
 /// A record as it came out of the ring.
@@ -43,7 +54,7 @@ impl Kernel {
     }
 
     pub(crate) fn with_sizes(sizes: Sizes) -> Self {
-        let (receiver, control) = open(Choice::Xdp, &[], sizes, Diagnostics::Errors).unwrap();
+        let (receiver, control) = open(Choice::Xdp, &[loopback()], sizes, Diagnostics::Errors).unwrap();
         Self { receiver, control }
     }
 
@@ -66,12 +77,23 @@ impl Kernel {
         }
     }
 
+    /// For a frame that the stack must get.
+    pub(crate) fn hear(&mut self, frame: &[u8]) {
+        assert_eq!(self.run(frame), Fate::Pass);
+    }
+
     /// Verdict and nanoseconds per packet.
     pub(crate) fn run_xdp(&mut self, frame: &[u8], repeat: u32) -> (u32, u128) {
         let program = self.control.programs_mut().unwrap().xdp().unwrap();
         let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
         let result = program.test_run(options).unwrap();
         (result.return_value, result.duration.as_nanos())
+    }
+
+    /// Whether the kernel's test run takes a frame of this length as a socket buffer: at least
+    /// a whole IPv6 header, less than a page.
+    pub(crate) fn tcx_takes(frame: &[u8]) -> bool {
+        (54..3600).contains(&frame.len())
     }
 
     pub(crate) fn run_tcx(&mut self, frame: &[u8]) -> Fate {
@@ -131,12 +153,13 @@ pub(crate) fn v3() -> Rule {
     Rule { version: 3, v2_interval: 0, ..v2() }
 }
 
-/// Rule and family for each kind of sample.
-pub(crate) fn rules() -> [(&'static str, u8, Rule); 4] {
+/// A sample of each kind of advert, and the rule that fits it.
+pub(crate) fn kinds() -> [(&'static str, Sample, u8, Rule); 5] {
     [
-        ("v2", FAMILY_IPV4, v2()),
-        ("v2 with password", FAMILY_IPV4, v2_pass()),
-        ("v3", FAMILY_IPV4, v3()),
-        ("v3 over IPv6", FAMILY_IPV6, v3()),
+        ("v2", Sample::v2(), FAMILY_IPV4, v2()),
+        ("v2 with password", Sample::v2_pass(), FAMILY_IPV4, v2_pass()),
+        ("v3", Sample::v3(), FAMILY_IPV4, v3()),
+        ("v3, RFC 9568", Sample::v3_message_only(), FAMILY_IPV4, v3()),
+        ("v3 over IPv6", Sample::v6(), FAMILY_IPV6, v3()),
     ]
 }

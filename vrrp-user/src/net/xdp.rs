@@ -4,6 +4,7 @@
 //! process ends, however it ends, nothing stays attached.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use aya::maps::Map;
 use aya::programs::links::FdLink;
@@ -169,6 +170,9 @@ impl Programs {
         let mut refused = Vec::new();
         for &mode in modes {
             let attached = match mode {
+                Mode::XdpNative if is_bond(&interface.name) => {
+                    Err("a bond runs the program on its ports, which have other interface indices".into())
+                }
                 Mode::XdpNative => self.attach_xdp(interface, XdpMode::Driver),
                 Mode::XdpGeneric => self.attach_xdp(interface, XdpMode::Skb),
                 Mode::Tcx => self.attach_tcx(interface),
@@ -208,6 +212,10 @@ impl Programs {
             .map_err(|error| explain(&error))?;
         program.take_link(id).map(Link::Tcx).map_err(|error| explain(&error))
     }
+}
+
+fn is_bond(interface: &str) -> bool {
+    Path::new("/sys/class/net").join(interface).join("bonding").exists()
 }
 
 /// The error in an operator's words, with the kernel's behind them.
