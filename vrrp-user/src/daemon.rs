@@ -230,7 +230,7 @@ struct Running {
     lines: Lines,
     guard: Option<Guard>,
     guarded: bool,
-    realtime_priority: Option<u8>,
+    lesser_priority: Option<u8>,
     executor: thread::JoinHandle<()>,
     advert_thread: oneshot::Receiver<Tally>,
     journal: Journal,
@@ -257,8 +257,10 @@ impl Running {
             board: Arc::new(Board::create(count)?),
         };
         let realtime_priority = Some(config.realtime_priority).filter(|priority| *priority > 0);
+        // Executor and guard give way to the advert thread: what they would do, it may be about to make needless.
+        let lesser_priority = realtime_priority.map(|priority| priority.saturating_sub(1).max(1));
         let guard = if config.guard {
-            Some(Guard::start(&Plan::new(&lines.board, realtime_priority, wiring.wards())).await?)
+            Some(Guard::start(&Plan::new(&lines.board, lesser_priority, wiring.wards())).await?)
         } else {
             tracing::warn!(
                 "guard: false: when this process dies its addresses stay until their lifetime ends"
@@ -270,7 +272,7 @@ impl Running {
             Arc::clone(&lines.board),
             Arc::clone(&lines.tasks),
             Arc::clone(&lines.reports),
-            realtime_priority.map(|priority| priority.saturating_sub(1).max(1)),
+            lesser_priority,
         )?;
         let engine = Engine::new(wiring.routers.iter().map(|router| router.core));
         let thread = AdvertThread::new(engine, receiver, &wiring.routers, lines.clone())?;
@@ -292,7 +294,7 @@ impl Running {
             .map_err(|source| DaemonError::System { operation: "start the advert thread", source })?;
         let journal = Journal::new(&wiring, control);
         let guarded = guard.is_some();
-        Ok(Self { wiring, lines, guard, guarded, realtime_priority, executor, advert_thread, journal })
+        Ok(Self { wiring, lines, guard, guarded, lesser_priority, executor, advert_thread, journal })
     }
 
     async fn serve(mut self, picture: Picture, signals: &mut Signals) -> Result<Ending, DaemonError> {
@@ -361,7 +363,7 @@ impl Running {
     }
 
     async fn replace_guard(&mut self) {
-        let plan = Plan::new(&self.lines.board, self.realtime_priority, self.wiring.wards());
+        let plan = Plan::new(&self.lines.board, self.lesser_priority, self.wiring.wards());
         match Guard::start(&plan).await {
             Ok(guard) => {
                 tracing::info!("the guard is back");
@@ -385,7 +387,7 @@ impl Running {
                 for router in self.wiring.routers.iter_mut().filter(|router| router.ifindex == ifindex) {
                     router.frames.set_source(address);
                 }
-                let plan = Plan::new(&self.lines.board, self.realtime_priority, self.wiring.wards());
+                let plan = Plan::new(&self.lines.board, self.lesser_priority, self.wiring.wards());
                 if let Some(guard) = &mut self.guard
                     && let Err(error) = guard.update(&plan).await
                 {

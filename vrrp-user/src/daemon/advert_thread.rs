@@ -105,6 +105,8 @@ struct Router {
     vips: Vec<(u32, Ipv4Addr)>,
     /// What the slot said when it was last read.
     last_heard: Option<Advert>,
+    /// The guard's mark, as last seen.
+    fenced: bool,
 }
 
 impl Router {
@@ -191,6 +193,7 @@ impl AdvertThread {
                 frames: router.frames.clone(),
                 vips: router.holding.vips.iter().map(|vip| (vip.ifindex, vip.address)).collect(),
                 last_heard: None,
+                fenced: false,
             })
             .collect::<Vec<_>>();
         let routers_count = routers.len();
@@ -266,10 +269,13 @@ impl AdvertThread {
         }
         self.fences_seen = fences;
         for router in 0..self.routers.len() {
-            if self.lines.board.is_fenced(router) {
+            let fenced = self.lines.board.is_fenced(router);
+            // Told once: the mark stays until the executor has taken off what may be left.
+            if fenced && !self.routers[router].fenced {
                 tell(&self.lines, Notice::Fenced { router });
                 self.handle(router, Event::Fenced, now);
             }
+            self.routers[router].fenced = fenced;
         }
     }
 

@@ -24,6 +24,8 @@ use crate::vrrp::time::Instant;
 
 /// With nothing to watch more closely, it looks this often.
 const IDLE: Duration = Duration::from_millis(500);
+/// Waking this much too late is not the scheduler's ordinary doing.
+const LATE: Duration = Duration::from_millis(1);
 
 /// Why the guard could not begin.
 #[derive(Debug, Error)]
@@ -109,8 +111,9 @@ impl Watch {
             self.fence_all(Cause::DaemonGone);
             return Ok(());
         };
-        let mut longest = IDLE;
+        let mut wake_at = clock::now();
         loop {
+            let longest = wake_at.since(clock::now());
             let timeout = Timespec {
                 tv_sec: i64::try_from(longest.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: longest.subsec_nanos().into(),
@@ -142,13 +145,17 @@ impl Watch {
                     }
                 }
             }
-            longest = self.fence_silent();
+            let now = clock::now();
+            let overslept = now.since(wake_at);
+            wake_at = now + self.fence_silent(now, if overslept > LATE { overslept } else { Duration::ZERO });
         }
     }
 
     /// Fences every router whose adverts have stopped; returns how long nothing needs a look.
-    fn fence_silent(&mut self) -> Duration {
-        let now = clock::now();
+    ///
+    /// A guard that overslept was stalled together with the daemon (a paused virtual machine): the daemon gets as much
+    /// longer to speak, once. Should it come too late then, it doubts its own right.
+    fn fence_silent(&mut self, now: Instant, overslept: Duration) -> Duration {
         let mut longest = IDLE;
         let mut silent = Vec::new();
         for (router, ward) in self.plan.wards.iter().enumerate() {
@@ -158,7 +165,7 @@ impl Watch {
             if !self.board.is_held(router) {
                 continue;
             }
-            let expires: Instant = self.board.last_sent(router) + limit;
+            let expires = self.board.last_sent(router) + limit + overslept.min(limit / 2);
             if expires <= now {
                 silent.push(router);
             } else {
