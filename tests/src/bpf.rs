@@ -1,7 +1,6 @@
-//! The two smallest XDP programs there are, by bpf(2) itself: one that passes everything, one that sends it back.
+//! The smallest XDP program there is, by bpf(2) itself: to find out whether a machine takes one.
 //!
-//! Owns loading, attaching and running them, for probing a machine and for the fastest packet generator Linux has.
-//! Refuses to know the project's own program.
+//! Owns loading it and attaching it. Refuses to know the project's own program.
 
 use std::{
     io,
@@ -10,20 +9,11 @@ use std::{
 
 // linux/bpf.h
 const PROG_LOAD: i64 = 5;
-const PROG_TEST_RUN: i64 = 10;
 const LINK_CREATE: i64 = 28;
 const TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
-const TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 /// linux/if_link.h: XDP_FLAGS_DRV_MODE.
 const NATIVE: u32 = 1 << 2;
-
-/// What a program does with every packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Pass = 2,
-    SendBack = 3,
-}
 
 #[repr(C)]
 #[derive(Default)]
@@ -51,43 +41,10 @@ struct Link {
     flags: u32,
 }
 
-#[repr(C)]
-#[derive(Default)]
-struct TestRun {
-    prog_fd: u32,
-    retval: u32,
-    data_size_in: u32,
-    data_size_out: u32,
-    data_in: u64,
-    data_out: u64,
-    repeat: u32,
-    duration: u32,
-    ctx_size_in: u32,
-    ctx_size_out: u32,
-    ctx_in: u64,
-    ctx_out: u64,
-    flags: u32,
-    cpu: u32,
-    batch_size: u32,
-    padding: u32,
-}
-
-/// struct xdp_md.
-#[repr(C)]
-#[derive(Default)]
-struct XdpContext {
-    data: u32,
-    data_end: u32,
-    data_meta: u32,
-    ingress_ifindex: u32,
-    rx_queue_index: u32,
-    egress_ifindex: u32,
-}
-
-/// Loads `return verdict`.
-pub(crate) fn load_xdp(verdict: Verdict) -> io::Result<OwnedFd> {
-    // mov64 r0, imm; exit
-    let program: [u64; 2] = [0xb7 | (verdict as u64) << 32, 0x95];
+/// Loads `return XDP_PASS`.
+pub(crate) fn load_pass() -> io::Result<OwnedFd> {
+    // mov64 r0, XDP_PASS; exit
+    let program: [u64; 2] = [0xb7 | 2 << 32, 0x95];
     let load = Load {
         prog_type: TYPE_XDP,
         insn_cnt: 2,
@@ -104,24 +61,6 @@ pub(crate) fn attach_native(program: &OwnedFd, ifindex: u32) -> io::Result<Owned
     let link =
         Link { prog_fd: raw(program)?, target_ifindex: ifindex, attach_type: ATTACH_XDP, flags: NATIVE };
     call(LINK_CREATE, &link).and_then(own)
-}
-
-/// Runs the program on `repeat` copies of `frame` as if they had come in through `ifindex`, with real consequences: sent
-/// back, they leave through that interface without a socket or a buffer of their own.
-pub(crate) fn run_live(program: &OwnedFd, ifindex: u32, frame: &[u8], repeat: u32) -> io::Result<()> {
-    let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
-    let context = XdpContext { data_end: length, ingress_ifindex: ifindex, ..XdpContext::default() };
-    let test = TestRun {
-        prog_fd: raw(program)?,
-        data_size_in: length,
-        data_in: frame.as_ptr() as u64,
-        repeat,
-        ctx_size_in: u32::try_from(size_of::<XdpContext>()).map_err(io::Error::other)?,
-        ctx_in: (&raw const context) as u64,
-        flags: TEST_XDP_LIVE_FRAMES,
-        ..TestRun::default()
-    };
-    call(PROG_TEST_RUN, &test).map(drop)
 }
 
 fn call<T>(command: i64, attribute: &T) -> io::Result<i64> {

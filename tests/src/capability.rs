@@ -8,12 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{
-    bpf::{self, Verdict},
-    daemon,
-    lab::Lab,
-    namespace::Namespace,
-};
+use crate::{bpf, daemon, lab::Lab, namespace::Namespace};
 
 /// Something that a test needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,8 +17,6 @@ pub enum Requirement {
     Lab,
     /// XDP programs attach natively to veth.
     NativeXdp,
-    /// The kernel can run XDP programs on live frames (BPF_F_TEST_XDP_LIVE_FRAMES, Linux 5.18).
-    LiveFrames,
     /// Packet loss in the bridge, by nftables.
     Loss,
     /// A program in PATH.
@@ -51,18 +44,10 @@ impl Requirement {
         match self {
             Self::Lab => probe_lab(),
             Self::NativeXdp => on_veth("probe-xdp", |ifindex| {
-                let program =
-                    bpf::load_xdp(Verdict::Pass).map_err(|e| format!("XDP programs do not load: {e}"))?;
+                let program = bpf::load_pass().map_err(|e| format!("XDP programs do not load: {e}"))?;
                 bpf::attach_native(&program, ifindex)
                     .map(drop)
                     .map_err(|e| format!("no native XDP on veth: {e}"))
-            }),
-            Self::LiveFrames => on_veth("probe-live", |ifindex| {
-                let program =
-                    bpf::load_xdp(Verdict::Pass).map_err(|e| format!("XDP programs do not load: {e}"))?;
-                let frame = [0; 60];
-                bpf::run_live(&program, ifindex, &frame, 1)
-                    .map_err(|e| format!("no XDP test runs on live frames: {e}"))
             }),
             Self::Loss => {
                 available(Self::Lab)?;

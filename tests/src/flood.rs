@@ -5,7 +5,7 @@
 use std::{
     io,
     net::Ipv4Addr,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,18 +17,14 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    bpf::{self, Verdict},
-    capability::Requirement,
     clock,
     frame::{Advert, Mac, checksum},
-    lab::{Host, Lab},
+    lab::Host,
     socket,
 };
 
 /// Frames per system call of the packet-socket generator.
 const BATCH: usize = 64;
-/// Copies of one frame per run of the live-frame generator.
-const LIVE_BATCH: u32 = 512;
 /// Where the VRRP message begins in a frame of ours, whose IP header has no options.
 const VRRP: usize = 34;
 
@@ -88,27 +84,6 @@ impl Junk {
     }
 }
 
-/// How a flood is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Generator {
-    /// `sendmmsg` on a packet socket past the queues: about 0.8 million packets a second and core.
-    PacketSocket,
-    /// XDP test runs on live frames: about three times that.
-    LiveFrames,
-}
-
-impl Generator {
-    /// The fastest that this kernel has.
-    pub fn fastest() -> Self {
-        let both = [Requirement::LiveFrames, Requirement::NativeXdp];
-        if both.iter().all(|needed| needed.missing().is_none()) {
-            Self::LiveFrames
-        } else {
-            Self::PacketSocket
-        }
-    }
-}
-
 /// Where a flood ends, whichever comes first.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
@@ -146,51 +121,20 @@ pub struct Flood {
     sent: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<io::Result<FloodReport>>>,
-    /// Keeps the port's XDP program, without which live frames do not arrive there.
-    _port: Option<OwnedFd>,
 }
 
 impl Flood {
-    /// Sends `frames` round and round from `host` until `bound`.
-    pub fn start(
-        lab: &Lab,
-        host: &Host,
-        frames: Vec<Vec<u8>>,
-        generator: Generator,
-        bound: Bound,
-    ) -> Result<Self> {
+    /// Sends `frames` round and round from `host` until `bound`: `sendmmsg` on a packet socket past the queues. Through a
+    /// bridge that copies each packet to every host, XDP test runs on live frames were no more than a quarter faster.
+    pub fn start(host: &Host, frames: Vec<Vec<u8>>, bound: Bound) -> Result<Self> {
         if frames.is_empty() {
             bail!("a flood of no frames");
         }
         let (sent, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let run = Run { frames, bound, sent: Arc::clone(&sent), stop: Arc::clone(&stop) };
-        let builder = thread::Builder::new().name("flood".into());
-        let (thread, port) = match generator {
-            Generator::PacketSocket => {
-                let socket = sender(host)?;
-                (builder.spawn(move || run.by_socket(&socket))?, None)
-            }
-            Generator::LiveFrames => {
-                // The receiving end of a veth takes XDP frames only when it polls (NAPI), which a program there turns on.
-                let port = lab.bridge().enter(|| {
-                    bpf::load_xdp(Verdict::Pass).and_then(|program| bpf::attach_native(&program, host.port()))
-                })?;
-                let port = port.context("attach an XDP program to the flooder's port")?;
-                let program = bpf::load_xdp(Verdict::SendBack).context("load the flood's XDP program")?;
-                let ifindex = host.ifindex();
-                let (ready, is_ready) = std::sync::mpsc::channel();
-                let namespace = host.namespace().name().to_owned();
-                let thread = builder.spawn(move || {
-                    let entered = enter_named(&namespace);
-                    ready.send(()).ok();
-                    entered?;
-                    run.by_live_frames(&program, ifindex)
-                })?;
-                is_ready.recv().ok();
-                (thread, Some(port))
-            }
-        };
-        Ok(Self { sent, stop, thread: Some(thread), _port: port })
+        let socket = sender(host)?;
+        let thread = thread::Builder::new().name("flood".into()).spawn(move || run.by_socket(&socket))?;
+        Ok(Self { sent, stop, thread: Some(thread) })
     }
 
     /// Packets sent so far.
@@ -255,27 +199,21 @@ struct Run {
 
 impl Run {
     fn by_socket(&self, socket: &OwnedFd) -> io::Result<FloodReport> {
-        let mut batch: Vec<Vec<u8>> =
-            self.frames.iter().cycle().take(BATCH.max(self.frames.len())).cloned().collect();
-        batch.truncate(1024);
+        // Long enough that a batch from any starting point is one slice.
+        let ring: Vec<Vec<u8>> =
+            self.frames.iter().cycle().take(self.frames.len() + BATCH).cloned().collect();
+        let mut next = 0;
         self.until_bound(|allowed| {
-            let part = batch.get(..usize::try_from(allowed).map_or(batch.len(), |n| n.min(batch.len())));
-            match socket::send_all(socket, part.unwrap_or_default()) {
-                Ok(sent) => Ok(sent as u64),
+            let count = usize::try_from(allowed).map_or(BATCH, |allowed| allowed.min(BATCH));
+            match socket::send_all(socket, ring.get(next..next + count).unwrap_or_default()) {
+                Ok(sent) => {
+                    next = (next + sent) % self.frames.len();
+                    Ok(sent as u64)
+                }
                 // The interface's queue is full: the rate is the machine's.
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(0),
                 Err(error) => Err(error),
             }
-        })
-    }
-
-    fn by_live_frames(&self, program: &OwnedFd, ifindex: u32) -> io::Result<FloodReport> {
-        let mut frames = self.frames.iter().cycle();
-        self.until_bound(|allowed| {
-            let repeat = u32::try_from(allowed).map_or(LIVE_BATCH, |n| n.min(LIVE_BATCH));
-            let Some(frame) = frames.next() else { return Ok(0) };
-            bpf::run_live(program, ifindex, frame, repeat)?;
-            Ok(u64::from(repeat))
         })
     }
 
@@ -312,12 +250,6 @@ fn sender(host: &Host) -> Result<OwnedFd> {
         io::Result::Ok(socket)
     };
     host.namespace().enter(open)?.context("open a sending packet socket")
-}
-
-fn enter_named(namespace: &str) -> io::Result<()> {
-    let file = std::fs::File::open(format!("/run/netns/{namespace}"))?;
-    let network = rustix::thread::LinkNameSpaceType::Network;
-    Ok(rustix::thread::move_into_link_name_space(file.as_fd(), Some(network))?)
 }
 
 fn flip(frame: &mut [u8], index: usize) {

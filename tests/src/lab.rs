@@ -248,9 +248,10 @@ impl Host {
         );
         if percent > 0 {
             let port = &self.name;
-            script.push_str(&format!(
-                "add rule bridge {TABLE} {chain} {matches} \"{port}\" numgen random mod 100 < {percent} drop\n"
-            ));
+            // nftables refuses a comparison that is always true.
+            let chance =
+                if percent < 100 { format!("numgen random mod 100 < {percent}") } else { String::new() };
+            script.push_str(&format!("add rule bridge {TABLE} {chain} {matches} \"{port}\" {chance} drop\n"));
         }
         let file = self.file("loss.nft");
         std::fs::write(&file, script).with_context(|| format!("write {}", file.display()))?;

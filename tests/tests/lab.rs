@@ -6,7 +6,7 @@ use std::{net::Ipv4Addr, panic, process::ExitCode, time::Duration};
 use vrrp_lab::{
     AddressWatch, Capture, HoldingTimeline, Keepalived, Lab, Peer, Process, Requirement, clock,
     clock::{MILLISECOND, SECOND},
-    flood::{self, Bound, Flood, Generator, Junk},
+    flood::{self, Bound, Flood, Junk},
     frame::{Advert, Frame, arp_request, checksum},
     harness,
     load::Load,
@@ -18,7 +18,7 @@ const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    use Requirement::{Keepalived, Lab, LiveFrames, Loss, NativeXdp};
+    use Requirement::{Keepalived, Lab, Loss};
     let mut all = tests![[];
         an_advert_survives_emit_and_parse,
         known_adverts_have_the_checksums_of_the_rfc_documents,
@@ -31,11 +31,11 @@ fn main() -> ExitCode {
         a_process_is_frozen_thawed_and_killed_by_its_handle,
         a_killed_tree_takes_its_children_along,
         load_runs_and_ends,
-        a_socket_flood_keeps_its_bounds,
+        a_flood_keeps_its_bounds,
+        a_flood_reaches_the_other_hosts_at_full_speed,
         nothing_is_left_after_a_panic,
     ]);
     all.extend(tests![[Lab, Loss]; lost_packets_are_lost_one_way]);
-    all.extend(tests![[Lab, NativeXdp, LiveFrames]; a_live_frame_flood_reaches_the_other_hosts]);
     all.extend(tests![[Lab, Keepalived];
         keepalived_elects_once_and_moves_the_address_when_killed,
         keepalived_runs_version_3_at_100_ms_and_stops_cleanly,
@@ -235,12 +235,12 @@ fn junk() -> Vec<Vec<u8>> {
     Junk::INVALID.iter().flat_map(|junk| junk.forge(&model(), [2, 0, 0, 0, 0, 9])).collect()
 }
 
-fn a_socket_flood_keeps_its_bounds() {
+fn a_flood_keeps_its_bounds() {
     let mut lab = Lab::pair("flood").unwrap();
     lab.add_host("stranger", "10.99.0.66/24").unwrap();
     let capture = Capture::start(&lab, &["stranger"]).unwrap();
     let bound = Bound { time: Duration::from_secs(5), packets: 1000, rate: Some(10_000) };
-    let flood = Flood::start(&lab, lab.host("stranger"), junk(), Generator::PacketSocket, bound).unwrap();
+    let flood = Flood::start(lab.host("stranger"), junk(), bound).unwrap();
     let report = flood.finish().unwrap();
     assert_eq!(report.packets, 1000);
     assert!(report.time >= Duration::from_millis(99), "1000 packets at 10 000/s in {:?}", report.time);
@@ -253,8 +253,8 @@ fn a_socket_flood_keeps_its_bounds() {
     assert_eq!(records.iter().filter(|record| record.frame == Frame::Broken).count(), 200);
 }
 
-fn a_live_frame_flood_reaches_the_other_hosts() {
-    let mut lab = Lab::pair("live").unwrap();
+fn a_flood_reaches_the_other_hosts_at_full_speed() {
+    let mut lab = Lab::pair("speed").unwrap();
     lab.add_host("stranger", "10.99.0.66/24").unwrap();
     let received = || -> u64 {
         let statistics = lab.host("b").namespace().run("cat", &["/proc/net/dev"]).unwrap();
@@ -262,11 +262,10 @@ fn a_live_frame_flood_reaches_the_other_hosts() {
         line.split_whitespace().nth(2).unwrap().parse().unwrap()
     };
     let before = received();
-    let flood =
-        Flood::start(&lab, lab.host("stranger"), junk(), Generator::LiveFrames, Bound::seconds(1)).unwrap();
+    let flood = Flood::start(lab.host("stranger"), junk(), Bound::seconds(1)).unwrap();
     let report = flood.finish().unwrap();
     let arrived = received() - before;
-    println!("live frames: {} packets/s sent, {arrived} of {} arrived", report.rate(), report.packets);
+    println!("flood: {} packets/s sent, {arrived} of {} arrived", report.rate(), report.packets);
     assert!(report.packets > 10_000 && arrived > report.packets / 10);
 }
 
