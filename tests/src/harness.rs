@@ -1,0 +1,71 @@
+//! Runs tests one after the other, and says of each that cannot run here why it was skipped.
+//!
+//! A thin layer over libtest-mimic: the same output and arguments as `cargo test`. A test body panics when it fails.
+//! Owns the counts of the short and the long mode. Refuses to know what is tested.
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+use crate::{capability::Requirement, interrupt, namespace};
+
+/// Set to 1 for the full counts.
+pub const LONG_VARIABLE: &str = "VRRP_TEST_LONG";
+
+/// One test.
+#[derive(Clone, Copy, Debug)]
+pub struct Test {
+    pub name: &'static str,
+    pub needs: &'static [Requirement],
+    pub body: fn(),
+}
+
+/// `tests![needs; one, two]`: the functions as tests under their own names.
+#[macro_export]
+macro_rules! tests {
+    ($needs:expr; $($body:ident),+ $(,)?) => {
+        vec![$($crate::harness::Test { name: stringify!($body), needs: &$needs, body: $body }),+]
+    };
+}
+
+/// The whole `main` of a test program (`harness = false`).
+pub fn run(tests: Vec<Test>) -> ExitCode {
+    if let Err(error) = interrupt::exit_after(namespace::sweep_own) {
+        eprintln!(
+            "cannot catch signals ({error}): an interrupted run leaves namespaces that the next one removes"
+        );
+    }
+    let mut arguments = Arguments::from_args();
+    // Hosts share the machine's CPUs and the RTNL lock: one lab at a time.
+    arguments.test_threads = Some(1);
+    let trials = tests.into_iter().map(|test| trial(test, &arguments)).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // exit() in libtest-mimic would be as good, but main may have destructors.
+    if conclusion.has_failed() { ExitCode::from(101) } else { ExitCode::SUCCESS }
+}
+
+/// Whether the full counts are asked for.
+pub fn is_long() -> bool {
+    std::env::var(LONG_VARIABLE).is_ok_and(|value| value == "1")
+}
+
+/// The count for the mode: `count(5, 100)` restarts.
+pub fn count(short: usize, long: usize) -> usize {
+    if is_long() { long } else { short }
+}
+
+fn trial(test: Test, arguments: &Arguments) -> Trial {
+    let why = test.needs.iter().find_map(|requirement| requirement.missing());
+    if let Some(why) = &why
+        && !arguments.list
+        && arguments.filter.as_ref().is_none_or(|filter| test.name.contains(filter))
+    {
+        println!("skipped: {}: {why}", test.name);
+    }
+    let is_missing = why.is_some();
+    Trial::test(test.name, move || {
+        (test.body)();
+        Ok(())
+    })
+    .with_ignored_flag(is_missing)
+}

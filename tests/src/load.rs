@@ -1,0 +1,74 @@
+//! Load on the machine: busy loops, and holders of the kernel's RTNL lock.
+//!
+//! Owns the child processes that make it, each bounded by itself too. Refuses to know who suffers.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::{lab::Lab, namespace::Namespace, process::Process};
+
+/// Running load; ends when dropped.
+#[derive(Debug)]
+pub struct Load {
+    // The processes go before the namespace they work in.
+    processes: Vec<Process>,
+    _namespace: Option<Namespace>,
+}
+
+impl Load {
+    /// `count` processes that each want a whole CPU; each ends itself after a minute of CPU time.
+    pub fn busy_loops(lab: &Lab, count: usize) -> Result<Self> {
+        let start = |index: usize| {
+            let name = format!("busy{index}");
+            let log = lab.folder().join(format!("{name}.log"));
+            Process::spawn(
+                None,
+                &name,
+                Path::new("/bin/sh"),
+                &["-c", "ulimit -t 60; while :; do :; done"],
+                &log,
+            )
+        };
+        let processes = (0..count).map(start).collect::<Result<_>>()?;
+        Ok(Self { processes, _namespace: None })
+    }
+
+    /// `count` processes that change links as fast as they can in a namespace of their own. Each change runs under the
+    /// RTNL lock, which all namespaces share; removing devices holds it longest. Each ends itself after a minute of CPU
+    /// time or 100 000 rounds.
+    pub fn link_changers(lab: &Lab, count: usize) -> Result<Self> {
+        let namespace = Namespace::create(&format!("{}-load", lab.next_name()))?;
+        let start = |index: usize| {
+            let name = format!("links{index}");
+            let log = lab.folder().join(format!("{name}.log"));
+            let mut batch = String::new();
+            for pair in 0..8 {
+                batch.push_str(&format!(
+                    "link add name u{index}v{pair} type veth peer name w{index}v{pair}\n"
+                ));
+                batch
+                    .push_str(&format!("link set dev u{index}v{pair} up\nlink set dev w{index}v{pair} up\n"));
+            }
+            batch.push_str(&format!("link add name m{index} type bridge\nlink set dev m{index} up\n"));
+            batch.push_str(&format!("link set dev w{index}v0 master m{index}\nlink del dev m{index}\n"));
+            for pair in 0..8 {
+                batch.push_str(&format!("link del dev u{index}v{pair}\n"));
+            }
+            let file = lab.folder().join(format!("{name}.batch"));
+            std::fs::write(&file, batch)?;
+            let script = format!(
+                "ulimit -t 60; n=0; while [ $n -lt 100000 ]; do ip -force -batch {}; n=$((n+1)); done",
+                file.display()
+            );
+            Process::spawn(Some(&namespace), &name, Path::new("/bin/sh"), &["-c", &script], &log)
+        };
+        let processes = (0..count).map(start).collect::<Result<_>>()?;
+        Ok(Self { processes, _namespace: Some(namespace) })
+    }
+
+    /// The processes that make it.
+    pub fn processes(&mut self) -> &mut [Process] {
+        &mut self.processes
+    }
+}
