@@ -236,6 +236,3 @@ fn bucket_index(key: &BucketKey, count: usize) -> usize {
     let hash = (hash >> 32) as usize;
     hash % count
 }
-
-#[cfg(test)]
-mod tests;
