@@ -1,0 +1,59 @@
+//! What can happen to a virtual router. Refuses to know what follows from it (`router`).
+
+use core::net::Ipv4Addr;
+use core::num::NonZeroU8;
+
+use super::time::Instant;
+use crate::wire::AdvertInterval;
+
+/// What an advert says about its sender: read from the ring, or from the liveness slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advert {
+    /// The kernel's stamp.
+    pub arrived: Instant,
+    pub sender: Ipv4Addr,
+    /// [`super::RELEASE`]: the sender stops being master.
+    pub priority: u8,
+    pub advert_interval: AdvertInterval,
+}
+
+/// Which order to the executor a result belongs to. Results of older orders are history: a "released" that belongs to the
+/// time before last must not be taken for the release that we wait for now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Job(u32);
+
+impl Job {
+    pub(super) const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Receiving works: take part. Before it, tell the link and the primary address.
+    Startup,
+    /// Stop taking part; done once the state is INITIALIZE.
+    Shutdown,
+    Advert(Advert),
+    /// [`super::VirtualRouter::deadline`] has come. `heard`: the slot, read after `now`.
+    Deadline {
+        heard: Option<Advert>,
+    },
+    /// Carrier came.
+    LinkUp,
+    /// Carrier went.
+    LinkDown,
+    /// The interface's own first address, the source of our adverts.
+    PrimaryAddress(Option<Ipv4Addr>),
+    SetPriority(NonZeroU8),
+    /// Every address is on the interface.
+    VipsHeld(Job),
+    /// At least one address could not be added; the executor has said why.
+    VipsRefused(Job),
+    /// No address is on the interface.
+    VipsReleased(Job),
+    /// Somebody else took an address off.
+    VipLost,
+    /// The guard took the addresses off and sent priority 0 while we were frozen.
+    Fenced,
+}

@@ -1,0 +1,328 @@
+//! One virtual router: its configuration, its state, and what is common to all states.
+//!
+//! One method per state, here or in a file of its own, and every event named in each. Refuses to know other routers
+//! (`engine`) and how long the timers are (`interval`).
+
+use core::net::Ipv4Addr;
+use core::num::NonZeroU8;
+use core::time::Duration;
+
+use super::OWNER;
+use super::action::{Action, Label, NOBODY, Outbox};
+use super::event::{Advert, Event, Job};
+use super::interval::{down_interval, skew_time};
+use super::state::{ArmedBy, Backup, Fault, Master, MasterRecord, Phase, State};
+use super::time::Instant;
+use super::why::Why;
+use crate::wire::{AdvertInterval, Version};
+
+mod backup;
+mod master;
+
+#[cfg(test)]
+mod tests;
+
+/// An add that takes longer than this has failed.
+pub const VIP_DEADLINE: Duration = Duration::from_secs(1);
+/// Priority 0 waits this long for the addresses to be off.
+pub const RELEASE_DEADLINE: Duration = Duration::from_millis(50);
+/// After a failed promotion.
+pub const HOLD_DOWN: Duration = Duration::from_secs(5);
+/// A BACKUP's deadline noticed later than this was noticed late.
+pub const LATE_TOLERANCE: Duration = Duration::from_millis(1);
+/// At most one advert out of turn in this time: two masters that answer each other must not fill the segment.
+pub const ANSWER_EVERY: Duration = Duration::from_millis(10);
+/// At most one announcement out of turn in this time.
+pub const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
+/// A MASTER whose last advert is older than so many intervals is master no more, to its neighbours.
+pub const SILENT_INTERVALS: u32 = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// [`OWNER`]: does not listen before it becomes MASTER, and always preempts.
+    pub priority: NonZeroU8,
+    /// Carries the protocol version.
+    pub advert_interval: AdvertInterval,
+    /// RFC 9568 §6.1: a MASTER yields to a stronger one whether or not this is set; it only rules over a BACKUP.
+    pub preempt: bool,
+    pub skew: Skew,
+    /// Added to the listening after start and after each fault of link or address.
+    pub startup_delay: Duration,
+}
+
+/// How long a BACKUP waits after a master's priority 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skew {
+    /// Skew_Time, after anybody's (RFC 9568 §6.4.2).
+    Rfc,
+    /// Not at all, when `peer`, the only other router, is the recorded master and says so. Others change nothing.
+    None { peer: Ipv4Addr },
+}
+
+/// What the kernel's slot was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SlotRule {
+    minimum_priority: u16,
+    wake_always: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct VirtualRouter {
+    config: Config,
+    state: State,
+    link_up: bool,
+    primary: Option<Ipv4Addr>,
+    /// The last order to the executor.
+    job: Job,
+    slot: Option<SlotRule>,
+}
+
+impl VirtualRouter {
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            state: State::Initialize,
+            link_up: false,
+            primary: None,
+            job: Job::default(),
+            slot: None,
+        }
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub fn label(&self) -> Label {
+        match self.state {
+            State::Initialize => Label::Initialize,
+            State::Fault(_) => Label::Fault,
+            State::Backup(_) => Label::Backup,
+            State::Master(_) => Label::Master,
+        }
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.state.deadline()
+    }
+
+    /// Whether the lifetime of the addresses may be renewed: they are held, and by a master that its neighbours still
+    /// take for one. Anything else must be left to expire.
+    pub fn may_renew(&self, now: Instant) -> bool {
+        match self.state {
+            State::Initialize | State::Fault(_) | State::Backup(_) => false,
+            State::Master(master) => match master.phase {
+                Phase::Holding => !self.was_silent(&master, now),
+                Phase::Promoting { .. } | Phase::Releasing { .. } | Phase::Doubting { .. } => false,
+            },
+        }
+    }
+
+    pub(super) fn handle(&mut self, event: Event, now: Instant, out: &mut Outbox<'_>) {
+        self.remember(event);
+        match self.state {
+            State::Initialize => self.initialize(event, now, out),
+            State::Fault(fault) => self.fault(fault, event, now, out),
+            State::Backup(backup) => self.backup(backup, event, now, out),
+            State::Master(master) => self.master(master, event, now, out),
+        }
+        self.tell_slot(out);
+    }
+
+    /// What is true whatever the state.
+    fn remember(&mut self, event: Event) {
+        match event {
+            Event::LinkUp => self.link_up = true,
+            Event::LinkDown => self.link_up = false,
+            Event::PrimaryAddress(address) => self.primary = address,
+            Event::SetPriority(priority) => self.config.priority = priority,
+            Event::Startup
+            | Event::Shutdown
+            | Event::Advert(_)
+            | Event::Deadline { .. }
+            | Event::VipsHeld(_)
+            | Event::VipsRefused(_)
+            | Event::VipsReleased(_)
+            | Event::VipLost
+            | Event::Fenced => {}
+        }
+    }
+
+    /// RFC 9568 §6.4.1.
+    fn initialize(&mut self, event: Event, now: Instant, out: &mut Outbox<'_>) {
+        match event {
+            Event::Startup => match self.missing() {
+                Some((fault, why)) => self.enter(State::Fault(fault), why, out),
+                None => self.begin(self.config.startup_delay, now, out),
+            },
+            // Not taking part: an advert that was under way, a result of orders from before.
+            Event::Shutdown
+            | Event::Advert(_)
+            | Event::Deadline { .. }
+            | Event::LinkUp
+            | Event::LinkDown
+            | Event::PrimaryAddress(_)
+            | Event::SetPriority(_)
+            | Event::VipsHeld(_)
+            | Event::VipsRefused(_)
+            | Event::VipsReleased(_)
+            | Event::VipLost
+            | Event::Fenced => {}
+        }
+    }
+
+    /// No state of the RFC's: keepalived's name for a router whose interface cannot carry it.
+    fn fault(&mut self, fault: Fault, event: Event, now: Instant, out: &mut Outbox<'_>) {
+        match event {
+            Event::Shutdown => self.enter(State::Initialize, Why::Shutdown, out),
+            Event::Deadline { .. } | Event::LinkUp | Event::LinkDown | Event::PrimaryAddress(_) => {
+                self.reconsider(fault, now, out);
+            }
+            Event::Startup
+            | Event::Advert(_)
+            | Event::SetPriority(_)
+            | Event::VipsHeld(_)
+            | Event::VipsRefused(_)
+            | Event::VipsReleased(_)
+            | Event::VipLost
+            | Event::Fenced => {}
+        }
+    }
+
+    fn reconsider(&mut self, fault: Fault, now: Instant, out: &mut Outbox<'_>) {
+        let delay = match fault {
+            Fault::Refused { until } if now < until => return,
+            // The interface was there all the time: nothing new to wait for.
+            Fault::Refused { .. } => Duration::ZERO,
+            Fault::LinkDown | Fault::NoPrimaryAddress => self.config.startup_delay,
+        };
+        match self.missing() {
+            Some((missing, _)) if missing == fault => {}
+            Some((missing, why)) => self.enter(State::Fault(missing), why, out),
+            None => self.begin(delay, now, out),
+        }
+    }
+
+    /// What the interface lacks.
+    fn missing(&self) -> Option<(Fault, Why)> {
+        if !self.link_up {
+            Some((Fault::LinkDown, Why::LinkDown))
+        } else if self.primary.is_none() {
+            Some((Fault::NoPrimaryAddress, Why::NoPrimaryAddress))
+        } else {
+            None
+        }
+    }
+
+    /// RFC 9568 §6.4.1: the owner becomes master at once, others listen first.
+    fn begin(&mut self, delay: Duration, now: Instant, out: &mut Outbox<'_>) {
+        if self.config.priority.get() == OWNER {
+            return self.become_master(Why::Owner, now, out);
+        }
+        let backup = self.listen(delay, now);
+        let listening_for = backup.deadline().since(now);
+        let why = match self.label() {
+            Label::Initialize => Why::Started { listening_for },
+            Label::Fault | Label::Backup | Label::Master => Why::Recovered { listening_for },
+        };
+        self.enter(State::Backup(backup), why, out);
+    }
+
+    /// A BACKUP that has heard nobody yet.
+    fn listen(&self, delay: Duration, now: Instant) -> Backup {
+        let down_at = now + self.down_interval(None) + delay;
+        Backup {
+            master: None,
+            armed_by: ArmedBy::Listening,
+            armed_from: now,
+            down_at,
+            not_before: now + delay,
+            extended: false,
+        }
+    }
+
+    /// RFC 9568 §6.4.2, the timer's expiry: the advert first, so that neighbours hold still while the address moves.
+    fn become_master(&mut self, why: Why, now: Instant, out: &mut Outbox<'_>) {
+        out.push(Action::SendAdvert { priority: self.config.priority });
+        out.push(Action::TakeVips(self.next_job()));
+        let master = Master {
+            advertise_at: now + self.config.advert_interval.duration(),
+            last_sent: now,
+            phase: Phase::Promoting { deadline: now + VIP_DEADLINE },
+            answered_at: None,
+            announced_at: None,
+        };
+        self.enter(State::Master(master), why, out);
+    }
+
+    fn enter(&mut self, state: State, why: Why, out: &mut Outbox<'_>) {
+        let from = self.label();
+        self.state = state;
+        out.push(Action::Transition { from, to: self.label(), why });
+    }
+
+    fn next_job(&mut self) -> Job {
+        self.job = self.job.next();
+        self.job
+    }
+
+    /// Whether an advert is a neighbour's and speaks our protocol.
+    fn believes(&self, advert: &Advert) -> bool {
+        // Our own, come back: keeps nobody a BACKUP, and answering it would never end.
+        if Some(advert.sender) == self.primary {
+            return false;
+        }
+        match self.config.advert_interval.version() {
+            // RFC 3768 §7.1: an interval that is not ours is discarded.
+            Version::V2 => advert.advert_interval == self.config.advert_interval,
+            Version::V3 => advert.advert_interval.version() == Version::V3,
+        }
+    }
+
+    /// RFC 9568 §6.4.2 and §6.4.3: version 3 goes by the master's interval, version 2 by its own.
+    fn adopted_interval(&self, master: Option<&MasterRecord>) -> AdvertInterval {
+        match (self.config.advert_interval, master) {
+            (AdvertInterval::V3(_), Some(master)) => master.advert_interval,
+            (AdvertInterval::V2(_) | AdvertInterval::V3(_), _) => self.config.advert_interval,
+        }
+    }
+
+    fn down_interval(&self, master: Option<&MasterRecord>) -> Duration {
+        down_interval(self.config.priority, self.adopted_interval(master))
+    }
+
+    fn skew_time(&self, master: Option<&MasterRecord>) -> Duration {
+        skew_time(self.config.priority, self.adopted_interval(master))
+    }
+
+    /// Whether a BACKUP obeys an advert of this priority. Preempt_Mode never binds the owner (RFC 9568 §6.1).
+    fn obeys(&self, priority: u8) -> bool {
+        let preempts = self.config.preempt || self.config.priority.get() == OWNER;
+        !preempts || priority >= self.config.priority.get()
+    }
+
+    /// The rule follows from the state; the kernel is told when it changes.
+    fn tell_slot(&mut self, out: &mut Outbox<'_>) {
+        let rule = match self.state {
+            State::Initialize | State::Fault(_) => SlotRule { minimum_priority: NOBODY, wake_always: false },
+            // Only who could re-arm our timer may refresh the slot: a weaker stranger must not keep a dead master alive.
+            State::Backup(_) if !self.obeys(1) => {
+                SlotRule { minimum_priority: u16::from(self.config.priority.get()), wake_always: false }
+            }
+            State::Backup(_) => SlotRule { minimum_priority: 1, wake_always: false },
+            // A MASTER answers or yields to everybody; and in doubt, whoever has spoken counts.
+            State::Master(_) => SlotRule { minimum_priority: 1, wake_always: true },
+        };
+        if self.slot.map(|told| told.minimum_priority) != Some(rule.minimum_priority) {
+            out.push(Action::SetMinimumPriority(rule.minimum_priority));
+        }
+        if self.slot.map(|told| told.wake_always) != Some(rule.wake_always) {
+            out.push(Action::WakeAlways(rule.wake_always));
+        }
+        self.slot = Some(rule);
+    }
+}
