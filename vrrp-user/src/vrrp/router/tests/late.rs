@@ -45,15 +45,17 @@ fn a_slot_refreshed_by_one_whom_we_do_not_obey_arms_nothing() {
 #[test]
 fn who_woke_late_listens_as_much_longer_once() {
     let mut bench = Bench::started(config());
+    let heard = Some(bench.advert(PEER, 150));
     bench.hear(PEER, 150);
     bench.now = bench.deadline() + ms(300);
-    let actions = bench.give(Event::Deadline { heard: None });
+    // The slot still holds the advert that armed the timer: nothing new.
+    let actions = bench.give(Event::Deadline { heard });
     assert_eq!(reason(&actions), Why::WokeLate { late: ms(300), listening_for: ms(300) });
     assert_eq!(transitions(&actions), [(Label::Backup, Label::Backup)]);
     assert_eq!(bench.wait(), ms(300));
     // Late a second time: acts.
     bench.now = bench.deadline() + ms(300);
-    bench.give(Event::Deadline { heard: None });
+    bench.give(Event::Deadline { heard });
     assert_eq!(bench.router.label(), Label::Master);
 }
 
