@@ -1,1 +1,111 @@
+use core::net::Ipv4Addr;
+use core::num::NonZeroU8;
+use core::time::Duration;
 
+use super::*;
+use crate::vrrp::action::{Action, Label};
+use crate::vrrp::router::Skew;
+use crate::wire::{AdvertInterval, Version};
+
+const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 20);
+
+fn config(priority: u8) -> Config {
+    Config {
+        priority: NonZeroU8::new(priority).unwrap(),
+        advert_interval: AdvertInterval::from_wire(Version::V3, 10).unwrap(),
+        preempt: true,
+        skew: Skew::Rfc,
+        startup_delay: Duration::ZERO,
+        vip_deadline: Duration::from_secs(1),
+    }
+}
+
+fn index(number: usize) -> RouterIndex {
+    RouterIndex(u32::try_from(number).unwrap())
+}
+
+fn start(engine: &mut Engine, now: Instant, actions: &mut Actions) {
+    for number in 0..engine.len() {
+        for event in
+            [Event::LinkUp, Event::PrimaryAddress(Some(Ipv4Addr::new(192, 0, 2, 10))), Event::Startup]
+        {
+            engine.handle(index(number), event, now, actions);
+        }
+    }
+}
+
+#[test]
+fn routers_act_in_the_order_of_their_deadlines() {
+    // The stronger, the shorter the skew.
+    let mut engine = Engine::new([10, 200, 100].into_iter().map(config));
+    let mut actions = Actions::for_routers(3);
+    let mut now = Instant::from_nanos(1_000_000_000);
+    start(&mut engine, now, &mut actions);
+    actions.clear();
+    let mut order = Vec::new();
+    while order.len() < 3 {
+        now = engine.next_deadline().unwrap();
+        engine.due(now, |_| None, &mut actions);
+        for entry in actions.as_slice() {
+            if matches!(entry.action, Action::Transition { to: Label::Master, .. }) {
+                order.push(entry.router.0);
+            }
+        }
+        actions.clear();
+    }
+    assert_eq!(order, [1, 2, 0]);
+}
+
+#[test]
+fn the_slot_is_asked_only_about_routers_whose_deadline_has_come() {
+    let mut engine = Engine::new([100, 200].into_iter().map(config));
+    let mut actions = Actions::default();
+    let start_at = Instant::from_nanos(1_000_000_000);
+    start(&mut engine, start_at, &mut actions);
+    let first = engine.next_deadline().unwrap();
+    let mut asked = Vec::new();
+    let heard = |router: RouterIndex| {
+        asked.push(router.0);
+        Some(Advert {
+            arrived: first,
+            sender: PEER,
+            priority: 250,
+            advert_interval: config(1).advert_interval,
+        })
+    };
+    engine.due(first, heard, &mut actions);
+    assert_eq!(asked, [1]);
+    let expected = start_at + Duration::from_nanos(360_937_500);
+    assert_eq!(engine.next_deadline(), Some(expected), "the other one's is next now");
+}
+
+#[test]
+fn a_record_for_a_router_that_is_gone_is_ignored() {
+    let mut engine = Engine::new([100].into_iter().map(config));
+    let mut actions = Actions::default();
+    engine.handle(RouterIndex(1), Event::Startup, Instant::from_nanos(1), &mut actions);
+    engine.handle(RouterIndex(u32::MAX), Event::Startup, Instant::from_nanos(1), &mut actions);
+    assert!(actions.is_empty());
+    assert!(engine.router(RouterIndex(1)).is_none());
+}
+
+#[test]
+fn four_thousand_routers_run_in_the_room_they_were_given() {
+    const ROUTERS: usize = 4_000;
+    let mut engine = Engine::new((0..ROUTERS).map(|_| config(100)));
+    let mut actions = Actions::for_routers(ROUTERS);
+    let room = actions.as_slice().as_ptr();
+    let mut now = Instant::from_nanos(1_000_000_000);
+    start(&mut engine, now, &mut actions);
+    let mut adverts = 0;
+    for _ in 0..40 {
+        actions.clear();
+        now = engine.next_deadline().unwrap();
+        engine.due(now, |_| None, &mut actions);
+        assert!(engine.next_deadline().unwrap() > now);
+        adverts +=
+            actions.as_slice().iter().filter(|e| matches!(e.action, Action::SendAdvert { .. })).count();
+    }
+    assert!(adverts >= 10 * ROUTERS, "{adverts}");
+    assert_eq!(actions.as_slice().as_ptr(), room, "the buffer never moved");
+}
