@@ -21,14 +21,14 @@ use crate::vrrp::{Advert, Config, Instant, OWNER, RELEASE, Skew, Why};
 use crate::wire::{AdvertInterval, Version};
 
 /// What the judge knows of a host, from the outside.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Witnessed {
     config: Config,
     last_sent: Option<Instant>,
-    /// The newest arrival at its kernel of a foreign living advert, of one that it must obey, and of a release.
+    /// The newest arrivals at its kernel of a foreign living advert and of one that it must obey; the releases since.
     foreign: Option<Advert>,
     obeyed: Option<Advert>,
-    release: Option<Advert>,
+    releases: Vec<Advert>,
     /// Since when it has been listening as BACKUP.
     listening_from: Instant,
     /// The master that it yielded to: goes by its interval until it hears another one that it obeys.
@@ -42,7 +42,7 @@ impl Witnessed {
             last_sent: None,
             foreign: None,
             obeyed: None,
-            release: None,
+            releases: Vec::new(),
             listening_from: now,
             yielded_to: None,
         }
@@ -64,14 +64,26 @@ pub(super) struct Judge {
     /// Since when two have held on a clean segment.
     overlap_from: Option<Instant>,
     peace: bool,
-    /// Takeovers, for tests that want to see one.
+    pub(super) remembers: bool,
+    /// Takeovers by a BACKUP.
     pub(super) elections: u32,
+    /// Who held, at each change.
+    pub(super) history: Vec<(Instant, Vec<bool>)>,
 }
 
 impl Judge {
     pub(super) fn new(seed: u64, configs: &[Config], now: Instant, trace: bool) -> Self {
         let hosts = configs.iter().map(|config| Witnessed::new(*config, now)).collect();
-        Self { seed, trace, hosts, overlap_from: None, peace: false, elections: 0 }
+        Self {
+            seed,
+            trace,
+            hosts,
+            overlap_from: None,
+            peace: false,
+            remembers: false,
+            elections: 0,
+            history: Vec::new(),
+        }
     }
 
     pub(super) fn note(&self, now: Instant, what: impl FnOnce() -> String) {
@@ -132,7 +144,7 @@ impl Judge {
                 Skew::None { peer } => peer == advert.sender,
             };
             if counts {
-                host.release = Some(advert);
+                host.releases.push(advert);
             }
             return;
         }
@@ -140,6 +152,7 @@ impl Judge {
         let preempts = config.preempt || config.priority.get() == OWNER;
         if !preempts || advert.priority >= config.priority.get() {
             host.obeyed = Some(advert);
+            host.releases.clear();
         }
     }
 
@@ -208,7 +221,6 @@ impl Judge {
         let host = &self.hosts[number];
         let since = |advert: &Advert| advert.arrived >= host.listening_from;
         let obeyed = host.obeyed.filter(since);
-        let release = host.release.filter(since);
         let (master, interval) = match (obeyed, host.yielded_to) {
             (Some(advert), _) => (Some(advert.sender), advert.advert_interval),
             (None, Some(master)) => (Some(master.address), master.advert_interval),
@@ -219,16 +231,17 @@ impl Judge {
         if now >= armed + down {
             return;
         }
-        let Some(release) = release.filter(|release| release.arrived >= armed) else {
+        let mut releases = host.releases.iter().filter(|release| release.arrived >= armed).peekable();
+        if releases.peek().is_none() {
             let what =
                 format!("host {number} takes over from a living master (armed {:?} ago)", now.since(armed));
             self.condemn(now, &what);
-        };
-        let wait = match host.config.skew {
+        }
+        let wait = |release: &Advert| match host.config.skew {
             Skew::None { .. } if master == Some(release.sender) => Duration::ZERO,
             Skew::Rfc | Skew::None { .. } => skew_time(host.config.priority, host.adopted(interval)),
         };
-        if now < release.arrived + wait {
+        if !releases.any(|release| now >= release.arrived + wait(release)) {
             self.condemn(now, &format!("host {number} does not wait for the skew time"));
         }
     }
@@ -245,6 +258,12 @@ impl Judge {
     /// Promise 1.
     pub(super) fn look(&mut self, now: Instant, hosts: &[Host], disturbed: bool) {
         let holders = hosts.iter().filter(|host| host.holds).count();
+        if self.remembers {
+            let who: Vec<_> = hosts.iter().map(|host| host.holds).collect();
+            if self.history.last().is_none_or(|(_, last)| *last != who) {
+                self.history.push((now, who));
+            }
+        }
         if holders < 2 || disturbed {
             self.overlap_from = None;
             return;

@@ -23,7 +23,7 @@ impl Script {
         let configs = configs(rng);
         let interval = configs.iter().map(|config| config.advert_interval.duration()).max().unwrap();
         let span = interval * 30;
-        let faults: Vec<_> = (0..rng.below(9))
+        let faults: Vec<_> = (0..rng.below(15))
             .map(|_| {
                 let from = rng.span(Duration::ZERO, span);
                 let fault = fault(rng, configs.len(), interval);
