@@ -97,6 +97,11 @@ impl Capture {
         self.lock().clone()
     }
 
+    /// Takes the records out, oldest first: for captures without an end.
+    pub fn drain(&self) -> Vec<Record> {
+        std::mem::take(&mut *self.lock())
+    }
+
     /// How many records there are: with [`Capture::since`], to look only at what is new.
     pub fn len(&self) -> usize {
         self.lock().len()

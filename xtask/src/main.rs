@@ -1,1 +1,52 @@
-fn main() {}
+//! `cargo xtask`: what is done to the project rather than by it. One file per verb.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod command;
+mod lint;
+mod run;
+mod setup;
+mod test;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Set up, run, test and lint the project")]
+struct Options {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the lab: two nodes and a client on this machine, live. After `--`: the daemon on this host instead
+    Run(run::Options),
+    /// Run every test of the project, from units to whole hosts with a real keepalived
+    Test(test::Options),
+    /// Check formatting, lints, documentation, licences, layering and file sizes
+    Lint,
+    /// Install what the other verbs need; they do it themselves, too
+    Setup(setup::Options),
+}
+
+fn main() -> ExitCode {
+    match Options::parse().verb.carry_out() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Verb {
+    fn carry_out(self) -> Result<ExitCode> {
+        match self {
+            Self::Run(options) => run::run(options),
+            Self::Test(options) => test::run(&options),
+            Self::Lint => lint::run(),
+            Self::Setup(options) => setup::run(&options),
+        }
+    }
+}

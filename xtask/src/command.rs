@@ -1,0 +1,91 @@
+//! Running other programs: cargo above all, from the top of the workspace, with cargo's own programs in PATH.
+//!
+//! Owns how they are started and how their failure is told. Refuses to know why they run.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail};
+
+/// The top of the workspace.
+pub(crate) fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new("."))
+}
+
+/// A program, started from the top of the workspace.
+pub(crate) fn program(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.current_dir(workspace()).env("PATH", path());
+    command
+}
+
+/// cargo, free of what `cargo run` has set for this process.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = program(&env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    for variable in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments);
+    command
+}
+
+/// Runs to the end, output to ours; a failure names the line.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run `{}`", line(command)))?;
+    if !status.success() {
+        bail!("`{}` failed ({status})", line(command));
+    }
+    Ok(())
+}
+
+/// Runs to the end; what it printed, or `None` if it failed or is not there.
+pub(crate) fn answer(command: &mut Command) -> Option<String> {
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    String::from_utf8(output.stdout).ok()
+}
+
+/// The command as one would type it.
+pub(crate) fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// Where a program is, in the PATH that [`program`] gives.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    env::split_paths(&path()).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// Where cargo builds into.
+pub(crate) fn target_folder() -> Result<PathBuf> {
+    let metadata = answer(&mut cargo(&["metadata", "--no-deps", "--format-version", "1", "--locked"]));
+    let metadata = metadata.context("`cargo metadata` failed: run it by hand to see why")?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("read `cargo metadata`")?;
+    metadata["target_directory"]
+        .as_str()
+        .map(PathBuf::from)
+        .context("`cargo metadata` names no target directory")
+}
+
+/// An error for those who are not root, before anything was begun.
+pub(crate) fn require_root(purpose: &str) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("{purpose} needs root: run it with sudo");
+    }
+    Ok(())
+}
+
+/// PATH with the folders that sudo or a service leave out.
+fn path() -> OsString {
+    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let cargo = env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from).join("bin");
+    let extra = [cargo, PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")];
+    let given = env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = env::split_paths(&given).collect();
+    folders
+        .extend(extra.into_iter().filter(|folder| !env::split_paths(&given).any(|known| known == *folder)));
+    env::join_paths(folders).unwrap_or(given)
+}

@@ -1,0 +1,114 @@
+//! `cargo xtask lint`: what a reviewer should not have to look for.
+//!
+//! Owns the order of the checks and their sum: all run, each failure is told. Refuses to fix anything.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::{
+    command::{answer, cargo, succeed, workspace},
+    setup::{self, Group},
+};
+
+mod layering;
+mod size;
+
+type Check = (&'static str, fn() -> Result<()>);
+
+const CHECKS: [Check; 7] = [
+    ("format", format),
+    ("layering", layering),
+    ("file sizes", sizes),
+    ("clippy", clippy),
+    ("clippy, kernel half", clippy_kernel),
+    ("documentation", documentation),
+    ("licences and sources", deny),
+];
+
+/// The verb itself.
+pub(crate) fn run() -> Result<ExitCode> {
+    setup::ensure(&[Group::Lint])?;
+    let mut failed = Vec::new();
+    for (name, check) in CHECKS {
+        println!("== {name}");
+        if let Err(error) = check() {
+            println!("{error:#}");
+            failed.push(name);
+        }
+    }
+    if failed.is_empty() {
+        println!("\nlint: {} checks passed", CHECKS.len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("\nlint: failed: {}", failed.join(", "));
+    Ok(ExitCode::FAILURE)
+}
+
+fn format() -> Result<()> {
+    succeed(&mut cargo(&["fmt", "--all", "--check"]))
+}
+
+/// Never --all-features: the kernel binary cannot be linked for the host.
+fn clippy() -> Result<()> {
+    succeed(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+}
+
+/// The program for the kernel, checked as if it were for the host: no BPF compiler has a clippy beside it. Like the
+/// real one it cannot unwind.
+fn clippy_kernel() -> Result<()> {
+    let arguments = [
+        "clippy",
+        "-p",
+        "vrrp-ebpf",
+        "--bin",
+        "vrrp",
+        "--features",
+        "ebpf",
+        "--locked",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    succeed(cargo(&arguments).env("CARGO_PROFILE_DEV_PANIC", "abort"))
+}
+
+fn documentation() -> Result<()> {
+    let arguments = ["doc", "--workspace", "--no-deps", "--document-private-items", "--locked", "--quiet"];
+    succeed(cargo(&arguments).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn deny() -> Result<()> {
+    succeed(&mut cargo(&["deny", "--log-level", "warn", "check", "licenses", "bans", "sources"]))?;
+    // The database is a git repository: where only package registries are reachable it cannot be had.
+    if answer(&mut cargo(&["deny", "fetch", "db"])).is_none() {
+        println!("skipped: advisories: their database cannot be fetched from here");
+        return Ok(());
+    }
+    succeed(&mut cargo(&["deny", "--log-level", "warn", "check", "advisories"]))
+}
+
+fn layering() -> Result<()> {
+    report(&layering::check(&workspace().join("vrrp-user/src"))?)
+}
+
+fn sizes() -> Result<()> {
+    report(&size::check(workspace())?)
+}
+
+fn report(complaints: &[String]) -> Result<()> {
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", complaints.join("\n"))
+}

@@ -1,0 +1,482 @@
+//! What happens in the lab: two routers, a client that asks for the VIP, the witnesses, and what the user does to them.
+//!
+//! Owns the lab and its routers, and draws the conclusions that the view shows. Refuses to know how they are shown.
+
+use std::{collections::VecDeque, net::Ipv4Addr, path::Path};
+
+use anyhow::{Context, Result};
+use vrrp_lab::{
+    AddressWatch, Capture, Daemon, HoldingTimeline, Host, Keepalived, Lab, Peer, Process,
+    clock::{self, MILLISECOND, SECOND},
+    flood::Injector,
+    frame::{Advert, arp_request},
+};
+
+/// The virtual address in config/lab-a.yaml and config/lab-b.yaml.
+pub(super) const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
+const NODES: [&str; 2] = ["a", "b"];
+/// keepalived's part, when it takes one: as in the two files.
+const PRIORITIES: [u8; 2] = [100, 90];
+const ADVERT_MS: u32 = 100;
+/// The client asks this often; unanswered for three times as long, the VIP counts as out of reach.
+const ASK_EVERY: u64 = 20 * MILLISECOND;
+const KEPT: usize = 200;
+
+/// What a key asks for; `usize` is the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    Link(usize),
+    Carrier(usize),
+    Kill(usize),
+    Restart(usize),
+    Stop(usize),
+    Freeze(usize),
+    Quit,
+}
+
+impl Key {
+    /// Lower case is node a, upper case node b.
+    pub(crate) fn from_char(character: char) -> Option<Self> {
+        let node = usize::from(character.is_uppercase());
+        match character.to_ascii_lowercase() {
+            '1' => Some(Self::Link(0)),
+            '2' => Some(Self::Link(1)),
+            'c' => Some(Self::Carrier(node)),
+            'k' => Some(Self::Kill(node)),
+            'r' => Some(Self::Restart(node)),
+            's' => Some(Self::Stop(node)),
+            'z' => Some(Self::Freeze(node)),
+            'q' => Some(Self::Quit),
+            _ => None,
+        }
+    }
+}
+
+/// How a router's process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    Running,
+    Frozen,
+    Ended(String),
+}
+
+/// How a router's cable is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    Up,
+    /// Nothing passes, the carrier stays.
+    Cut,
+    /// The carrier is gone.
+    Unplugged,
+}
+
+#[derive(Debug)]
+enum Router {
+    Daemon(Daemon),
+    Keepalived(Keepalived),
+}
+
+impl Router {
+    fn process(&mut self) -> &mut Process {
+        match self {
+            Self::Daemon(daemon) => daemon,
+            Self::Keepalived(keepalived) => keepalived,
+        }
+    }
+
+    fn restart(&mut self, host: &Host) -> Result<()> {
+        match self {
+            Self::Daemon(daemon) => daemon.restart(host),
+            Self::Keepalived(keepalived) => keepalived.restart(host),
+        }
+    }
+}
+
+/// One router, as seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) name: &'static str,
+    pub(crate) program: &'static str,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) pid: u32,
+    pub(crate) condition: Condition,
+    pub(crate) link: Link,
+    pub(crate) adverts: u64,
+    pub(crate) last_advert: Option<AdvertSeen>,
+    pub(crate) last_log: String,
+}
+
+/// One advert, as the switch saw it.
+#[derive(Clone, Debug)]
+pub(crate) struct AdvertSeen {
+    pub(crate) time_ns: u64,
+    pub(crate) node: &'static str,
+    /// Since the same node's advert before.
+    pub(crate) gap_ns: Option<u64>,
+    pub(crate) advert: Advert,
+}
+
+/// How grave an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Done,
+    Moved,
+    Trouble,
+}
+
+/// Something worth telling.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) number: u64,
+    pub(crate) time_ns: u64,
+    pub(crate) kind: Kind,
+    pub(crate) text: String,
+}
+
+/// What the client knows of the VIP.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reach {
+    pub(crate) last_answer_ns: Option<u64>,
+    pub(crate) answered_by: Option<&'static str>,
+    pub(crate) last_outage_ns: Option<u64>,
+}
+
+impl Reach {
+    /// For how long it has had no answer, if for longer than chance.
+    pub(crate) fn out_for(&self, now_ns: u64) -> Option<u64> {
+        let age = now_ns.saturating_sub(self.last_answer_ns?);
+        (age > 3 * ASK_EVERY + 100 * MILLISECOND).then_some(age)
+    }
+}
+
+/// All that a view needs.
+pub(crate) struct Sight<'stage> {
+    pub(crate) now_ns: u64,
+    pub(crate) start_ns: u64,
+    pub(crate) nodes: &'stage [Node],
+    pub(crate) timeline: &'stage HoldingTimeline,
+    pub(crate) reach: &'stage Reach,
+    pub(crate) adverts: &'stage VecDeque<AdvertSeen>,
+    pub(crate) events: &'stage VecDeque<Event>,
+}
+
+/// The lab with everything in it. Dropping it undoes all of it.
+pub(crate) struct Stage {
+    // Dropped in this order: the routers, those who watch them, the network.
+    routers: Vec<Router>,
+    asker: Asker,
+    capture: Capture,
+    watch: AddressWatch,
+    lab: Lab,
+    start_ns: u64,
+    nodes: Vec<Node>,
+    timeline: HoldingTimeline,
+    told_spans: usize,
+    reach: Reach,
+    adverts: VecDeque<AdvertSeen>,
+    events: VecDeque<Event>,
+    next_event: u64,
+    last_deed: Option<(u64, String)>,
+}
+
+impl Stage {
+    /// Builds the network and starts the routers with `lab-a.yaml` and `lab-b.yaml` of that folder.
+    pub(crate) fn set(binary: &Path, config: &Path, keepalived: &[String]) -> Result<Self> {
+        let lab = Lab::pair("run").context("build the lab")?;
+        let capture = Capture::start(&lab, &NODES)?;
+        let watch = AddressWatch::start(&lab, &NODES)?;
+        let asker = Asker::start(lab.host("client"))?;
+        let start_ns = clock::now_ns();
+        let timeline = watch.timeline(VIP)?;
+        let (mut routers, mut nodes) = (Vec::new(), Vec::new());
+        for (name, priority) in NODES.into_iter().zip(PRIORITIES) {
+            let host = lab.host(name);
+            let (mut router, program) = if keepalived.iter().any(|node| node == name) {
+                let peer = Peer::v3(priority, ADVERT_MS);
+                (Router::Keepalived(Keepalived::start(host, &[peer])?), "keepalived")
+            } else {
+                let file = config.join(format!("lab-{name}.yaml"));
+                (Router::Daemon(Daemon::start_with_file(host, binary, &file)?), "vrrp")
+            };
+            let pid = router.process().pid();
+            routers.push(router);
+            nodes.push(Node {
+                name,
+                program,
+                address: host.address(),
+                pid,
+                condition: Condition::Running,
+                link: Link::Up,
+                adverts: 0,
+                last_advert: None,
+                last_log: String::new(),
+            });
+        }
+        let (reach, adverts, events) = (Reach::default(), VecDeque::new(), VecDeque::new());
+        Ok(Self {
+            routers,
+            asker,
+            capture,
+            watch,
+            lab,
+            start_ns,
+            nodes,
+            timeline,
+            told_spans: 0,
+            reach,
+            adverts,
+            events,
+            next_event: 0,
+            last_deed: None,
+        })
+    }
+
+    /// Takes in what has happened since the last look.
+    pub(crate) fn look(&mut self) -> Result<()> {
+        self.asker.check()?;
+        for record in self.capture.drain() {
+            let Some(index) = NODES.iter().position(|name| *name == record.host) else { continue };
+            if let Some(advert) = record.advert() {
+                self.note_advert(index, record.time_ns, advert.clone());
+            } else if record.arp().is_some_and(|arp| arp.operation == 2 && arp.sender == VIP) {
+                self.note_answer(index, record.time_ns);
+            }
+        }
+        for index in 0..self.nodes.len() {
+            self.look_at_process(index);
+        }
+        self.look_at_owner()
+    }
+
+    /// Does what a key asks for; a failure becomes an event.
+    pub(crate) fn obey(&mut self, key: Key) {
+        let outcome = match key {
+            Key::Link(index) => self.toggle_link(index, Link::Cut),
+            Key::Carrier(index) => self.toggle_link(index, Link::Unplugged),
+            Key::Kill(index) => {
+                match &mut self.routers[index] {
+                    // Its guard lives on: that is the point.
+                    Router::Daemon(daemon) => daemon.kill(),
+                    Router::Keepalived(keepalived) => keepalived.kill_tree(),
+                }
+                self.deed(index, "was killed (SIGKILL)");
+                Ok(())
+            }
+            Key::Stop(index) => {
+                self.routers[index].process().terminate();
+                self.deed(index, "was asked to stop (SIGTERM)");
+                Ok(())
+            }
+            Key::Freeze(index) => {
+                self.toggle_freeze(index);
+                Ok(())
+            }
+            Key::Restart(index) => {
+                let outcome = self.routers[index].restart(self.lab.host(NODES[index]));
+                self.nodes[index].pid = self.routers[index].process().pid();
+                self.deed(index, "was started again");
+                outcome
+            }
+            Key::Quit => Ok(()),
+        };
+        if let Err(error) = outcome {
+            self.tell(clock::now_ns(), Kind::Trouble, format!("{error:#}"));
+        }
+    }
+
+    /// What there is to see.
+    pub(crate) fn sight(&self) -> Sight<'_> {
+        Sight {
+            now_ns: clock::now_ns(),
+            start_ns: self.start_ns,
+            nodes: &self.nodes,
+            timeline: &self.timeline,
+            reach: &self.reach,
+            adverts: &self.adverts,
+            events: &self.events,
+        }
+    }
+
+    fn note_advert(&mut self, index: usize, time_ns: u64, advert: Advert) {
+        let node = &mut self.nodes[index];
+        let before = node.last_advert.as_ref().map(|seen| seen.time_ns);
+        let gap_ns = before.map(|before| time_ns.saturating_sub(before));
+        let seen = AdvertSeen { time_ns, node: node.name, gap_ns, advert };
+        node.adverts += 1;
+        node.last_advert = Some(seen.clone());
+        let (name, is_release) = (node.name, seen.advert.is_release());
+        push(&mut self.adverts, seen);
+        if is_release {
+            self.tell(time_ns, Kind::Done, format!("{name} released the VIP (advert of priority 0)"));
+        }
+    }
+
+    fn note_answer(&mut self, index: usize, time_ns: u64) {
+        if let Some(before) = self.reach.last_answer_ns {
+            let gap = time_ns.saturating_sub(before);
+            if gap > 3 * ASK_EVERY {
+                self.reach.last_outage_ns = Some(gap);
+                let by = NODES[index];
+                self.tell(
+                    time_ns,
+                    Kind::Moved,
+                    format!("client: the VIP answers again after {}, from {by}", ms(gap)),
+                );
+            }
+        }
+        self.reach.last_answer_ns = Some(time_ns);
+        self.reach.answered_by = Some(NODES[index]);
+    }
+
+    fn look_at_process(&mut self, index: usize) {
+        let process = self.routers[index].process();
+        let condition = match (process.ending(), process.state()) {
+            (Some(how), _) => Condition::Ended(how),
+            (None, Some('T')) => Condition::Frozen,
+            (None, _) => Condition::Running,
+        };
+        let log = process.log();
+        let node = &mut self.nodes[index];
+        node.last_log = log.lines().last().unwrap_or_default().to_owned();
+        if node.condition != condition {
+            if let Condition::Ended(how) = &condition {
+                let text = format!("{}'s {} ended: {how}", node.name, node.program);
+                node.condition = condition;
+                self.tell(clock::now_ns(), Kind::Done, text);
+                return;
+            }
+            node.condition = condition;
+        }
+    }
+
+    fn look_at_owner(&mut self) -> Result<()> {
+        self.timeline = self.watch.timeline(VIP)?;
+        let spans = self.timeline.spans().to_vec();
+        // The first stretch is the time before anything happened; a stretch is told when it begins.
+        for (index, span) in spans.iter().enumerate().skip(self.told_spans.max(1)) {
+            let (kind, mut text) = match &span.hosts[..] {
+                [] => (Kind::Moved, "nobody owns the VIP".to_owned()),
+                [one] => (Kind::Moved, format!("{one} owns the VIP")),
+                more => (Kind::Trouble, format!("TWO OWNERS: {}", more.join(" and "))),
+            };
+            if let Some((time_ns, deed)) = &self.last_deed
+                && let Some(after) = span.from_ns.checked_sub(*time_ns)
+                && after < 20 * SECOND
+            {
+                text.push_str(&format!(", {} after {deed}", ms(after)));
+            }
+            if let Some(before) = spans.get(index - 1)
+                && before.hosts.len() > 1
+            {
+                text.push_str(&format!(" (two owners for {})", ms(clock::nanos(before.length()))));
+            }
+            self.tell(span.from_ns, kind, text);
+        }
+        self.told_spans = spans.len();
+        Ok(())
+    }
+
+    fn toggle_link(&mut self, index: usize, wanted: Link) -> Result<()> {
+        let host = self.lab.host(NODES[index]);
+        let (link, words) = match (self.nodes[index].link, wanted) {
+            (Link::Up, Link::Unplugged) => {
+                host.lose_carrier()?;
+                (Link::Unplugged, "lost its carrier")
+            }
+            (Link::Up, Link::Cut | Link::Up) => {
+                host.cut()?;
+                (Link::Cut, "was cut off (carrier stays)")
+            }
+            (Link::Cut, _) => {
+                host.heal()?;
+                (Link::Up, "was connected again")
+            }
+            (Link::Unplugged, _) => {
+                host.restore_carrier()?;
+                (Link::Up, "was plugged in again")
+            }
+        };
+        self.nodes[index].link = link;
+        self.deed(index, words);
+        Ok(())
+    }
+
+    fn toggle_freeze(&mut self, index: usize) {
+        let is_frozen = self.nodes[index].condition == Condition::Frozen;
+        match (&mut self.routers[index], is_frozen) {
+            (Router::Daemon(daemon), false) => daemon.freeze(),
+            (Router::Daemon(daemon), true) => daemon.thaw(),
+            (Router::Keepalived(keepalived), false) => keepalived.freeze_tree(),
+            (Router::Keepalived(keepalived), true) => keepalived.thaw_tree(),
+        }
+        self.deed(index, if is_frozen { "was thawed (SIGCONT)" } else { "was frozen (SIGSTOP)" });
+    }
+
+    fn deed(&mut self, index: usize, what: &str) {
+        let now = clock::now_ns();
+        let text = format!("{} {what}", NODES[index]);
+        self.last_deed = Some((now, text.clone()));
+        self.tell(now, Kind::Done, text);
+    }
+
+    fn tell(&mut self, time_ns: u64, kind: Kind, text: String) {
+        let event = Event { number: self.next_event, time_ns, kind, text };
+        self.next_event += 1;
+        push(&mut self.events, event);
+    }
+}
+
+/// The client: asks by ARP who has the VIP, all the time.
+struct Asker {
+    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    thread: Option<std::thread::JoinHandle<Result<()>>>,
+}
+
+impl Asker {
+    fn start(client: &Host) -> Result<Self> {
+        let injector = Injector::new(client)?;
+        let question = [arp_request(client.mac(), client.address(), VIP)];
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let is_stopped = std::sync::Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("client".into()).spawn(move || {
+            while !is_stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                injector.send(&question)?;
+                std::thread::sleep(std::time::Duration::from_nanos(ASK_EVERY));
+            }
+            Ok(())
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+
+    fn check(&mut self) -> Result<()> {
+        match self.thread.take_if(|thread| thread.is_finished()).map(std::thread::JoinHandle::join) {
+            Some(Ok(outcome)) => outcome.context("the client stopped asking"),
+            Some(Err(_)) => anyhow::bail!("the client's thread panicked"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            eprintln!("the client's thread panicked");
+        }
+    }
+}
+
+/// Milliseconds with a tenth, as text.
+pub(crate) fn ms(nanoseconds: u64) -> String {
+    let tenths = nanoseconds / (MILLISECOND / 10);
+    format!("{}.{} ms", tenths / 10, tenths % 10)
+}
+
+fn push<T>(queue: &mut VecDeque<T>, item: T) {
+    if queue.len() == KEPT {
+        queue.pop_front();
+    }
+    queue.push_back(item);
+}

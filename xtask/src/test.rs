@@ -1,0 +1,134 @@
+//! `cargo xtask test`: every test there is, and one line that sums them up.
+//!
+//! Owns the build they run against, the environment they see, and the sum. Refuses to count a skipped test as passed.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{ExitCode, Stdio},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    command::{cargo, line, require_root, succeed, target_folder},
+    setup::{self, Group},
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The full counts: 100 restarts in a row, thousands of seeds
+    #[arg(long)]
+    long: bool,
+    /// Only the unit tests: no root, nothing to install, no network namespaces
+    #[arg(long)]
+    unit: bool,
+    /// Only tests with this in their names
+    filter: Option<String>,
+}
+
+/// What the test programs' closing lines add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Totals {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+    reasons: Vec<String>,
+}
+
+impl Totals {
+    /// Takes in one line of output, if it is one that counts.
+    fn note(&mut self, line: &str) {
+        // "test name ... skipped: why" when a test's own line is not finished yet.
+        if let Some(start) = line.find("skipped: ") {
+            self.reasons.push(line.get(start..).unwrap_or_default().to_owned());
+        }
+        let Some((_, counts)) = line.split_once("test result: ") else { return };
+        for part in counts.split(['.', ';']) {
+            let mut words = part.split_whitespace();
+            let (Some(number), Some(what)) = (words.next(), words.next()) else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.skipped += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The verb itself.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    if !options.unit {
+        require_root("cargo xtask test (it builds hosts out of network namespaces)")?;
+        setup::ensure(&[Group::Build, Group::Lab, Group::Test])?;
+        succeed(&mut cargo(&["build", "--workspace", "--locked"])).context("build what is to be tested")?;
+    }
+    let mut tests = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    if options.unit {
+        tests.args(["--lib", "--bins"]);
+    }
+    tests.args(options.filter.as_deref());
+    tests.env("VRRP_TEST_LONG", if options.long { "1" } else { "0" });
+    tests.env("VRRP_BIN", target_folder()?.join("debug/vrrp"));
+    let (is_success, totals) = stream(tests.stdout(Stdio::piped()))?;
+
+    if !totals.reasons.is_empty() {
+        println!("\nskipped here:");
+        totals.reasons.iter().for_each(|reason| println!("  {reason}"));
+    }
+    if !is_success && totals.failed == 0 {
+        println!("\nno test failed, but `{}` did: see above", line(&tests));
+    }
+    let ran = totals.passed + totals.failed;
+    if ran == 0 {
+        println!(
+            "\nno test ran{}",
+            options.filter.as_ref().map_or(String::new(), |f| format!(" with {f:?} in its name"))
+        );
+    }
+    println!("\n{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
+    Ok(if is_success && totals.failed == 0 && ran > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the tests, passing their output on as it comes.
+fn stream(tests: &mut std::process::Command) -> Result<(bool, Totals)> {
+    let mut child = tests.spawn().with_context(|| format!("cannot run `{}`", line(tests)))?;
+    let mut totals = Totals::default();
+    if let Some(output) = child.stdout.take() {
+        let mut output = BufReader::new(output);
+        let mut bytes = Vec::new();
+        // By lines, and lossy: a test may print any bytes.
+        while output.read_until(b'\n', &mut bytes).context("read the tests' output")? > 0 {
+            totals.note(String::from_utf8_lossy(&bytes).trim_end());
+            let mut terminal = std::io::stdout().lock();
+            terminal
+                .write_all(&bytes)
+                .and_then(|()| terminal.flush())
+                .context("pass the tests' output on")?;
+            bytes.clear();
+        }
+    }
+    let status = child.wait().context("wait for the tests")?;
+    Ok((status.success(), totals))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_of_all_programs_are_summed() {
+        let mut totals = Totals::default();
+        let lines = [
+            "running 3 tests",
+            "test a ... ok",
+            "test result: ok. 15 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 27.86s",
+            "skipped: name: no native XDP on veth",
+            "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 14 filtered out; finished in 0.17s",
+        ];
+        lines.iter().for_each(|line| totals.note(line));
+        let reasons = vec!["skipped: name: no native XDP on veth".to_owned()];
+        assert_eq!(totals, Totals { passed: 16, failed: 2, skipped: 2, reasons });
+    }
+}
