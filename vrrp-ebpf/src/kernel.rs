@@ -72,8 +72,13 @@ impl<H: Hook> Frame for Scratch<'_, H> {
         if length == 0 || length > MAX_FRAME {
             return false;
         }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "at most MAX_FRAME; a checked cast is a branch more"
+        )]
+        let bytes = length as u32;
         // SAFETY: the scratch holds the head and MAX_FRAME bytes.
-        let there = self.hook.load(unsafe { self.record.add(HEADER) }, length as u32);
+        let there = self.hook.load(unsafe { self.record.add(HEADER) }, bytes);
         if there {
             self.fetched = length;
         }
@@ -107,10 +112,15 @@ impl<H: Hook> Frame for Scratch<'_, H> {
         let mut done = 0;
         while done < SUMS * SUM_AT_ONCE {
             let length = opaque(length.saturating_sub(done)).min(SUM_AT_ONCE);
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "at most SUM_AT_ONCE; a checked cast is a branch more"
+            )]
+            let bytes = length as u32;
             // SAFETY: the scratch has room for it behind every offset that gets here.
             let part = unsafe {
                 let from = self.record.add(HEADER + offset + done);
-                bpf_csum_diff(core::ptr::null_mut(), 0, from.cast(), length as u32, 0)
+                bpf_csum_diff(core::ptr::null_mut(), 0, from.cast(), bytes, 0)
             };
             sum += part as u64 & 0xffff_ffff;
             if length < SUM_AT_ONCE {

@@ -86,8 +86,10 @@ fn look(hook: &impl Hook, data: usize, data_end: usize) -> Option<Family> {
         // SAFETY: just checked, and the verifier checks it again.
         gate(unsafe { &*(data as *const [u8; GATE_LENGTH]) })
     } else {
+        #[expect(clippy::cast_possible_truncation, reason = "a small constant")]
+        const LENGTH: u32 = GATE_LENGTH as u32;
         let mut head = [0; GATE_LENGTH];
-        if hook.load(head.as_mut_ptr(), GATE_LENGTH as u32) { gate(&head) } else { None }
+        if hook.load(head.as_mut_ptr(), LENGTH) { gate(&head) } else { None }
     }
 }
 
