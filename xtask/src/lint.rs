@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::{
-    command::{answer, cargo, succeed, workspace},
+    command::{answer, cargo, program, succeed, workspace},
     setup::{self, Group},
 };
 
@@ -91,7 +91,7 @@ fn documentation() -> Result<()> {
 fn deny() -> Result<()> {
     succeed(&mut cargo(&["deny", "--log-level", "warn", "check", "licenses", "bans", "sources"]))?;
     // The database is a git repository: where only package registries are reachable it cannot be had.
-    if answer(&mut cargo(&["deny", "fetch", "db"])).is_none() {
+    if answer(program("timeout").args(["60", "cargo", "deny", "fetch", "db"])).is_none() {
         println!("skipped: advisories: their database cannot be fetched from here");
         return Ok(());
     }

@@ -20,6 +20,7 @@ use crate::{
     setup::{self, Group},
 };
 
+mod client;
 mod screen;
 mod stage;
 mod view;
@@ -117,7 +118,7 @@ fn run_plain(stage: &mut Stage, is_over: impl Fn() -> bool) -> Result<()> {
         for event in sight.events.iter().filter(|event| event.number >= told) {
             println!("{}", view::event_text(event, sight.start_ns));
         }
-        told = sight.events.back().map_or(told, |event| event.number + 1);
+        told = sight.events.iter().map(|event| event.number + 1).max().unwrap_or(told);
         if sight.now_ns >= next_status {
             println!("{}", view::status_text(&sight));
             next_status = sight.now_ns + 5 * clock::SECOND;

@@ -45,6 +45,11 @@ impl Line {
         self.0.push((style, text.into()));
         self
     }
+
+    #[cfg(test)]
+    pub(crate) fn text(&self) -> String {
+        self.0.iter().map(|(_, text)| text.as_str()).collect()
+    }
 }
 
 /// Width and height in characters.

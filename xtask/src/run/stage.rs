@@ -8,9 +8,10 @@ use anyhow::{Context, Result};
 use vrrp_lab::{
     AddressWatch, Capture, Daemon, HoldingTimeline, Host, Keepalived, Lab, Peer, Process,
     clock::{self, MILLISECOND, SECOND},
-    flood::Injector,
-    frame::{Advert, arp_request},
+    frame::Advert,
 };
+
+use super::client::{Client, PERIOD, Reach};
 
 /// The virtual address in config/lab-a.yaml and config/lab-b.yaml.
 pub(super) const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
@@ -18,8 +19,6 @@ const NODES: [&str; 2] = ["a", "b"];
 /// keepalived's part, when it takes one: as in the two files.
 const PRIORITIES: [u8; 2] = [100, 90];
 const ADVERT_MS: u32 = 100;
-/// The client asks this often; unanswered for three times as long, the VIP counts as out of reach.
-const ASK_EVERY: u64 = 20 * MILLISECOND;
 const KEPT: usize = 200;
 
 /// What a key asks for; `usize` is the node.
@@ -103,7 +102,6 @@ pub(crate) struct Node {
     pub(crate) link: Link,
     pub(crate) adverts: u64,
     pub(crate) last_advert: Option<AdvertSeen>,
-    pub(crate) last_log: String,
 }
 
 /// One advert, as the switch saw it.
@@ -133,22 +131,6 @@ pub(crate) struct Event {
     pub(crate) text: String,
 }
 
-/// What the client knows of the VIP.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Reach {
-    pub(crate) last_answer_ns: Option<u64>,
-    pub(crate) answered_by: Option<&'static str>,
-    pub(crate) last_outage_ns: Option<u64>,
-}
-
-impl Reach {
-    /// For how long it has had no answer, if for longer than chance.
-    pub(crate) fn out_for(&self, now_ns: u64) -> Option<u64> {
-        let age = now_ns.saturating_sub(self.last_answer_ns?);
-        (age > 3 * ASK_EVERY + 100 * MILLISECOND).then_some(age)
-    }
-}
-
 /// All that a view needs.
 pub(crate) struct Sight<'stage> {
     pub(crate) now_ns: u64,
@@ -164,7 +146,7 @@ pub(crate) struct Sight<'stage> {
 pub(crate) struct Stage {
     // Dropped in this order: the routers, those who watch them, the network.
     routers: Vec<Router>,
-    asker: Asker,
+    client: Client,
     capture: Capture,
     watch: AddressWatch,
     lab: Lab,
@@ -185,7 +167,7 @@ impl Stage {
         let lab = Lab::pair("run").context("build the lab")?;
         let capture = Capture::start(&lab, &NODES)?;
         let watch = AddressWatch::start(&lab, &NODES)?;
-        let asker = Asker::start(lab.host("client"))?;
+        let client = Client::start(lab.host("client"), VIP)?;
         let start_ns = clock::now_ns();
         let timeline = watch.timeline(VIP)?;
         let (mut routers, mut nodes) = (Vec::new(), Vec::new());
@@ -209,13 +191,12 @@ impl Stage {
                 link: Link::Up,
                 adverts: 0,
                 last_advert: None,
-                last_log: String::new(),
             });
         }
         let (reach, adverts, events) = (Reach::default(), VecDeque::new(), VecDeque::new());
         Ok(Self {
             routers,
-            asker,
+            client,
             capture,
             watch,
             lab,
@@ -233,7 +214,7 @@ impl Stage {
 
     /// Takes in what has happened since the last look.
     pub(crate) fn look(&mut self) -> Result<()> {
-        self.asker.check()?;
+        self.client.check()?;
         for record in self.capture.drain() {
             let Some(index) = NODES.iter().position(|name| *name == record.host) else { continue };
             if let Some(advert) = record.advert() {
@@ -314,7 +295,7 @@ impl Stage {
     fn note_answer(&mut self, index: usize, time_ns: u64) {
         if let Some(before) = self.reach.last_answer_ns {
             let gap = time_ns.saturating_sub(before);
-            if gap > 3 * ASK_EVERY {
+            if gap > 3 * PERIOD {
                 self.reach.last_outage_ns = Some(gap);
                 let by = NODES[index];
                 self.tell(
@@ -335,12 +316,13 @@ impl Stage {
             (None, Some('T')) => Condition::Frozen,
             (None, _) => Condition::Running,
         };
-        let log = process.log();
         let node = &mut self.nodes[index];
-        node.last_log = log.lines().last().unwrap_or_default().to_owned();
         if node.condition != condition {
             if let Condition::Ended(how) = &condition {
-                let text = format!("{}'s {} ended: {how}", node.name, node.program);
+                let log = process.log();
+                let last = log.lines().next_back().map(|line| format!("; its last words: {line}"));
+                let text =
+                    format!("{}'s {} ended: {how}{}", node.name, node.program, last.unwrap_or_default());
                 node.condition = condition;
                 self.tell(clock::now_ns(), Kind::Done, text);
                 return;
@@ -354,10 +336,15 @@ impl Stage {
         let spans = self.timeline.spans().to_vec();
         // The first stretch is the time before anything happened; a stretch is told when it begins.
         for (index, span) in spans.iter().enumerate().skip(self.told_spans.max(1)) {
+            let cut_off: Vec<&str> = self.cut_off().collect();
             let (kind, mut text) = match &span.hosts[..] {
                 [] => (Kind::Moved, "nobody owns the VIP".to_owned()),
                 [one] => (Kind::Moved, format!("{one} owns the VIP")),
-                more => (Kind::Trouble, format!("TWO OWNERS: {}", more.join(" and "))),
+                more if cut_off.is_empty() => (Kind::Trouble, format!("TWO OWNERS: {}", more.join(" and "))),
+                more => (
+                    Kind::Moved,
+                    format!("{} own the VIP, {} being cut off", more.join(" and "), cut_off.join(" and ")),
+                ),
             };
             if let Some((time_ns, deed)) = &self.last_deed
                 && let Some(after) = span.from_ns.checked_sub(*time_ns)
@@ -374,6 +361,10 @@ impl Stage {
         }
         self.told_spans = spans.len();
         Ok(())
+    }
+
+    fn cut_off(&self) -> impl Iterator<Item = &'static str> {
+        self.nodes.iter().filter(|node| node.link != Link::Up).map(|node| node.name)
     }
 
     fn toggle_link(&mut self, index: usize, wanted: Link) -> Result<()> {
@@ -422,49 +413,13 @@ impl Stage {
     fn tell(&mut self, time_ns: u64, kind: Kind, text: String) {
         let event = Event { number: self.next_event, time_ns, kind, text };
         self.next_event += 1;
-        push(&mut self.events, event);
-    }
-}
-
-/// The client: asks by ARP who has the VIP, all the time.
-struct Asker {
-    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
-    thread: Option<std::thread::JoinHandle<Result<()>>>,
-}
-
-impl Asker {
-    fn start(client: &Host) -> Result<Self> {
-        let injector = Injector::new(client)?;
-        let question = [arp_request(client.mac(), client.address(), VIP)];
-        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let is_stopped = std::sync::Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("client".into()).spawn(move || {
-            while !is_stopped.load(std::sync::atomic::Ordering::Relaxed) {
-                injector.send(&question)?;
-                std::thread::sleep(std::time::Duration::from_nanos(ASK_EVERY));
-            }
-            Ok(())
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-
-    fn check(&mut self) -> Result<()> {
-        match self.thread.take_if(|thread| thread.is_finished()).map(std::thread::JoinHandle::join) {
-            Some(Ok(outcome)) => outcome.context("the client stopped asking"),
-            Some(Err(_)) => anyhow::bail!("the client's thread panicked"),
-            None => Ok(()),
+        if self.events.len() == KEPT {
+            self.events.pop_front();
         }
-    }
-}
-
-impl Drop for Asker {
-    fn drop(&mut self) {
-        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            eprintln!("the client's thread panicked");
-        }
+        // The witnesses are read one after the other: what they saw is told in the order in which it happened.
+        let place =
+            self.events.iter().rposition(|earlier| earlier.time_ns <= time_ns).map_or(0, |place| place + 1);
+        self.events.insert(place, event);
     }
 }
 

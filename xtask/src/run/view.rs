@@ -7,6 +7,9 @@ use vrrp_lab::{
     timeline::Span,
 };
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     screen::{Line, Size, Style},
     stage::{AdvertSeen, Condition, Event, Kind, Link, Node, Sight, VIP, ms},
@@ -102,6 +105,9 @@ fn owner(sight: &Sight<'_>) -> Line {
     match sight.timeline.holders() {
         [] => line.with(Style::Warning, "nobody").with(Style::Dim, format!("   for {held}")),
         [one] => line.with(Style::Good, format!("[ {one} ]")).with(Style::Dim, format!("   for {held}")),
+        more if sight.nodes.iter().any(|node| node.link != Link::Up) => line
+            .with(Style::Warning, format!("[ {} ]", more.join(" and ")))
+            .with(Style::Dim, "   one is cut off"),
         more => line.with(Style::Bad, format!("[ {} ]  TWO OWNERS", more.join(" and "))),
     }
 }
