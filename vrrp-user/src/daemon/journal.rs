@@ -168,6 +168,9 @@ impl Journal {
     /// Once a second: who was rejected and why.
     pub(super) fn tick(&mut self, lines: &Lines) {
         self.write(&lines.notices);
+        if let Some(programs) = self.control.programs_mut() {
+            programs.log_diagnostics();
+        }
         let now = clock::now();
         for instance in &self.instances {
             let Some(rejected) = self.control.slots().last_reject(instance.slot) else { continue };

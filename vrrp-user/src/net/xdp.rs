@@ -12,6 +12,7 @@ use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::xdp::XdpError;
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
+use aya_log::EbpfLogger;
 use thiserror::Error;
 use vrrp_ebpf::abi::{ABI_MARK, ABI_VERSION};
 
@@ -89,6 +90,8 @@ pub enum Diagnostics {
 pub struct Programs {
     bpf: Ebpf,
     links: HashMap<u32, Link>,
+    /// The kernel half's own words; None if it was told to say nothing.
+    diagnostics: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
 #[expect(dead_code, reason = "held: dropping it detaches")]
@@ -131,10 +134,12 @@ pub(super) fn load(
         return Err(MapsError::Missing { name: "SLOTS" }.into());
     };
     let slots = Slots::map(map.fd(), sizes.rules)?;
-    let mut programs = Programs { bpf, links: HashMap::new() };
+    let mut programs = Programs { bpf, links: HashMap::new(), diagnostics: None };
     // Both now, while all maps are open: the programs name them by descriptor.
     programs.xdp()?.load().map_err(|source| XdpLoadError::Program { name: XDP, source })?;
     programs.tcx()?.load().map_err(|source| XdpLoadError::Program { name: TCX, source })?;
+    // Silenced at load, the program has no map for its words.
+    programs.diagnostics = EbpfLogger::init(&mut programs.bpf).ok();
     Ok((programs, maps, ring, slots))
 }
 
@@ -156,9 +161,11 @@ impl Programs {
         program.try_into().map_err(|source| XdpLoadError::Program { name: TCX, source })
     }
 
-    /// For draining the kernel half's rare diagnostics.
-    pub fn bpf_mut(&mut self) -> &mut Ebpf {
-        &mut self.bpf
+    /// Writes to the log what the kernel half had to say of itself: things that cannot happen.
+    pub fn log_diagnostics(&mut self) {
+        if let Some(diagnostics) = &mut self.diagnostics {
+            diagnostics.flush();
+        }
     }
 
     /// Attaches in the first of `modes` that can be had.
