@@ -4,6 +4,7 @@
 //! address: it does what the core asked last, and tells it what came of it. What blocks here (somebody else's slow
 //! link operation holds the kernel's lock) blocks no advert.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
@@ -100,7 +101,7 @@ pub fn start(
         PacketSockets::open(holdings.iter().flat_map(|holding| &holding.vips).map(|vip| vip.ifindex))?;
     let states = holdings.iter().map(|_| State::Off).collect();
     let netlink = Netlink::open()?;
-    let executor = Executor { holdings, states, sockets, netlink, board, reports, bursts: Vec::new() };
+    let executor = Executor { holdings, states, sockets, netlink, board, reports, bursts: VecDeque::new() };
     thread::Builder::new()
         .name("vip-executor".to_owned())
         .stack_size(STACK)
@@ -141,7 +142,7 @@ struct Executor {
     reports: Arc<Mailbox<Report>>,
     /// Bursts begun and not finished: (router, copies left). They wait until no job does, so that the first
     /// announcement of the last router does not queue behind the fifth of the first.
-    bursts: Vec<(usize, u8)>,
+    bursts: VecDeque<(usize, u8)>,
 }
 
 impl Executor {
@@ -156,7 +157,7 @@ impl Executor {
                     Task::Stop => return,
                 }
             }
-            self.finish_bursts();
+            self.finish_bursts(tasks);
             let now = clock::now();
             let next = self.keep(now);
             wait(tasks, next.map(|at| at.since(clock::now())));
@@ -193,7 +194,7 @@ impl Executor {
             refresh_at: after(holding.announcing.refresh),
             job,
         };
-        self.bursts.push((router, holding.announcing.burst.saturating_sub(1)));
+        self.bursts.push_back((router, holding.announcing.burst.saturating_sub(1)));
         self.report(Report::Held { router, job, took: now.since(began) });
     }
 
@@ -235,17 +236,22 @@ impl Executor {
         if let (Some(State::On { .. }), Some(holding)) = (self.states.get(router), self.holdings.get(router))
         {
             self.bursts.retain(|(bursting, _)| *bursting != router);
-            self.bursts.push((router, holding.announcing.burst));
+            self.bursts.push_back((router, holding.announcing.burst));
         }
     }
 
-    fn finish_bursts(&mut self) {
-        for (router, copies) in self.bursts.drain(..) {
+    /// Finishes bursts until there is a task to do: a thousand announcements must not hold up a release.
+    fn finish_bursts(&mut self, tasks: &Mailbox<Task>) {
+        while tasks.is_empty()
+            && let Some((router, copies)) = self.bursts.pop_front()
+        {
             let Some(holding) = self.holdings.get(router) else { continue };
-            for _ in 0..copies {
-                for place in 0..holding.vips.len() {
-                    announce(&self.sockets, holding, place);
-                }
+            let places = holding.vips.iter().zip(&holding.announcements);
+            let interfaces: BTreeSet<u32> = holding.vips.iter().map(|vip| vip.ifindex).collect();
+            for ifindex in interfaces {
+                let here = places.clone().filter(|(vip, _)| vip.ifindex == ifindex);
+                let copies = (0..copies).flat_map(|_| here.clone().map(|(_, frame)| frame.as_slice()));
+                self.sockets.send(ifindex, copies);
             }
         }
     }
@@ -276,11 +282,11 @@ impl Executor {
         let is_due = |at: &Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(repeat_at) {
             *repeat_at = None;
-            self.bursts.push((router, holding.announcing.burst));
+            self.bursts.push_back((router, holding.announcing.burst));
         }
         if is_due(refresh_at) {
             *refresh_at = Some(now + holding.announcing.refresh);
-            self.bursts.push((router, 1));
+            self.bursts.push_back((router, 1));
         }
         if is_due(valid_until) {
             // Ran out through our own lateness: it is for the core to say whether we still have a right to it.

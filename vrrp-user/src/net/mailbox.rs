@@ -62,6 +62,11 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Whether there is nothing to take.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The oldest item.
     pub fn take(&self) -> Option<T> {
         self.queue.pop()
