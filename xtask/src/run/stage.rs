@@ -320,7 +320,10 @@ impl Stage {
         if node.condition != condition {
             if let Condition::Ended(how) = &condition {
                 let log = process.log();
-                let last = log.lines().next_back().map(|line| format!("; its last words: {line}"));
+                // Who is killed has no say; who gives up says why.
+                let has_given_up = how.starts_with("exit code") && how != "exit code 0";
+                let last = log.lines().next_back().filter(|_| has_given_up);
+                let last = last.map(|line| format!("; its last words: {line}"));
                 let text =
                     format!("{}'s {} ended: {how}{}", node.name, node.program, last.unwrap_or_default());
                 node.condition = condition;
