@@ -287,7 +287,9 @@ impl VirtualRouter {
     fn adopted_interval(&self, master: Option<&MasterRecord>) -> AdvertInterval {
         match (self.config.advert_interval, master) {
             (AdvertInterval::V3(_), Some(master)) => master.advert_interval,
-            (AdvertInterval::V2(_) | AdvertInterval::V3(_), _) => self.config.advert_interval,
+            (AdvertInterval::V2(_), Some(_)) | (AdvertInterval::V2(_) | AdvertInterval::V3(_), None) => {
+                self.config.advert_interval
+            }
         }
     }
 

@@ -13,7 +13,7 @@ mod world;
 use rng::Rng;
 use script::Script;
 
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 5_000;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|value| value.parse().expect("a number"))
