@@ -250,6 +250,7 @@ impl VirtualRouter {
         out.push(Action::SendAdvert { priority: self.config.priority });
         out.push(Action::TakeVips(self.next_job()));
         let master = Master {
+            since: now,
             advertise_at: now + self.config.advert_interval.duration(),
             last_sent: now,
             phase: Phase::Promoting { deadline: now + self.config.vip_deadline },

@@ -63,6 +63,8 @@ pub struct MasterRecord {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Master {
+    /// Since when. What arrived before has been weighed, or could not be heard: it is no claim against us.
+    pub since: Instant,
     pub advertise_at: Instant,
     pub last_sent: Instant,
     pub phase: Phase,

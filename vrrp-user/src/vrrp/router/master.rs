@@ -67,6 +67,9 @@ impl VirtualRouter {
     }
 
     fn judge(&mut self, master: Master, advert: &Advert, now: Instant, out: &mut Outbox<'_>) {
+        if advert.arrived < master.since {
+            return;
+        }
         let own = self.config.priority.get();
         let (sender, priority, age) = (advert.sender, advert.priority, now.since(advert.arrived));
         if priority == RELEASE {

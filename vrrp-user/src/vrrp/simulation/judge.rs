@@ -28,6 +28,8 @@ struct Witnessed {
     /// The newest arrivals at its kernel of a foreign living advert and of one that it must obey; the releases since.
     foreign: Option<Advert>,
     obeyed: Option<Advert>,
+    /// The last one of those that got into its ring.
+    delivered: Option<Advert>,
     releases: Vec<Advert>,
     /// Since when it has been listening as BACKUP.
     listening_from: Instant,
@@ -42,6 +44,7 @@ impl Witnessed {
             last_sent: None,
             foreign: None,
             obeyed: None,
+            delivered: None,
             releases: Vec::new(),
             listening_from: now,
             yielded_to: None,
@@ -130,8 +133,8 @@ impl Judge {
         self.peace = true;
     }
 
-    /// An advert has reached a host's kernel.
-    pub(super) fn arrived(&mut self, to: usize, advert: Advert) {
+    /// An advert has reached a host's kernel; `lost`: but not its ring.
+    pub(super) fn arrived(&mut self, to: usize, advert: Advert, lost: bool) {
         let host = &mut self.hosts[to];
         let config = host.config;
         if config.advert_interval.version() == Version::V2 && advert.advert_interval != config.advert_interval
@@ -152,6 +155,9 @@ impl Judge {
         let preempts = config.preempt || config.priority.get() == OWNER;
         if !preempts || advert.priority >= config.priority.get() {
             host.obeyed = Some(advert);
+            if !lost {
+                host.delivered = Some(advert);
+            }
             host.releases.clear();
         }
     }
@@ -239,7 +245,15 @@ impl Judge {
         }
         let wait = |release: &Advert| match host.config.skew {
             Skew::None { .. } if master == Some(release.sender) => Duration::ZERO,
-            Skew::Rfc | Skew::None { .. } => skew_time(host.config.priority, host.adopted(interval)),
+            // Whose ring was full knows this master from the slot alone, and looks there only when a deadline has come:
+            // it goes by the interval of the master before.
+            Skew::Rfc | Skew::None { .. } => {
+                [Some(interval), host.delivered.filter(since).map(|advert| advert.advert_interval)]
+                    .into_iter()
+                    .map(|known| known.unwrap_or(host.config.advert_interval))
+                    .map(|known| skew_time(host.config.priority, host.adopted(known)))
+                    .fold(Duration::MAX, Duration::min)
+            }
         };
         if !releases.any(|release| now >= release.arrived + wait(release)) {
             self.condemn(now, &format!("host {number} does not wait for the skew time"));

@@ -334,7 +334,8 @@ impl World {
         if !self.hosts[to].has_carrier() || !self.hosts[to].is_alive() {
             return;
         }
-        self.judge.arrived(to, advert);
+        let lost = self.hosts[to].troubles.ring_full > 0;
+        self.judge.arrived(to, advert, lost);
         if self.hosts[to].arrive(advert) {
             self.wake(to);
         }

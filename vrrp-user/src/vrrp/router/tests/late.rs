@@ -107,6 +107,20 @@ fn lateness_counts_from_the_last_sign_of_life_in_the_slot() {
     assert_eq!(bench.wait(), ms(7));
 }
 
+#[test]
+fn an_advert_from_before_the_election_is_no_claim_against_the_new_master() {
+    let mut bench = Bench::new(Config { priority: priority(255), ..config() });
+    let old = bench.advert(PEER, 255);
+    bench.pass(ms(10_000));
+    for event in [Event::LinkUp, Event::PrimaryAddress(Some(US)), Event::Startup] {
+        bench.give(event);
+    }
+    assert_eq!(bench.give(Event::Advert(old)), []);
+    assert_eq!(bench.router.label(), Label::Master);
+    bench.hear(PEER, 255);
+    assert_eq!(bench.router.label(), Label::Backup);
+}
+
 /// A MASTER whose thread slept for more than three intervals.
 fn overslept(config: Config) -> Bench {
     let mut bench = Bench::holding(config);
