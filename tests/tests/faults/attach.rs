@@ -34,6 +34,7 @@ fn text(priority: u8, rx: &str) -> String {
 fn works(lab: &Lab, rx: &str, says: &[&str]) {
     let watch = AddressWatch::start(lab, &["a", "b"]).unwrap();
     let mut a = Daemon::start_with_yaml(lab.host("a"), &text(150, "auto")).unwrap();
+    assert!(clock::wait_until(LIMIT, || a.log().contains("-> BACKUP")), "a does not start:\n{}", a.log());
     let b = Daemon::start_with_yaml(lab.host("b"), &text(100, rx)).unwrap();
     watch.wait_for_holder(VIP, "a", LIMIT).unwrap();
     assert!(clock::wait_until(LIMIT, || b.log().contains("-> BACKUP")), "{}", b.log());

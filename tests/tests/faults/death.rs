@@ -1,6 +1,6 @@
 //! Sudden death: what the guard does at once, what the kernel does when the guard has died too, what a restart cleans.
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use vrrp_lab::{
     Requirement, clock,
@@ -33,10 +33,7 @@ fn a_killed_daemon_is_off_and_has_said_so_within_50_ms() {
     for round in 0..rounds {
         let (victim, heir) = if round % 2 == 0 { ("a", "b") } else { ("b", "a") };
         let killed = clock::now_ns();
-        match victim {
-            "a" => pair.a.kill(),
-            _ => pair.b.kill(),
-        }
+        pair.daemon(victim).kill();
         let timeline = pair.wait_for(heir);
         let lost = timeline.lost_at(victim, killed).unwrap();
         let release = pair.release_after(victim, killed).expect("priority 0 was sent");
@@ -48,14 +45,7 @@ fn a_killed_daemon_is_off_and_has_said_so_within_50_ms() {
         said.push(between(killed, release));
         moved.push(between(killed, timeline.acquired_at(heir, killed).unwrap()));
         timeline.assert_never_two(Duration::ZERO);
-        let (daemon, host) = match victim {
-            "a" => (&mut pair.a, pair.lab.host("a")),
-            _ => (&mut pair.b, pair.lab.host("b")),
-        };
-        daemon.restart(host).unwrap();
-        // Long enough to be listening again, and for a claim to show if it made one.
-        thread::sleep(pair.speed.down_interval(100) + pair.speed.interval());
-        assert_eq!(pair.timeline().holders(), [heir], "a return without preemption takes nothing");
+        pair.bring_back(victim);
     }
     println!(
         "kill -9: address off {:?}, priority 0 {:?}, heir holds it {:?} after (medians of {rounds})",

@@ -82,6 +82,8 @@ impl Pair {
         let capture = Capture::start(&lab, &["a", "b"]).unwrap();
         let watch = AddressWatch::start(&lab, &["a", "b"]).unwrap();
         let a = Daemon::start(lab.host("a"), &[change(speed.instance(150))]).unwrap();
+        // First to listen, and by the shorter timer: without preemption the first to speak is MASTER.
+        assert!(clock::wait_until(LIMIT, || a.log().contains("-> BACKUP")), "a does not start:\n{}", a.log());
         let b = Daemon::start(lab.host("b"), &[change(speed.instance(100))]).unwrap();
         let pair = Self { a, b, watch, capture, stalls, speed, lab };
         pair.wait_for("a");
@@ -103,6 +105,26 @@ impl Pair {
     pub(crate) fn wait_for_adverts(&self, host: &str, count: usize) {
         let wanted = self.capture.adverts_from(host).len() + count;
         self.wait_until("adverts come", || self.capture.adverts_from(host).len() >= wanted);
+    }
+
+    /// The daemon of a host.
+    pub(crate) fn daemon(&mut self, host: &str) -> &mut Daemon {
+        if host == "a" { &mut self.a } else { &mut self.b }
+    }
+
+    /// Starts a dead daemon again; ends when it knows its master, which must not be itself.
+    pub(crate) fn bring_back(&mut self, host: &str) {
+        let listenings = |daemon: &Daemon| daemon.log().matches("INITIALIZE -> BACKUP").count();
+        let before = listenings(self.daemon(host));
+        let (daemon, at) = match host {
+            "a" => (&mut self.a, self.lab.host("a")),
+            _ => (&mut self.b, self.lab.host("b")),
+        };
+        daemon.restart(at).unwrap();
+        let (daemon, master) = if host == "a" { (&self.a, "b") } else { (&self.b, "a") };
+        self.wait_until("it listens again", || listenings(daemon) > before);
+        self.wait_for_adverts(master, 2);
+        assert_eq!(self.timeline().holders(), [master], "a return without preemption takes nothing");
     }
 
     pub(crate) fn timeline(&self) -> HoldingTimeline {

@@ -49,8 +49,8 @@ fn a_priority_0_of_a_stranger_changes_nothing() {
     }
 }
 
-/// "At once" is the same drain: guaranteed where the receiver stood still while both came, usual where both came in
-/// one system call.
+/// Followed at once means: in the same drain, which is sure if the receiver stands still while both come. Between two
+/// drains nothing protects from whoever can send in the peer's name: he could as well go on claiming.
 fn a_priority_0_followed_by_a_living_advert_changes_nothing() {
     let speed = Speed::Fast;
     let mut pair = start("retract", speed);
@@ -66,10 +66,6 @@ fn a_priority_0_followed_by_a_living_advert_changes_nothing() {
         pair.b.thaw();
         clock::sleep_ms(17);
     }
-    for _ in 0..harness::count(50, 500) {
-        injector.send(&batch).unwrap();
-        clock::sleep_ms(13);
-    }
     std::thread::sleep(speed.down_interval(100));
     pair.assert_unchanged_since(since);
     // And the same release without the retraction is believed: the peer's word counts.
@@ -78,42 +74,46 @@ fn a_priority_0_followed_by_a_living_advert_changes_nothing() {
     pair.wait_until("b claims", || pair.first_claim_after("b", before).is_some());
 }
 
-/// How long the heir took to claim after the old master's priority 0, and the outage seen from outside.
-fn stop_times(pair: &mut Pair, rounds: usize) -> (Vec<Duration>, Vec<Duration>) {
-    let (mut claims, mut outages) = (Vec::new(), Vec::new());
+struct Moves {
+    /// How long the heir took to claim after the old master's priority 0 ...
+    claims: Vec<Duration>,
+    /// ... and how long nobody held the address.
+    outages: Vec<Duration>,
+    /// What the machine itself took.
+    stalled: Duration,
+}
+
+fn stop_in_turns(pair: &mut Pair, rounds: usize) -> Moves {
+    let (mut claims, mut outages, mut stalled) = (Vec::new(), Vec::new(), Duration::ZERO);
     for round in 0..rounds {
         let (leaver, heir) = if round % 2 == 0 { ("a", "b") } else { ("b", "a") };
         let stopped = clock::now_ns();
-        let daemon = if leaver == "a" { &mut pair.a } else { &mut pair.b };
-        daemon.stop().unwrap();
+        pair.daemon(leaver).stop().unwrap();
         let timeline = pair.wait_for(heir);
         timeline.assert_never_two(Duration::ZERO);
         let release = pair.release_after(leaver, stopped).expect("priority 0 was sent");
         let claim = pair.first_claim_after(heir, release).expect("the heir claims");
-        claims.push(between(release, claim).saturating_sub(pair.stalls.within(release, claim)));
+        claims.push(between(release, claim));
+        stalled = stalled.max(pair.stalls.within(release, claim));
         let (lost, got) =
             (timeline.lost_at(leaver, stopped).unwrap(), timeline.acquired_at(heir, stopped).unwrap());
         outages.push(between(lost, got));
-        let (daemon, host) =
-            if leaver == "a" { (&mut pair.a, pair.lab.host("a")) } else { (&mut pair.b, pair.lab.host("b")) };
-        daemon.restart(host).unwrap();
-        std::thread::sleep(pair.speed.down_interval(100) + pair.speed.interval());
-        assert_eq!(pair.timeline().holders(), [heir], "a return without preemption takes nothing");
+        pair.bring_back(leaver);
     }
-    (claims, outages)
+    Moves { claims, outages, stalled }
 }
 
 fn a_planned_stop_hands_over_at_once_with_skew_none() {
     for (speed, rounds) in [(Speed::Fast, harness::count(6, 50)), (Speed::Slow, harness::count(1, 10))] {
         let mut pair = start("stop", speed);
-        let (claims, outages) = stop_times(&mut pair, rounds);
+        let moves = stop_in_turns(&mut pair, rounds);
         println!(
             "{speed:?}, skew none: claim {:?} after priority 0, nobody holds it for {:?} (medians of {rounds})",
-            median(claims.clone()),
-            median(outages)
+            median(moves.claims.clone()),
+            median(moves.outages)
         );
-        for claim in claims {
-            assert!(claim < Duration::from_millis(30), "the heir waited {claim:?}");
+        for claim in moves.claims {
+            assert!(claim < Duration::from_millis(30) + moves.stalled, "the heir waited {claim:?}");
         }
     }
 }
