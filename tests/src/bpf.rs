@@ -1,4 +1,5 @@
-//! The smallest XDP program there is, by bpf(2) itself: to find out whether a machine takes one.
+//! The smallest XDP program there is, by bpf(2) itself: to find out whether a machine takes one,
+//! and to hold an interface before others do.
 //!
 //! Owns loading it and attaching it. Refuses to know the project's own program.
 
@@ -42,7 +43,7 @@ struct Link {
 }
 
 /// Loads `return XDP_PASS`.
-pub(crate) fn load_pass() -> io::Result<OwnedFd> {
+pub fn load_pass() -> io::Result<OwnedFd> {
     // mov64 r0, XDP_PASS; exit
     let program: [u64; 2] = [0xb7 | 2 << 32, 0x95];
     let load = Load {
@@ -57,7 +58,7 @@ pub(crate) fn load_pass() -> io::Result<OwnedFd> {
 }
 
 /// Attaches natively; detached when the link is dropped.
-pub(crate) fn attach_native(program: &OwnedFd, ifindex: u32) -> io::Result<OwnedFd> {
+pub fn attach_native(program: &OwnedFd, ifindex: u32) -> io::Result<OwnedFd> {
     let link =
         Link { prog_fd: raw(program)?, target_ifindex: ifindex, attach_type: ATTACH_XDP, flags: NATIVE };
     call(LINK_CREATE, &link).and_then(own)

@@ -324,7 +324,7 @@ impl Running {
                 }
                 Some(told) = news.recv() => {
                     if let LinkNews::Replaced { ifindex } = told {
-                        let interface = self.wiring.interest.interfaces.get(&ifindex);
+                        let interface = self.wiring.interest.devices.get(&ifindex);
                         tracing::warn!(interface, "the interface is another one now: starting over");
                         ending = Ending::StartOver;
                         leaving = true;

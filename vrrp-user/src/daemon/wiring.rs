@@ -63,15 +63,19 @@ impl Wiring {
     /// Finds every interface; says which one is missing.
     pub(super) fn new(config: &Config, picture: &Picture) -> Result<Self, WiringError> {
         let mut interfaces = BTreeMap::new();
+        let mut devices = BTreeMap::new();
         let mut vips = BTreeSet::new();
         for instance in &config.instances {
             let link = find(picture, instance, &instance.interface)?;
             interfaces.insert(link.ifindex, link.name.clone());
+            devices.insert(link.ifindex, link.name.clone());
             for address in &instance.virtual_addresses {
-                vips.insert((find(picture, instance, &address.device)?.ifindex, address.address));
+                let device = find(picture, instance, &address.device)?;
+                devices.insert(device.ifindex, device.name.clone());
+                vips.insert((device.ifindex, address.address));
             }
         }
-        let interest = Interest { interfaces, vips };
+        let interest = Interest { interfaces, devices, vips };
         let routers = config
             .instances
             .iter()

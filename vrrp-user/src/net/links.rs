@@ -43,11 +43,13 @@ pub enum WatchError {
     Ended,
 }
 
-/// The interfaces that adverts run on, and the addresses that are ours to give.
+/// The interfaces that adverts and addresses are on, and the addresses that are ours to give.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
     /// Index to name.
     pub interfaces: BTreeMap<u32, String>,
+    /// Those and the ones that only virtual addresses are on: all that indices and MAC addresses were taken from.
+    pub devices: BTreeMap<u32, String>,
     pub vips: BTreeSet<(u32, Ipv4Addr)>,
 }
 
@@ -142,21 +144,26 @@ impl Picture {
         self.addresses.iter().any(|held| (held.ifindex, held.address) == (ifindex, address))
     }
 
+    fn is_replaced(&self, before: &Self, ifindex: u32, name: &str) -> bool {
+        let find = |picture: &Self| picture.links.iter().find(|link| link.ifindex == ifindex).cloned();
+        let (old, new) = (find(before), find(self));
+        let changed_mac = matches!((&old, &new), (Some(old), Some(new)) if old.mac != new.mac);
+        let successor = new.is_none() && self.named(name).is_some();
+        changed_mac || (successor && before.named(name) != self.named(name))
+    }
+
     /// What has changed since `before`, for whom it concerns.
     fn news_since(&self, before: &Self, interest: &Interest, tell: &mut impl FnMut(LinkNews)) {
-        for (ifindex, name) in &interest.interfaces {
-            let ifindex = *ifindex;
-            let find = |picture: &Self| picture.links.iter().find(|link| link.ifindex == ifindex).cloned();
-            let (old, new) = (find(before), find(self));
+        for (ifindex, name) in &interest.devices {
+            if self.is_replaced(before, *ifindex, name) {
+                tell(LinkNews::Replaced { ifindex: *ifindex });
+            }
+        }
+        for ifindex in interest.interfaces.keys().copied() {
             match (before.is_running(ifindex), self.is_running(ifindex)) {
                 (true, false) => tell(LinkNews::Down { ifindex }),
                 (false, true) => tell(LinkNews::Up { ifindex }),
                 (true, true) | (false, false) => {}
-            }
-            let changed_mac = matches!((&old, &new), (Some(old), Some(new)) if old.mac != new.mac);
-            let successor = new.is_none() && self.named(name).is_some();
-            if changed_mac || (successor && before.named(name) != self.named(name)) {
-                tell(LinkNews::Replaced { ifindex });
             }
             let address = self.primary_address(ifindex, interest);
             if address != before.primary_address(ifindex, interest) {

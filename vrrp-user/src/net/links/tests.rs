@@ -4,7 +4,11 @@ const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 200);
 const OWN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
 fn interest() -> Interest {
-    Interest { interfaces: [(2, "eth0".to_owned())].into(), vips: [(2, VIP)].into() }
+    Interest {
+        interfaces: [(2, "eth0".to_owned())].into(),
+        devices: [(2, "eth0".to_owned()), (3, "eth1".to_owned())].into(),
+        vips: [(2, VIP)].into(),
+    }
 }
 
 fn eth0(ifindex: u32, running: bool, mac: u8) -> Link {
@@ -54,4 +58,17 @@ fn an_interface_that_came_back_under_its_name_is_a_replacement() {
     assert_eq!(news(&gone, &back), [LinkNews::Replaced { ifindex: 2 }]);
     let other_mac = Picture { links: vec![eth0(2, true, 7)], addresses: vec![] };
     assert_eq!(news(&first, &other_mac), [LinkNews::Replaced { ifindex: 2 }]);
+}
+
+#[test]
+fn a_device_that_only_addresses_are_on_is_replaced_too_but_is_no_link_of_the_election() {
+    let eth1 = |ifindex, running| Link { name: "eth1".to_owned(), ..eth0(ifindex, running, 1) };
+    let picture = |links| Picture { links, addresses: vec![] };
+    let both = picture(vec![eth0(2, true, 1), eth1(3, true)]);
+    let down = picture(vec![eth0(2, true, 1), eth1(3, false)]);
+    let gone = picture(vec![eth0(2, true, 1)]);
+    let back = picture(vec![eth0(2, true, 1), eth1(9, true)]);
+    assert_eq!(news(&both, &down), []);
+    assert_eq!(news(&both, &gone), []);
+    assert_eq!(news(&gone, &back), [LinkNews::Replaced { ifindex: 3 }]);
 }

@@ -1,0 +1,165 @@
+//! The command line and its signals: what the program prints, its exit codes, what it does not touch.
+
+use std::{fs, net::Ipv4Addr, time::Duration};
+
+use rustix::process::Signal;
+use vrrp_lab::{
+    AddressWatch, Capture, Daemon, Instance, Lab, Process, Requirement, clock,
+    daemon::{binary, yaml},
+    harness::Test,
+    tests,
+};
+
+use super::pair::{LIMIT, VIP};
+
+pub(crate) fn tests() -> Vec<Test> {
+    use Requirement::{Daemon, Lab};
+    tests![[Lab, Daemon];
+        a_bad_configuration_is_refused_by_its_place_and_touches_nothing,
+        check_prints_what_is_in_effect,
+        sigterm_and_sigint_release_and_end_with_0_within_a_second,
+        sighup_ends_nothing,
+        json_logs_are_one_object_a_line,
+    ]
+}
+
+fn command(lab: &Lab, arguments: &[&str]) -> (Process, String) {
+    let mut process = lab.host("a").spawn("command", &binary().unwrap(), arguments).unwrap();
+    assert!(process.wait(LIMIT).is_some(), "`vrrp {}` does not end:\n{}", arguments.join(" "), process.log());
+    let ending = process.ending().unwrap();
+    (process, ending)
+}
+
+fn a_bad_configuration_is_refused_by_its_place_and_touches_nothing() {
+    let good = yaml("bad", &[Instance::v2(100)]);
+    let cases = [
+        // What is replaced, by what, where it must be found, and its key path.
+        ("priority: 100", "priority: 300", "6:15", "instances[0].priority"),
+        ("advert_interval: 1s", "advert_interval: 1", "8:22", "instances[0].advert_interval"),
+        ("preempt: false", "preemptt: false", "9:5", "instances[0].preemptt"),
+        ("version: 2", "version: 2\n    virtual_server: x", "8:5", "instances[0].virtual_server"),
+        ("10.99.0.200/24", "10.99.0.200/33", "10:25", "instances[0].virtual_addresses[0]"),
+        ("\"1111\"", "\"123456789\"", "11:35", "instances[0].auth.password"),
+        ("instances:", "instances: [", "", ""),
+    ];
+    let lab = Lab::pair("bad").unwrap();
+    let namespace = lab.host("a").namespace();
+    let look = || namespace.ip(&["-d", "address", "show"]).unwrap();
+    let before = look();
+    let watch = AddressWatch::start(&lab, &["a"]).unwrap();
+    let capture = Capture::start(&lab, &["a"]).unwrap();
+    for (from, to, place, path) in cases {
+        assert!(good.contains(from), "{from} is not in\n{good}");
+        for verb in ["run", "check"] {
+            let file = lab.host("a").file("bad.yaml");
+            fs::write(&file, good.replacen(from, to, 1)).unwrap();
+            fs::remove_file(lab.host("a").file("command.log")).ok();
+            let (process, ending) = command(&lab, &[verb, "--config", &file.to_string_lossy()]);
+            let log = process.log();
+            assert_eq!(ending, "exit code 2", "{verb} with {to}:\n{log}");
+            let wanted = if place.is_empty() {
+                format!("{}:", file.display())
+            } else {
+                format!("{}:{place}: {path}:", file.display())
+            };
+            assert!(log.contains(&wanted), "{verb} with {to}: {wanted:?} is not in\n{log}");
+        }
+    }
+    let missing = lab.folder().join("nothing.yaml");
+    let (process, ending) = command(&lab, &["run", "--config", &missing.to_string_lossy()]);
+    assert_eq!(ending, "exit code 2", "{}", process.log());
+    assert!(process.log().contains("nothing.yaml"), "{}", process.log());
+    assert!(namespace.processes().is_empty(), "a process is left");
+    assert_eq!(look(), before, "addresses or attached programs have changed");
+    assert!(watch.events().is_empty() && capture.adverts_from("a").is_empty());
+}
+
+fn check_prints_what_is_in_effect() {
+    let lab = Lab::pair("check").unwrap();
+    let mut instance = Instance::v2(100);
+    instance.virtual_addresses = vec!["10.99.0.200".to_owned()];
+    let file = lab.host("a").file("check.yaml");
+    fs::write(&file, yaml("check", &[instance])).unwrap();
+    let (process, ending) = command(&lab, &["check", "--config", &file.to_string_lossy()]);
+    let printed = process.log();
+    assert_eq!(ending, "exit code 0", "{printed}");
+    for words in [
+        "priority: 100",
+        "advert_interval: 1s",
+        "preempt: false",
+        "10.99.0.200/32",
+        "rx: auto",
+        "guard: true",
+    ] {
+        assert!(printed.contains(words), "{words:?} is not in\n{printed}");
+    }
+    assert!(!printed.contains("1111"), "the password is shown:\n{printed}");
+    assert!(!lab.host("a").holds(VIP).unwrap());
+}
+
+/// With a peer that takes over: the one second is not the peer's.
+fn sigterm_and_sigint_release_and_end_with_0_within_a_second() {
+    let lab = Lab::pair("signals").unwrap();
+    let capture = Capture::start(&lab, &["a"]).unwrap();
+    let watch = AddressWatch::start(&lab, &["a"]).unwrap();
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut daemon = Daemon::start(lab.host("a"), &[Instance::v3(150, "100ms")]).unwrap();
+        watch.wait_for_holder(VIP, "a", LIMIT).unwrap();
+        let tree = daemon.tree();
+        let told = clock::now_ns();
+        daemon.signal(signal);
+        assert!(daemon.wait(Duration::from_secs(1)).is_some(), "{signal:?}: still runs\n{}", daemon.log());
+        println!("{signal:?}: ended after {:?}", Duration::from_nanos(clock::now_ns() - told));
+        assert_eq!(daemon.ending().as_deref(), Some("exit code 0"), "{}", daemon.log());
+        assert!(!lab.host("a").holds(VIP).unwrap());
+        let released =
+            || capture.adverts_from("a").iter().any(|(at, advert)| *at > told && advert.is_release());
+        assert!(clock::wait_until(LIMIT, released), "{signal:?}: no priority 0");
+        let lost = watch.timeline(VIP).unwrap().lost_at("a", told);
+        assert!(lost.is_some());
+        let left: Vec<_> =
+            tree.iter().filter(|pid| lab.host("a").namespace().processes().contains(pid)).collect();
+        assert!(left.is_empty(), "{signal:?}: the guard is left");
+    }
+}
+
+fn sighup_ends_nothing() {
+    let lab = Lab::pair("hup").unwrap();
+    let watch = AddressWatch::start(&lab, &["a"]).unwrap();
+    let mut daemon = Daemon::start(lab.host("a"), &[Instance::v3(150, "100ms")]).unwrap();
+    watch.wait_for_holder(VIP, "a", LIMIT).unwrap();
+    for _ in 0..3 {
+        daemon.signal(Signal::HUP);
+        clock::sleep_ms(200);
+    }
+    assert!(daemon.is_running(), "{}", daemon.log());
+    let timeline = watch.timeline(VIP).unwrap();
+    assert_eq!((timeline.acquisitions("a"), timeline.holders().len()), (1, 1), "{timeline}");
+    assert!(daemon.log().contains("SIGHUP"), "{}", daemon.log());
+}
+
+fn json_logs_are_one_object_a_line() {
+    let lab = Lab::pair("json").unwrap();
+    let watch = AddressWatch::start(&lab, &["a"]).unwrap();
+    let file = lab.host("a").file("json.yaml");
+    fs::write(&file, yaml("json", &[Instance::v3(150, "100ms")])).unwrap();
+    let arguments = ["run", "--config", &file.to_string_lossy(), "--log-format", "json"];
+    let mut daemon = lab.host("a").spawn("json", &binary().unwrap(), &arguments).unwrap();
+    watch.wait_for_holder(VIP, "a", LIMIT).unwrap();
+    daemon.terminate();
+    assert!(daemon.wait(LIMIT).is_some());
+    let log = daemon.log();
+    let mut transitions = 0;
+    for line in log.lines() {
+        let Ok(serde_json::Value::Object(object)) = serde_json::from_str(line) else {
+            panic!("no JSON object: {line:?} in\n{log}")
+        };
+        for key in ["timestamp", "level", "message"] {
+            assert!(object.contains_key(key), "{key} is missing in {line}");
+        }
+        let text = object["message"].as_str().unwrap_or_default();
+        transitions += usize::from(text.contains("BACKUP -> MASTER"));
+    }
+    assert_eq!(transitions, 1, "one line per transition:\n{log}");
+    assert_eq!(lab.host("a").address(), Ipv4Addr::new(10, 99, 0, 1));
+}

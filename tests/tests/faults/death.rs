@@ -1,0 +1,119 @@
+//! Sudden death: what the guard does at once, what the kernel does when the guard has died too, what a restart cleans.
+
+use std::time::Duration;
+
+use vrrp_lab::{
+    Requirement, clock,
+    harness::{self, Test},
+    tests,
+};
+
+use super::pair::{Pair, Speed, VIP, between, median};
+
+/// Promised for the guard.
+const AT_ONCE: Duration = Duration::from_millis(50);
+/// `valid_lft` is max(1, floor(down interval) - 1) s, and IPv4 ends a lifetime up to 1 s late.
+const KERNEL_LATENESS: Duration = Duration::from_secs(1);
+
+pub(crate) fn tests() -> Vec<Test> {
+    use Requirement::{Daemon, Lab};
+    tests![[Lab, Daemon];
+        a_killed_daemon_is_off_and_has_said_so_within_50_ms,
+        a_killed_daemon_and_guard_lose_the_address_by_its_lifetime,
+        a_restart_cleans_what_the_killed_left_and_says_priority_0,
+        a_killed_guard_is_replaced,
+    ]
+}
+
+/// No overlap at all: off before priority 0.
+fn a_killed_daemon_is_off_and_has_said_so_within_50_ms() {
+    let rounds = harness::count(6, 50);
+    let mut pair = Pair::start("kill", Speed::Fast);
+    let (mut off, mut said, mut moved) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let (victim, heir) = if round % 2 == 0 { ("a", "b") } else { ("b", "a") };
+        let killed = clock::now_ns();
+        pair.daemon(victim).kill();
+        let timeline = pair.wait_for(heir);
+        let lost = timeline.lost_at(victim, killed).unwrap();
+        let release = pair.release_after(victim, killed).expect("priority 0 was sent");
+        let slack = pair.stalls.within(killed, lost.max(release));
+        for (what, at) in [("off", lost), ("priority 0", release)] {
+            assert!(between(killed, at) < AT_ONCE + slack, "{what} {:?} after the kill", between(killed, at));
+        }
+        off.push(between(killed, lost));
+        said.push(between(killed, release));
+        moved.push(between(killed, timeline.acquired_at(heir, killed).unwrap()));
+        timeline.assert_never_two(Duration::ZERO);
+        pair.bring_back(victim);
+    }
+    println!(
+        "kill -9: address off {:?}, priority 0 {:?}, heir holds it {:?} after (medians of {rounds})",
+        median(off),
+        median(said),
+        median(moved)
+    );
+}
+
+fn a_killed_daemon_and_guard_lose_the_address_by_its_lifetime() {
+    for (speed, lifetime) in [(Speed::Fast, 1), (Speed::Slow, 2)] {
+        let mut pair = Pair::start("both", speed);
+        let killed = clock::now_ns();
+        // Children first: the guard before the daemon.
+        pair.a.kill_tree();
+        pair.wait_until("the lifetime ends", || !pair.lab.host("a").holds(VIP).unwrap());
+        let timeline = pair.wait_for("b");
+        let lost = timeline.lost_at("a", killed).unwrap();
+        let bound = Duration::from_secs(lifetime) + KERNEL_LATENESS + pair.slack(killed, lost);
+        println!("{speed:?}: off by its lifetime {:?} after the kill", between(killed, lost));
+        assert!(
+            between(killed, lost) < bound,
+            "{:?}: more than {bound:?}\n{timeline}",
+            between(killed, lost)
+        );
+        assert_eq!(pair.release_after("a", killed), None, "nobody was left to say priority 0");
+        // From the peer's down timer to the end of the lifetime both may hold it.
+        timeline.assert_never_two(bound.saturating_sub(speed.down_interval(100) - speed.interval()));
+    }
+}
+
+fn a_restart_cleans_what_the_killed_left_and_says_priority_0() {
+    let mut pair = Pair::start("left", Speed::Slow);
+    let killed = clock::now_ns();
+    pair.a.kill_tree();
+    pair.a.restart(pair.lab.host("a")).unwrap();
+    let timeline = pair.wait_for("b");
+    let lost = timeline.lost_at("a", killed).unwrap();
+    let release = pair.release_after("a", killed).expect("priority 0 was sent");
+    println!(
+        "left over: off {:?}, priority 0 {:?} after the kill",
+        between(killed, lost),
+        between(killed, release)
+    );
+    // Well before the lifetime of at least a second: it was the restart.
+    assert!(between(killed, lost) < Duration::from_secs(1) + pair.stalls.within(killed, lost), "{timeline}");
+    assert!(release + clock::nanos(pair.slack(lost, release)) > lost, "off first, then priority 0");
+    let claim = pair.first_claim_after("b", release).unwrap();
+    let limit = pair.speed.skew(100) + pair.slack(release, claim);
+    assert!(between(release, claim) < limit, "b waited {:?} after priority 0", between(release, claim));
+    timeline.assert_never_two(Duration::ZERO);
+    assert_eq!(timeline.acquisitions("a"), 1, "{timeline}");
+}
+
+fn a_killed_guard_is_replaced() {
+    let mut pair = Pair::start("guard", Speed::Fast);
+    let daemon = pair.a.pid();
+    let guard = || pair.a.tree().into_iter().find(|pid| *pid != daemon);
+    let first = guard().expect("a guard runs");
+    let since = clock::now_ns();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(first).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    pair.wait_until("there is another guard", || guard().is_some_and(|pid| pid != first));
+    pair.wait_until("it watches", || pair.a.log().contains("the guard is back"));
+    pair.assert_unchanged_since(since);
+    let killed = clock::now_ns();
+    pair.a.kill();
+    let timeline = pair.wait_for("b");
+    let lost = timeline.lost_at("a", killed).unwrap();
+    assert!(between(killed, lost) < AT_ONCE + pair.stalls.within(killed, lost), "{timeline}");
+}
