@@ -29,12 +29,12 @@ pub(crate) fn tests() -> Vec<Test> {
 fn a_stopped_backup_takes_nothing(name: &str, speed: Speed, rounds: usize) {
     let mut pair = Pair::start(name, speed);
     let down = speed.down_interval(100);
-    for round in 0..rounds {
+    for round in 0..u32::try_from(rounds).unwrap() {
         for stopped_for in [down * 9 / 10, down * 3] {
             let since = clock::now_ns();
             pair.b.freeze();
             // Out of step with the adverts, differently each time.
-            thread::sleep(stopped_for + speed.interval() * u32::try_from(round % 7).unwrap() / 7);
+            thread::sleep(stopped_for + speed.interval() * (round % 7) / 7);
             pair.b.thaw();
             thread::sleep(down + speed.interval());
             pair.assert_unchanged_since(since);
