@@ -107,7 +107,8 @@ fn accept<E: Environment>(environment: &mut E, frame: &mut E::Frame, advert: &Ad
     };
     let recorded = slot.is_recorded(advert.sender);
     // Before any limit: a flood must not be able to make a living master look dead.
-    if refreshes(advert.priority, slot.minimum_priority()) {
+    let refreshes = refreshes(advert.priority, slot.minimum_priority());
+    if refreshes {
         slot.refresh(&Liveness {
             arrived_ns,
             sender: advert.sender,
@@ -117,7 +118,9 @@ fn accept<E: Environment>(environment: &mut E, frame: &mut E::Frame, advert: &Ad
         });
     }
     let announcement = announcement(advert);
-    let changed = slot.announced() != announcement;
+    // A weaker router than the one this BACKUP waits for changes nothing: it neither wakes nor makes the master news.
+    let weighs = refreshes || advert.priority == 0;
+    let changed = weighs && slot.announced() != announcement;
     let flags = slot.flags();
     let urgent = changed || advert.priority == 0 || flags & SLOT_WAKE_ALWAYS != 0;
     let wanted = urgent || advert.rule.flags & RULE_CHANGES_ONLY == 0 || flags & SLOT_DELIVER_ALWAYS != 0;

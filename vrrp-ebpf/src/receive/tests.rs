@@ -141,15 +141,18 @@ fn farewell_always_wakes_and_never_refreshes() {
 }
 
 #[test]
-fn weaker_than_the_minimum_is_heard_but_keeps_nobody_alive() {
+fn weaker_than_the_minimum_is_heard_but_wakes_nobody_and_keeps_nobody_alive() {
     let frame = Sample { priority: 99, ..Sample::v3() }.frame();
     let enough = Sample { priority: 100, ..Sample::v3() }.frame();
     let mut host = Host::new();
     host.slot.set_minimum_priority(100);
     assert_eq!(host.hear(&frame), Fate::Pass);
-    assert_eq!(host.flags(), [NEWS]);
+    assert_eq!(host.flags(), [0]);
     assert_eq!(host.slot.read(), Ok(None));
     assert_eq!(host.hear(&enough), Fate::Pass);
+    // Between the master's adverts a stranger's do not make the master news again.
+    assert_eq!((host.hear(&frame), host.hear(&enough)), (Fate::Pass, Fate::Pass));
+    assert_eq!(host.flags(), [0, NEWS, 0, 0]);
     let recorded = host.slot.read().unwrap().unwrap();
     assert_eq!((recorded.priority, recorded.advert_interval, recorded.arrived_ns), (100, 100, 100 * SECOND));
     host.slot.set_minimum_priority(NOBODY_REFRESHES);

@@ -24,8 +24,10 @@ mod tests;
 
 /// Priority 0 waits this long for the addresses to be off.
 pub const RELEASE_DEADLINE: Duration = Duration::from_millis(50);
-/// After a failed promotion.
+/// After a failed promotion; doubled with each that follows without one that succeeds, up to [`LONGEST_HOLD_DOWN`]: each
+/// claim of a preempting router takes the addresses from a healthy one for nothing.
 pub const HOLD_DOWN: Duration = Duration::from_secs(5);
+pub const LONGEST_HOLD_DOWN: Duration = Duration::from_secs(320);
 /// A BACKUP's deadline noticed later than this was noticed late.
 pub const LATE_TOLERANCE: Duration = Duration::from_millis(1);
 /// At most one advert out of turn in this time: two masters that answer each other must not fill the segment.
@@ -75,6 +77,8 @@ pub struct VirtualRouter {
     /// The last order to the executor.
     job: Job,
     slot: Option<SlotRule>,
+    /// Of the next failed promotion.
+    hold_down: Duration,
 }
 
 impl VirtualRouter {
@@ -86,6 +90,7 @@ impl VirtualRouter {
             primary: None,
             job: Job::default(),
             slot: None,
+            hold_down: HOLD_DOWN,
         }
     }
 

@@ -1,6 +1,9 @@
 //! MASTER (RFC 9568 §6.4.3): speaks, holds the addresses, and knows when its right has lapsed.
 
-use super::{ANNOUNCE_EVERY, ANSWER_EVERY, HOLD_DOWN, RELEASE_DEADLINE, SILENT_INTERVALS, VirtualRouter};
+use super::{
+    ANNOUNCE_EVERY, ANSWER_EVERY, HOLD_DOWN, LONGEST_HOLD_DOWN, RELEASE_DEADLINE, SILENT_INTERVALS,
+    VirtualRouter,
+};
 use crate::vrrp::RELEASE;
 use crate::vrrp::action::{Action, Outbox};
 use crate::vrrp::event::{Advert, Event, Job};
@@ -215,8 +218,10 @@ impl VirtualRouter {
     }
 
     fn refused(&mut self, refusal: Refusal, now: Instant, out: &mut Outbox<'_>) {
-        let why = Why::PromotionFailed { refusal, retry_in: HOLD_DOWN };
-        self.enter(State::Fault(Fault::Refused { until: now + HOLD_DOWN }), why, out);
+        let retry_in = self.hold_down;
+        self.hold_down = (retry_in * 2).min(LONGEST_HOLD_DOWN);
+        let why = Why::PromotionFailed { refusal, retry_in };
+        self.enter(State::Fault(Fault::Refused { until: now + retry_in }), why, out);
     }
 
     /// Nothing can be sent any more, not even priority 0.
@@ -236,6 +241,7 @@ impl VirtualRouter {
     fn vips_held(&mut self, master: Master, job: Job) {
         match master.phase {
             Phase::Promoting { .. } if job == self.job => {
+                self.hold_down = HOLD_DOWN;
                 self.state = State::Master(Master { phase: Phase::Holding, ..master });
             }
             Phase::Promoting { .. } | Phase::Holding | Phase::Releasing { .. } | Phase::Doubting { .. } => {}

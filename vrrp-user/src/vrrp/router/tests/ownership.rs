@@ -144,6 +144,27 @@ fn a_promotion_not_confirmed_in_time_is_given_back() {
 }
 
 #[test]
+fn a_router_whose_addresses_are_refused_claims_less_and_less_often() {
+    let mut bench = Bench::promoting(config());
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        bench.give(Event::VipsRefused(bench.job()));
+        bench.give(Event::VipsReleased(bench.job()));
+        waits.push(bench.wait().as_secs());
+        bench.run_to_deadline(None);
+        while bench.router.label() != Label::Master {
+            bench.run_to_deadline(None);
+        }
+    }
+    assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 320, 320]);
+    bench.give(Event::VipsHeld(bench.job()));
+    bench.give(Event::VipLost);
+    bench.give(Event::VipsRefused(bench.job()));
+    bench.give(Event::VipsReleased(bench.job()));
+    assert_eq!(bench.wait(), HOLD_DOWN, "a success makes it begin anew");
+}
+
+#[test]
 fn a_release_waits_50_ms_for_the_addresses_and_adverts_flow_meanwhile() {
     let mut bench = Bench::holding(Config { advert_interval: v3(2), ..config() });
     bench.give(Event::Shutdown);
