@@ -20,6 +20,7 @@ pub mod namespace;
 pub mod peers;
 pub mod process;
 mod socket;
+pub mod stall;
 pub mod timeline;
 
 pub use addresses::AddressWatch;
@@ -29,4 +30,5 @@ pub use daemon::{Daemon, Instance};
 pub use lab::{Host, Lab};
 pub use peers::{Keepalived, Peer};
 pub use process::Process;
+pub use stall::StallMeter;
 pub use timeline::HoldingTimeline;

@@ -1,0 +1,83 @@
+//! Times when the machine itself stood still: a hypervisor that takes a CPU away looks like a fault of whoever ran there.
+//!
+//! Owns a real-time thread on each CPU that asks for every millisecond and notes those it was not given. Refuses to
+//! excuse anybody: a test adds what was measured to its bound.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::{clock, socket};
+
+const STEP: Duration = Duration::from_millis(1);
+/// Shorter ones are a scheduler's ordinary doing.
+const WORTH_NOTING: Duration = Duration::from_millis(3);
+
+/// Runs until dropped.
+#[derive(Debug)]
+pub struct StallMeter {
+    stalls: Arc<Mutex<Vec<(u64, u64)>>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl StallMeter {
+    /// One thread on each CPU of the machine.
+    pub fn start() -> Result<Self> {
+        let cpus = thread::available_parallelism().context("count the CPUs")?.get();
+        let mut meter =
+            Self { stalls: Arc::default(), stop: Arc::new(AtomicBool::new(false)), threads: Vec::new() };
+        for cpu in 0..cpus {
+            let (stalls, stop) = (Arc::clone(&meter.stalls), Arc::clone(&meter.stop));
+            let thread = thread::Builder::new().name(format!("stalls{cpu}")).spawn(move || {
+                let mut only = CpuSet::new();
+                only.set(cpu);
+                if let Err(error) = sched_setaffinity(None, &only) {
+                    eprintln!("lab: stalls of CPU {cpu} are not measured ({error})");
+                    return;
+                }
+                if let Err(error) = socket::become_realtime() {
+                    eprintln!(
+                        "lab: stalls are measured without real-time priority ({error}): load counts as one"
+                    );
+                }
+                while !stop.load(Ordering::Relaxed) {
+                    let before = clock::now_ns();
+                    thread::sleep(STEP);
+                    let after = clock::now_ns();
+                    if after - before > clock::nanos(STEP + WORTH_NOTING) {
+                        stalls.lock().unwrap_or_else(PoisonError::into_inner).push((before, after));
+                    }
+                }
+            })?;
+            meter.threads.push(thread);
+        }
+        Ok(meter)
+    }
+
+    /// The sum of all stalls, of whatever CPU, that touch this stretch of time.
+    pub fn within(&self, from_ns: u64, until_ns: u64) -> Duration {
+        let stalls = self.stalls.lock().unwrap_or_else(PoisonError::into_inner);
+        let touching = stalls.iter().filter(|(from, until)| *from < until_ns && *until > from_ns);
+        touching.map(|(from, until)| Duration::from_nanos(until - from)).sum()
+    }
+}
+
+impl Drop for StallMeter {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                eprintln!("lab: a stall meter panicked");
+            }
+        }
+    }
+}
