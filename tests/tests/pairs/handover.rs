@@ -101,7 +101,13 @@ fn judge_release(pair: Pair, before: u64, skew: Duration) -> Measured {
     let allowed = skew + pair.slack(&["b"], released, claimed);
     assert!(waited <= allowed, "b claimed {waited:?} after priority 0, allowed {allowed:?}");
     if pair.case.b == Kind::Ours {
-        assert!(waited + STAMP_ERROR >= skew, "b claimed {waited:?} after priority 0, before {skew:?}");
+        // At 10 ms the down interval (36 ms) may be over before a killed daemon's memory is torn down and the guard hears
+        // of it: that is a right of b's own.
+        let listened = between(pair.last_advert_before("a", claimed), claimed) + STAMP_ERROR;
+        assert!(
+            waited + STAMP_ERROR >= skew || listened >= pair.down_interval("b"),
+            "b claimed {waited:?} after priority 0, before {skew:?}"
+        );
     }
     vec![("from priority 0 to the claim", waited), ("nobody held the address", between(left, taken))]
 }
