@@ -12,15 +12,17 @@ mod wiring;
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use vrrp_ebpf::abi;
 
 use crate::config::{Config, Rx};
@@ -46,6 +48,12 @@ const LOCK: &str = "vrrp-daemon";
 const STACK: usize = 512 * 1024;
 /// An interface that went away is looked for this often.
 const INTERFACE_RETRY: Duration = Duration::from_millis(500);
+/// Leaving takes no longer than this, or the guard finishes it.
+const LEAVE_DEADLINE: Duration = Duration::from_millis(700);
+/// A guard that does not take a new plan within this time is replaced.
+const PLAN_DEADLINE: Duration = Duration::from_millis(200);
+/// An order is offered so often, a millisecond apart.
+const ORDER_TRIES: u32 = 500;
 /// The executor has this long to end after the last address is off.
 const EXECUTOR_DEADLINE: Duration = Duration::from_millis(200);
 
@@ -74,8 +82,10 @@ pub enum DaemonError {
     Executor(#[from] ExecutorError),
     #[error(transparent)]
     AdvertThread(#[from] AdvertThreadError),
-    #[error("the advert thread ended by itself; the guard has taken the addresses off")]
-    AdvertThreadDied,
+    #[error("the {0} ended by itself, which is a fault of this program; the guard takes the addresses off")]
+    ThreadDied(&'static str),
+    #[error("not everything was released within {} ms; the guard takes off what is left", LEAVE_DEADLINE.as_millis())]
+    Overdue,
     #[error(transparent)]
     Links(#[from] links::WatchError),
 }
@@ -99,7 +109,7 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
         .thread_stack_size(STACK)
         .build()
         .map_err(|source| DaemonError::System { operation: "start the service runtime", source })?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let mut signals = Signals::new()?;
         let mut first = true;
         loop {
@@ -117,15 +127,30 @@ pub fn run(config: &Config) -> Result<(), DaemonError> {
             }
             first = false;
         }
-    })
+    });
+    // A question to the kernel may still wait for its lock: nobody needs the answer any more.
+    runtime.shutdown_background();
+    ended
 }
 
-fn lock() -> Result<UnixListener, DaemonError> {
+fn lock() -> Result<Option<UnixListener>, DaemonError> {
     let failed = |source| DaemonError::System { operation: "make sure that only one daemon runs", source };
     let address = SocketAddr::from_abstract_name(LOCK).map_err(failed)?;
-    UnixListener::bind_addr(&address).map_err(|error| {
-        if error.kind() == io::ErrorKind::AddrInUse { DaemonError::Running } else { failed(error) }
-    })
+    match UnixListener::bind_addr(&address) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let holder = UnixStream::connect_addr(&address).and_then(|holder| Ok(socket_peercred(holder)?));
+            let holder = holder.map_err(|_gone| DaemonError::Running)?;
+            if holder.uid.is_root() || holder.uid == geteuid() {
+                return Err(DaemonError::Running);
+            }
+            // The name is free for everybody to take: whoever is not allowed to run this daemon does not prevent it.
+            let (pid, user) = (holder.pid.as_raw_nonzero(), holder.uid.as_raw());
+            tracing::warn!("process {pid} of user {user} holds the name @{LOCK}; starting all the same");
+            Ok(None)
+        }
+        Err(error) => Err(failed(error)),
+    }
 }
 
 struct Signals {
@@ -163,6 +188,7 @@ async fn run_once(config: &Config, signals: &mut Signals) -> Result<Ending, Daem
     let mut netlink = Netlink::open()?;
     let mut picture = Picture::take(&mut netlink)?;
     let mut wiring = Wiring::new(config, &picture)?;
+    leftovers::keep_others(&wiring, &picture);
     if leftovers::clear(&mut netlink, &picture, &wiring)? {
         picture = Picture::take(&mut netlink)?;
         wiring = Wiring::new(config, &picture)?;
@@ -308,26 +334,31 @@ impl Running {
             .map_err(|source| DaemonError::System { operation: "wait for notices", source })?;
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut ending = Ending::Left;
+        let overdue = sleep(LEAVE_DEADLINE);
+        tokio::pin!(overdue);
+        let mut ending = Ok(Ending::Left);
         let mut leaving = false;
         let result = loop {
             tokio::select! {
                 biased;
                 ended = &mut self.advert_thread => break match ended {
                     Ok(tally) if leaving => Ok(tally),
-                    Ok(_) | Err(_) => Err(DaemonError::AdvertThreadDied),
+                    Ok(_) | Err(_) => Err(DaemonError::ThreadDied("advert thread")),
                 },
+                () = &mut overdue, if leaving => break Err(DaemonError::Overdue),
                 () = signals.leave(), if !leaving => {
                     tracing::info!("told to end: releasing");
                     leaving = true;
+                    overdue.as_mut().reset(tokio::time::Instant::now() + LEAVE_DEADLINE);
                     self.order(Order::Leave).await;
                 }
                 Some(told) = news.recv() => {
                     if let LinkNews::Replaced { ifindex } = told {
                         let interface = self.wiring.interest.devices.get(&ifindex);
                         tracing::warn!(interface, "the interface is another one now: starting over");
-                        ending = Ending::StartOver;
+                        ending = Ok(Ending::StartOver);
                         leaving = true;
+                        overdue.as_mut().reset(tokio::time::Instant::now() + LEAVE_DEADLINE);
                         self.order(Order::Leave).await;
                     } else {
                         self.hear(told).await;
@@ -341,6 +372,9 @@ impl Running {
                 }
                 _ = tick.tick() => {
                     self.journal.tick(&self.lines);
+                    if self.executor.is_finished() {
+                        break Err(DaemonError::ThreadDied("VIP executor"));
+                    }
                     if self.guarded && self.guard.is_none() && !leaving {
                         self.replace_guard().await;
                     }
@@ -349,17 +383,23 @@ impl Running {
                     tracing::error!("the guard has ended; until it is back a dying daemon leaves its addresses behind");
                     self.guard = None;
                 }
-                ended = &mut links => break Err(match ended {
-                    Ok(Err(error)) => error.into(),
-                    Ok(Ok(())) | Err(_) => links::WatchError::Ended.into(),
-                }),
+                ended = &mut links, if !leaving => {
+                    // Blind to carrier and addresses, but not hasty: what is held is released in order.
+                    ending = Err(match ended {
+                        Ok(Err(error)) => error.into(),
+                        Ok(Ok(())) | Err(_) => links::WatchError::Ended.into(),
+                    });
+                    leaving = true;
+                    overdue.as_mut().reset(tokio::time::Instant::now() + LEAVE_DEADLINE);
+                    self.order(Order::Leave).await;
+                }
             }
         };
         links.abort();
         self.journal.write(&self.lines.notices);
         self.end().await;
         self.journal.close(&result?);
-        Ok(ending)
+        ending
     }
 
     async fn replace_guard(&mut self) {
@@ -388,10 +428,15 @@ impl Running {
                     router.frames.set_source(address);
                 }
                 let plan = Plan::new(&self.lines.board, self.lesser_priority, self.wiring.wards());
-                if let Some(guard) = &mut self.guard
-                    && let Err(error) = guard.update(&plan).await
-                {
-                    tracing::error!("{error}");
+                if let Some(guard) = &mut self.guard {
+                    match timeout(PLAN_DEADLINE, guard.update(&plan)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::error!("{error}"),
+                        Err(_elapsed) => {
+                            tracing::error!("the guard does not take its plan: replacing it");
+                            self.guard = None;
+                        }
+                    }
                 }
             }
             LinkNews::Replaced { .. } => {}
@@ -400,9 +445,13 @@ impl Running {
 
     async fn order(&self, order: Order) {
         // A full queue means that the advert thread has not run for a while; it will, and then it must know.
-        while self.lines.orders.post(order).is_err() {
+        for _ in 0..ORDER_TRIES {
+            if self.lines.orders.post(order).is_ok() {
+                return;
+            }
             sleep(Duration::from_millis(1)).await;
         }
+        tracing::error!("the advert thread does not take orders: {order:?} is lost");
     }
 
     async fn end(&mut self) {

@@ -282,7 +282,7 @@ impl AdvertThread {
     /// True if there may be more.
     fn drain_ring(&mut self, now: Instant) -> bool {
         for _ in 0..DRAIN {
-            let Some((router, event)) = self.next_advert() else { return false };
+            let Some((router, event)) = self.next_advert() else { return self.receiver.has_more() };
             self.tally.adverts_received += 1;
             if let Some(event) = event {
                 self.handle(router, event, now);
@@ -314,7 +314,13 @@ impl AdvertThread {
             match report {
                 Report::Held { router, job, .. } => self.handle(router, Event::VipsHeld(job), now),
                 Report::Refused { router, job, .. } => self.handle(router, Event::VipsRefused(job), now),
-                Report::Released { router, job, .. } => self.handle(router, Event::VipsReleased(job), now),
+                Report::Released { router, job, .. } => {
+                    // The executor has lifted the guard's mark with it: the next one is news again.
+                    if let Some(known) = self.routers.get_mut(router) {
+                        known.fenced = false;
+                    }
+                    self.handle(router, Event::VipsReleased(job), now);
+                }
                 Report::Expired { router } => self.handle(router, Event::VipLost, now),
                 // The executor goes on trying; the core's own deadline bounds the wait.
                 Report::Stuck { .. } => {}
@@ -374,8 +380,14 @@ impl AdvertThread {
                     self.outgoing.push(Outgoing { router, release: false });
                 }
                 Action::SendRelease => self.outgoing.push(Outgoing { router, release: true }),
-                Action::TakeVips(job) => self.waiting_tasks.push(Task::Take { router, job }),
-                Action::DropVips(job) => self.waiting_tasks.push(Task::Drop { router, job }),
+                Action::TakeVips(job) => {
+                    self.lines.board.order(router, job.number());
+                    self.waiting_tasks.push(Task::Take { router, job });
+                }
+                Action::DropVips(job) => {
+                    self.lines.board.order(router, job.number());
+                    self.waiting_tasks.push(Task::Drop { router, job });
+                }
                 Action::AnnounceVips => self.waiting_tasks.push(Task::Announce { router }),
                 Action::SetMinimumPriority(priority) => {
                     self.receiver.slots().set_minimum_priority(known.slot, priority.into());
@@ -413,8 +425,11 @@ impl AdvertThread {
             });
             let sent = self.sockets.send(ifindex, frames.filter(|frame| !frame.is_empty()));
             let now = clock::now();
-            for outgoing in batch {
-                self.lines.board.note_sent(outgoing.router, now);
+            // What did not leave must not look alive: the guard goes by what neighbours can have heard.
+            if sent.refused == 0 {
+                for outgoing in batch {
+                    self.lines.board.note_sent(outgoing.router, now);
+                }
             }
             self.tally.adverts_sent += u64::from(sent.frames);
             self.tally.adverts_refused += u64::from(sent.refused);

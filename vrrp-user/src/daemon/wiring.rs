@@ -26,6 +26,11 @@ pub enum WiringError {
          the daemon after the interface is there"
     )]
     NoInterface { instance: String, interface: String, known: String },
+    #[error(
+        "instance {instance}: {address} is the only address of {interface}: a virtual address comes and goes, so the \
+         interface needs one of its own to send adverts from"
+    )]
+    OwnAddress { instance: String, interface: String, address: Ipv4Addr },
     #[error("instance {instance}: {interface} is no Ethernet interface: VRRP adverts need one")]
     NotEthernet { instance: String, interface: String },
     #[error(
@@ -127,6 +132,14 @@ fn wire(
         .collect::<Result<Vec<_>, _>>()?;
     let (dialect, advert_interval) = dialect(&instance.protocol);
     let primary_address = picture.primary_address(link.ifindex, interest);
+    let own = picture.addresses.iter().find(|held| held.ifindex == link.ifindex);
+    if let (None, Some(own)) = (primary_address, own) {
+        return Err(WiringError::OwnAddress {
+            instance: instance.name.clone(),
+            interface: link.name.clone(),
+            address: own.address,
+        });
+    }
     let template = Template {
         mac: MacAddress(link.mac),
         virtual_router_id: instance.virtual_router_id.get(),

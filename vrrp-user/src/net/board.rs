@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::vrrp::time::Instant;
 
 /// First word of the mapping; changes with the layout, so that a guard of another build refuses it.
-const MAGIC: u64 = u64::from_le_bytes(*b"vrrpbrd1");
+const MAGIC: u64 = u64::from_le_bytes(*b"vrrpbrd2");
 
 /// The addresses are off, or somebody else's.
 const FREE: u32 = 0;
@@ -39,7 +39,8 @@ struct Entry {
     /// When the last advert of this router left: ns of CLOCK_MONOTONIC.
     last_sent: AtomicU64,
     state: AtomicU32,
-    padding: u32,
+    /// Number of the last order that the core gave the executor; one with another number has been overtaken.
+    ordered: AtomicU32,
 }
 
 /// Why there is no board.
@@ -131,6 +132,18 @@ impl Board {
         Instant::from_nanos(self.entry(router).map_or(0, |entry| entry.last_sent.load(Ordering::Acquire)))
     }
 
+    /// The core has given the executor an order for this router; those before it are history.
+    pub fn order(&self, router: usize, number: u32) {
+        if let Some(entry) = self.entry(router) {
+            entry.ordered.store(number, Ordering::Release);
+        }
+    }
+
+    /// Whether this is still the last order.
+    pub fn is_latest(&self, router: usize, number: u32) -> bool {
+        self.entry(router).is_some_and(|entry| entry.ordered.load(Ordering::Acquire) == number)
+    }
+
     /// The executor is about to put addresses on: from now on the guard answers for them. False if the router is
     /// fenced: then it must not.
     pub fn hold(&self, router: usize) -> bool {
@@ -186,7 +199,7 @@ impl Board {
         }
         let offset = size_of::<Head>() + router * size_of::<Entry>();
         // SAFETY: `router` is below the number of entries that the mapping was sized for; Head and Entry are both
-        // multiples of 8 bytes, so the entry is aligned; it holds atomics and a padding that nobody reads.
+        // multiples of 8 bytes, so the entry is aligned; it holds atomics.
         Some(unsafe { self.base.add(offset).cast::<Entry>().as_ref() })
     }
 }

@@ -167,18 +167,26 @@ impl Executor {
     fn take(&mut self, router: usize, job: Job) {
         let Some(holding) = self.holdings.get(router) else { return };
         let began = clock::now();
+        // Whoever waited long for the kernel must not carry out what the core has long thought better of.
+        if !self.board.is_latest(router, job.number()) {
+            return;
+        }
         // Before the first address is on, so that there is no instant in which the guard would overlook it.
         if !self.board.hold(router) {
+            self.report(Report::Refused { router, job, vip: 0, errno: libc::EBUSY });
             return;
         }
         for (place, vip) in holding.vips.iter().enumerate() {
+            if !self.board.is_latest(router, job.number()) {
+                self.take_off(router, job);
+                return;
+            }
             if let Err(error) = self.netlink.add_address(vip, holding.lifetime) {
                 tracing::debug!("{error}");
                 self.take_off(router, job);
                 self.report(Report::Refused { router, job, vip: place, errno: error.errno() });
                 return;
             }
-            announce(&self.sockets, holding, place);
         }
         if self.board.is_fenced(router) {
             // The guard fenced us in the middle of it: what was added after its look comes off again.
@@ -194,13 +202,15 @@ impl Executor {
             refresh_at: after(holding.announcing.refresh),
             job,
         };
-        self.bursts.push_back((router, holding.announcing.burst.saturating_sub(1)));
+        self.announce(router, 1);
+        if let Some(holding) = self.holdings.get(router) {
+            self.bursts.push_back((router, holding.announcing.burst.saturating_sub(1)));
+        }
         self.report(Report::Held { router, job, took: now.since(began) });
     }
 
     fn release(&mut self, router: usize, job: Job) {
         let began = clock::now();
-        self.bursts.retain(|(bursting, _)| *bursting != router);
         if self.take_off(router, job) {
             self.board.free(router);
             self.report(Report::Released { router, job, took: clock::now().since(began) });
@@ -209,6 +219,7 @@ impl Executor {
 
     /// Takes all addresses off, whatever was on. True if none is left.
     fn take_off(&mut self, router: usize, job: Job) -> bool {
+        self.bursts.retain(|(bursting, _)| *bursting != router);
         let Some(holding) = self.holdings.get(router) else { return true };
         let mut refused = None;
         for (place, vip) in holding.vips.iter().enumerate() {
@@ -245,7 +256,17 @@ impl Executor {
         while tasks.is_empty()
             && let Some((router, copies)) = self.bursts.pop_front()
         {
-            let Some(holding) = self.holdings.get(router) else { continue };
+            self.announce(router, copies);
+        }
+    }
+
+    /// Gratuitous ARP for what is ours at this moment: not for what the guard took off, nor for what we may have lost
+    /// while we did not run.
+    fn announce(&self, router: usize, copies: u8) {
+        if let Some(holding) = self.holdings.get(router)
+            && self.board.is_held(router)
+            && clock::now().since(self.board.last_sent(router)) <= holding.freeze_limit
+        {
             let places = holding.vips.iter().zip(&holding.announcements);
             let interfaces: BTreeSet<u32> = holding.vips.iter().map(|vip| vip.ifindex).collect();
             for ifindex in interfaces {
@@ -334,13 +355,6 @@ impl Executor {
             );
         }
     }
-}
-
-fn announce(sockets: &PacketSockets, holding: &Holding, place: usize) {
-    let (Some(vip), Some(frame)) = (holding.vips.get(place), holding.announcements.get(place)) else {
-        return;
-    };
-    sockets.send(vip.ifindex, std::iter::once(frame.as_slice()));
 }
 
 fn wait(tasks: &Mailbox<Task>, longest: Option<Duration>) {

@@ -23,7 +23,7 @@ use crate::net::board::Board;
 use crate::net::netlink::Vip;
 
 /// The guard says that it watches within this time, or it does not count as started.
-const READY_DEADLINE: Duration = Duration::from_secs(2);
+const READY_DEADLINE: Duration = Duration::from_secs(1);
 /// The guard's plan is written through a descriptor of at least this number, below the usual limit of 1024.
 const FIRST_TO_CLOSE: i32 = 1000;
 /// What it says then.

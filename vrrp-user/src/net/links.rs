@@ -149,7 +149,9 @@ impl Picture {
         let (old, new) = (find(before), find(self));
         let changed_mac = matches!((&old, &new), (Some(old), Some(new)) if old.mac != new.mac);
         let successor = new.is_none() && self.named(name).is_some();
-        changed_mac || (successor && before.named(name) != self.named(name))
+        // Gone and back under its old index: sockets and programs that hung on it are dead all the same.
+        let came_back = old.is_none() && new.is_some();
+        changed_mac || came_back || (successor && before.named(name) != self.named(name))
     }
 
     /// What has changed since `before`, for whom it concerns.
@@ -189,29 +191,30 @@ pub async fn watch(
     listener: mpsc::Sender<LinkNews>,
 ) -> Result<(), WatchError> {
     let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
-    let (connection, _handle, mut messages) =
-        new_multicast_connection(&groups).map_err(WatchError::Subscribe)?;
-    let connection = tokio::spawn(connection);
-    let _stop = AbortOnDrop(connection);
-    let mut told = Vec::new();
-    let mut tell = |news| told.push(news);
-    // What happened between `known` and the subscription.
-    let picture = resync().await?;
-    picture.news_since(&known, &interest, &mut tell);
-    known = picture;
     loop {
-        for news in told.drain(..) {
-            listener.send(news).await.map_err(|_closed| WatchError::Ended)?;
-        }
-        let (message, _) = messages.next().await.ok_or(WatchError::Ended)?;
-        let mut tell = |news| told.push(news);
-        if let NetlinkPayload::InnerMessage(message) = &message.payload {
-            known.learn(message, &interest, &mut tell);
-        } else if let NetlinkPayload::Overrun(_) = message.payload {
-            tracing::warn!("the kernel's news of interfaces came too fast and some were lost: asking anew");
-            let picture = resync().await?;
-            picture.news_since(&known, &interest, &mut tell);
-            known = picture;
+        let (connection, _handle, mut messages) =
+            new_multicast_connection(&groups).map_err(WatchError::Subscribe)?;
+        let connection = tokio::spawn(connection);
+        let _stop = AbortOnDrop(connection);
+        let mut told = Vec::new();
+        // What happened before the subscription.
+        let picture = resync().await?;
+        picture.news_since(&known, &interest, &mut |news| told.push(news));
+        known = picture;
+        loop {
+            for news in told.drain(..) {
+                listener.send(news).await.map_err(|_closed| WatchError::Ended)?;
+            }
+            let (message, _) = messages.next().await.ok_or(WatchError::Ended)?;
+            if let NetlinkPayload::InnerMessage(message) = &message.payload {
+                known.learn(message, &interest, &mut |news| told.push(news));
+            } else if let NetlinkPayload::Overrun(_) = message.payload {
+                // What is still queued is older than what we would learn by asking: a new subscription forgets it.
+                tracing::warn!(
+                    "the kernel's news of interfaces came too fast and some were lost: asking anew"
+                );
+                break;
+            }
         }
     }
 }

@@ -63,8 +63,6 @@ pub enum NetlinkError {
     Socket { operation: &'static str, source: io::Error },
     #[error("kernel refused to {operation}: {source}")]
     Refused { operation: String, source: io::Error },
-    #[error("netlink: {operation}: the kernel's reply cannot be read: {reason}")]
-    Reply { operation: String, reason: String },
 }
 
 impl NetlinkError {
@@ -72,7 +70,6 @@ impl NetlinkError {
     pub fn errno(&self) -> i32 {
         match self {
             Self::Socket { source, .. } | Self::Refused { source, .. } => source.raw_os_error().unwrap_or(0),
-            Self::Reply { .. } => 0,
         }
     }
 }
@@ -201,11 +198,11 @@ impl Netlink {
             let (datagram, _) = self.socket.recv_from_full().map_err(failed("receive"))?;
             let mut rest = datagram.as_slice();
             while !rest.is_empty() {
-                let reply = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).map_err(|error| {
-                    NetlinkError::Reply { operation: operation(), reason: error.to_string() }
-                })?;
-                let length = (reply.header.length as usize).next_multiple_of(4);
-                rest = rest.get(length.max(4)..).unwrap_or(&[]);
+                let reply = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest);
+                let length = rest.first_chunk().map_or(0, |length| u32::from_ne_bytes(*length)) as usize;
+                rest = rest.get(length.next_multiple_of(4).max(16)..).unwrap_or(&[]);
+                // A message of a kind that the library cannot read says nothing about those that we ask for.
+                let Ok(reply) = reply else { continue };
                 if reply.header.sequence_number != self.sequence {
                     continue;
                 }

@@ -131,6 +131,19 @@ impl PacketSockets {
         Ok(sockets)
     }
 
+    /// As [`Self::open`], leaving out interfaces that cannot be had.
+    pub fn open_those_there(interfaces: impl IntoIterator<Item = u32>) -> Self {
+        let mut sockets = Self::default();
+        for ifindex in interfaces {
+            if let Entry::Vacant(place) = sockets.by_interface.entry(ifindex)
+                && let Ok(socket) = PacketSocket::open(ifindex)
+            {
+                place.insert(socket);
+            }
+        }
+        sockets
+    }
+
     /// Sends on one interface; without a socket for it, every frame is refused.
     pub fn send<'a>(&self, ifindex: u32, frames: impl Iterator<Item = &'a [u8]>) -> Sent {
         match self.by_interface.get(&ifindex) {

@@ -130,7 +130,7 @@ fn open_bpf(
 
 fn open_socket(sizes: Sizes, why: Vec<(Mode, String)>) -> Result<(Receiver, Control), OpenError> {
     let slots = Arc::new(Slots::own(sizes.rules));
-    let (receiver, control) = soft::open(Arc::clone(&slots))?;
+    let (receiver, control) = soft::open(Arc::clone(&slots), 2 * (sizes.rules + sizes.peers))?;
     let receiver = Receiver { source: Source::Socket(receiver), slots: Arc::clone(&slots) };
     Ok((receiver, Control::new(Half::Soft { control, why }, Choice::Socket, slots)))
 }
@@ -141,6 +141,14 @@ impl Receiver {
         match &mut self.source {
             Source::Ring(ring) => ring.next_record(),
             Source::Socket(socket) => socket.next_record(),
+        }
+    }
+
+    /// Whether the last [`Self::next_record`] gave up with frames still waiting: come back after the deadlines.
+    pub fn has_more(&self) -> bool {
+        match &self.source {
+            Source::Ring(_) => false,
+            Source::Socket(socket) => socket.has_more(),
         }
     }
 

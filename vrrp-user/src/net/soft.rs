@@ -27,9 +27,8 @@ use super::maps::Counters;
 use super::ring::Record;
 use super::slots::Slots;
 
-/// Changes of the rules on their way to the advert thread. Deep enough for every rule and peer of a full
-/// configuration; the sender waits when it is full.
-const CHANGES_DEPTH: usize = 2048;
+/// Frames looked at in one call: a flood of rejected ones must let the advert thread see its deadlines.
+const ROUND: usize = 512;
 /// Buckets are replaced on collision: a lost one is a full one.
 const BUCKETS: usize = 1024;
 
@@ -48,6 +47,7 @@ pub struct SoftReceiver {
     buffer: Box<[u8; MAX_FRAME]>,
     changes: Arc<ArrayQueue<Change>>,
     state: State,
+    more: bool,
 }
 
 /// The other end: rules and counters.
@@ -64,8 +64,9 @@ struct State {
     counts: Counts,
 }
 
-pub(super) fn open(slots: Arc<Slots>) -> Result<(SoftReceiver, SoftControl), SocketError> {
-    let changes = Arc::new(ArrayQueue::new(CHANGES_DEPTH));
+/// `room` changes of rules and peers can be on their way to the advert thread; the sender waits when there are more.
+pub(super) fn open(slots: Arc<Slots>, room: u32) -> Result<(SoftReceiver, SoftControl), SocketError> {
+    let changes = Arc::new(ArrayQueue::new(room as usize));
     let counts = Counts::new(std::array::from_fn(|_| AtomicU64::new(0)));
     let state = State {
         rules: HashMap::new(),
@@ -79,6 +80,7 @@ pub(super) fn open(slots: Arc<Slots>) -> Result<(SoftReceiver, SoftControl), Soc
         buffer: Box::new([0; MAX_FRAME]),
         changes: Arc::clone(&changes),
         state,
+        more: false,
     };
     Ok((receiver, SoftControl { changes, counts }))
 }
@@ -89,14 +91,24 @@ impl SoftReceiver {
         while let Some(change) = self.changes.pop() {
             self.state.apply(change);
         }
-        loop {
-            let received = self.socket.receive(self.buffer.as_mut_slice())?;
+        self.more = true;
+        for _ in 0..ROUND {
+            let Some(received) = self.socket.receive(self.buffer.as_mut_slice()) else {
+                self.more = false;
+                return None;
+            };
             let frame = &self.buffer[..received.length];
             if let Some(header) = self.state.receive(frame, received.ifindex, received.arrived_ns) {
                 // Borrowed again, because a borrow that is returned from a loop lasts for the whole loop.
                 return Some(Record::of_frame(header, &self.buffer[..usize::from(header.length)]));
             }
         }
+        None
+    }
+
+    /// Whether the last call ended because of its bound, with frames still waiting.
+    pub fn has_more(&self) -> bool {
+        self.more
     }
 }
 

@@ -23,6 +23,11 @@ pub struct Advert {
 pub struct Job(u32);
 
 impl Job {
+    /// For whoever carries orders out: a later one has another number.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
     pub(super) const fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
     }

@@ -165,14 +165,16 @@ impl Watch {
                 return Ok(());
             }
             if news {
-                match read_plan(input)? {
-                    Some(plan) => {
-                        self.sockets = open_sockets(&plan)?;
+                match read_plan(input) {
+                    Ok(Some(plan)) => {
+                        // An interface that is gone needs no release; the others keep their guard.
+                        self.sockets =
+                            PacketSockets::open_those_there(plan.wards.iter().map(|ward| ward.ifindex));
                         self.plan = plan;
                         self.links = share_links(daemon, self.plan.daemon_pid);
                     }
                     // The daemon has let go of us: in order if it holds nothing any more, else it is dying.
-                    None => {
+                    Ok(None) | Err(_) => {
                         self.fence_all(Cause::DaemonGone);
                         return Ok(());
                     }
@@ -223,11 +225,12 @@ impl Watch {
             if let Some(ward) = self.plan.wards.get(router)
                 && self.board.fence(router)
             {
-                fenced.push((ward, take_off(&mut self.netlink, ward)));
+                let failure = take_off(&mut self.netlink, ward);
                 // Only after its addresses are off: never two holders.
-                if !ward.release.is_empty() {
+                if failure.is_none() && !ward.release.is_empty() {
                     self.sockets.send(ward.ifindex, std::iter::once(ward.release.as_slice()));
                 }
+                fenced.push((ward, failure));
             }
         }
         let took = clock::now().since(began);
