@@ -37,6 +37,13 @@ impl VirtualRouter {
         if !self.believes(advert) || advert.arrived < backup.armed_from {
             return backup;
         }
+        // The very advert that armed the timer, read a second time: no new sign of life, and no new right to be late.
+        if backup.armed_by == ArmedBy::Advert
+            && advert.arrived == backup.armed_from
+            && advert.priority != RELEASE
+        {
+            return backup;
+        }
         if advert.priority == RELEASE {
             return self.heard_release(backup, advert);
         }
@@ -62,8 +69,8 @@ impl VirtualRouter {
 
     /// RFC 9568 §6.4.2: priority 0 sets the timer to Skew_Time, whoever sends it: anybody who can forge one could as well
     /// forge an advert of priority 254. What limits the harm is that a living master's next advert arms the timer again,
-    /// here or through the slot. We only ever shorten the wait: by the letter of the RFC a stream of priority 0 would put
-    /// the deadline off for ever.
+    /// here or through the slot. By the letter, a stream of priority 0 would put the deadline off for ever: the first one
+    /// counts. (The timer that it replaces may be the longer or the shorter one: lazy as it is, it does not know yet.)
     fn heard_release(&self, backup: Backup, advert: &Advert) -> Backup {
         let recorded = backup.master.is_some_and(|master| master.address == advert.sender);
         let acts_at = match self.config.skew {
@@ -74,10 +81,14 @@ impl VirtualRouter {
             // The peer, but not known as the master: no shortcut.
             Skew::None { .. } => advert.arrived + self.skew_time(backup.master.as_ref()),
         };
+        let down_at = match backup.armed_by {
+            ArmedBy::Release { .. } => backup.down_at.min(acts_at),
+            ArmedBy::Listening | ArmedBy::Advert => acts_at,
+        };
         Backup {
             armed_by: ArmedBy::Release { by: advert.sender },
             armed_from: advert.arrived,
-            down_at: backup.down_at.min(acts_at),
+            down_at,
             extended: false,
             ..backup
         }
