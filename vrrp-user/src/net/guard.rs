@@ -6,13 +6,16 @@
 
 pub mod watch;
 
+use std::io;
 use std::os::fd::AsRawFd;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::io::fcntl_dupfd_cloexec;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
@@ -21,6 +24,8 @@ use crate::net::netlink::Vip;
 
 /// The guard says that it watches within this time, or it does not count as started.
 const READY_DEADLINE: Duration = Duration::from_secs(2);
+/// The guard's plan is written through a descriptor of at least this number, below the usual limit of 1024.
+const FIRST_TO_CLOSE: i32 = 1000;
 /// What it says then.
 const READY: &str = "watching";
 
@@ -59,18 +64,18 @@ impl Plan {
 #[derive(Debug, Error)]
 pub enum GuardError {
     #[error("the guard did not start: {0}")]
-    Spawn(std::io::Error),
+    Spawn(io::Error),
     #[error("the guard did not say that it watches within {} s; its own message stands above", READY_DEADLINE.as_secs())]
     NotReady,
     #[error("the guard does not take its plan: {0}")]
-    Plan(std::io::Error),
+    Plan(io::Error),
 }
 
 /// A running guard. Dropping it closes its standard input, upon which it looks for addresses left over and ends.
 #[derive(Debug)]
 pub struct Guard {
     child: Child,
-    plan: ChildStdin,
+    plan: pipe::Sender,
 }
 
 impl Guard {
@@ -87,7 +92,7 @@ impl Guard {
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(GuardError::NotReady);
         };
-        let mut guard = Self { child, plan: stdin };
+        let mut guard = Self { child, plan: first_to_close(stdin).map_err(GuardError::Spawn)? };
         guard.update(plan).await?;
         let mut line = String::new();
         match timeout(READY_DEADLINE, BufReader::new(stdout).read_line(&mut line)).await {
@@ -105,7 +110,7 @@ impl Guard {
     }
 
     /// Waits for its end, which should not come before ours.
-    pub async fn ended(&mut self) -> std::io::Result<std::process::ExitStatus> {
+    pub async fn ended(&mut self) -> io::Result<std::process::ExitStatus> {
         self.child.wait().await
     }
 
@@ -117,4 +122,12 @@ impl Guard {
             tracing::warn!("the guard takes long to end");
         }
     }
+}
+
+/// The kernel closes a dead process's descriptors from the highest number down, and only then says that it is dead.
+/// Packet sockets and BPF links take tens of milliseconds each to close, so the guard is told by this pipe, before them.
+fn first_to_close(stdin: ChildStdin) -> io::Result<pipe::Sender> {
+    let low = stdin.into_owned_fd()?;
+    // Refused under a limit of less: the guard hears of our death all the same, only later.
+    pipe::Sender::from_owned_fd(fcntl_dupfd_cloexec(&low, FIRST_TO_CLOSE).unwrap_or(low))
 }
