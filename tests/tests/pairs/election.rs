@@ -224,11 +224,11 @@ fn tie(case: Case) -> Measured {
     pair.start("a");
     pair.start("b");
     pair.watch.wait_for_holders(VIP, &["a", "b"], super::pair::LIMIT).unwrap();
-    pair.wait_for_adverts("b", 2);
+    pair.wait_for_adverts("b", 1);
     let healed = clock::now_ns();
     pair.lab.host("b").heal().unwrap();
     pair.wait_for("b");
-    pair.wait_for_adverts("b", 3);
+    pair.wait_for_adverts("b", 1);
     let timeline = pair.timeline();
     let left = timeline.lost_at("a", healed).unwrap();
     let took = between(healed, left);

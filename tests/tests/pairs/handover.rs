@@ -81,7 +81,6 @@ fn judge_release(pair: Pair, before: u64, skew: Duration) -> Measured {
     let released = pair.release_after("a", before);
     pair.wait_for("b");
     let claimed = pair.claim_after("b", before);
-    pair.wait_for_adverts("b", 2);
     let timeline = pair.timeline();
     let (left, taken) = (timeline.lost_at("a", before).unwrap(), timeline.acquired_at("b", before).unwrap());
     if pair.case.a == Kind::Ours {

@@ -72,7 +72,7 @@ impl Pair {
         pair.start("a");
         pair.wait_for("a");
         pair.start("b");
-        pair.wait_for_adverts("a", 2);
+        pair.wait_for_adverts("a", 1);
         assert_eq!(pair.adverts_after("b", 0), [], "b spoke though its master was alive");
         pair
     }
