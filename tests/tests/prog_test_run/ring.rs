@@ -16,7 +16,10 @@ pub(crate) const CASES: &[crate::Case] = &[
     ("arrival_is_stamped_with_the_monotonic_clock", arrival_is_stamped_with_the_monotonic_clock),
     ("only_news_wakes", only_news_wakes),
     ("priority_zero_wakes_and_does_not_refresh", priority_zero_wakes_and_does_not_refresh),
-    ("weaker_than_the_minimum_does_not_refresh", weaker_than_the_minimum_does_not_refresh),
+    (
+        "weaker_than_the_minimum_neither_refreshes_nor_wakes",
+        weaker_than_the_minimum_neither_refreshes_nor_wakes,
+    ),
     ("changes_only_keeps_repetitions_out", changes_only_keeps_repetitions_out),
     ("slot_flags_hold_for_the_next_packet", slot_flags_hold_for_the_next_packet),
     ("consumed_adverts_end_at_the_ring", consumed_adverts_end_at_the_ring),
@@ -108,16 +111,16 @@ fn priority_zero_wakes_and_does_not_refresh() {
     assert_eq!(kernel.control.slots().read(SLOT), Ok(Some(recorded)));
 }
 
-fn weaker_than_the_minimum_does_not_refresh() {
+fn weaker_than_the_minimum_neither_refreshes_nor_wakes() {
     let mut kernel = Kernel::with_rule(FAMILY_IPV4, v3());
     kernel.control.slots().set_minimum_priority(SLOT, 201);
     kernel.hear(&Sample::v3().frame());
-    assert_eq!(flags(&kernel.drain()), [NEWS]);
+    assert_eq!(flags(&kernel.drain()), [QUIET]);
     assert_eq!(kernel.control.slots().read(SLOT), Ok(None));
     kernel.control.slots().set_minimum_priority(SLOT, 200);
     kernel.hear(&Sample::v3().frame());
     assert!(kernel.control.slots().read(SLOT).unwrap().is_some());
-    assert_eq!(flags(&kernel.drain()), [QUIET]);
+    assert_eq!(flags(&kernel.drain()), [NEWS]);
     kernel.control.slots().clear(SLOT);
     kernel.control.slots().set_minimum_priority(SLOT, NOBODY_REFRESHES);
     kernel.hear(&Sample { priority: 255, ..Sample::v3() }.frame());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getppid, pidfd_getfd, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
 use rustix::time::Timespec;
 use thiserror::Error;
 
@@ -60,19 +60,12 @@ pub fn run() -> Result<(), WatchError> {
         .write(true)
         .open(board)
         .map_err(|source| WatchError::System { operation: "open the board", source })?;
-    let mut watch = Watch {
-        board: Board::open(board)?,
-        netlink: Netlink::open()?,
-        sockets: open_sockets(&plan)?,
-        links: Vec::new(),
-        plan,
-    };
+    let mut watch =
+        Watch { board: Board::open(board)?, netlink: Netlink::open()?, sockets: open_sockets(&plan)?, plan };
     let priority = watch.plan.realtime_priority.map_or(Ok(()), realtime::raise_priority);
     for error in [realtime::lock_memory(), priority].into_iter().filter_map(Result::err) {
         tracing::debug!("guard: {error}");
     }
-    watch.links =
-        daemon.as_ref().map(|daemon| share_links(daemon, watch.plan.daemon_pid)).unwrap_or_default();
     let mut output = std::io::stdout();
     writeln!(output, "{READY}")
         .and_then(|()| output.flush())
@@ -101,35 +94,10 @@ fn open_daemon(plan: &Plan) -> Result<Option<OwnedFd>, WatchError> {
     }
 }
 
-/// A second hold on each of the daemon's BPF links, until we end.
-///
-/// When the last hold on one goes, the kernel detaches the program under the RTNL lock, which takes it 10 ms and more. A
-/// killed daemon would make us wait for that lock just when we take its addresses off.
-fn share_links(daemon: &OwnedFd, pid: u32) -> Vec<OwnedFd> {
-    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
-    let is_link = |path: &std::path::Path| {
-        std::fs::read_link(path).is_ok_and(|target| target.as_os_str() == "anon_inode:bpf_link")
-    };
-    let links = entries.flatten().filter(|entry| is_link(&entry.path()));
-    let numbers = links.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers
-        .filter_map(|number: i32| match pidfd_getfd(daemon, number, PidfdGetfdFlags::empty()) {
-            Ok(link) => Some(link),
-            Err(error) => {
-                // Without it we may be slower, and right all the same.
-                tracing::debug!("guard: cannot hold the daemon's BPF link {number}: {error}");
-                None
-            }
-        })
-        .collect()
-}
-
 struct Watch {
     board: Board,
     netlink: Netlink,
     sockets: PacketSockets,
-    /// The daemon's BPF links; held, not used.
-    links: Vec<OwnedFd>,
     plan: Plan,
 }
 
@@ -171,7 +139,6 @@ impl Watch {
                         self.sockets =
                             PacketSockets::open_those_there(plan.wards.iter().map(|ward| ward.ifindex));
                         self.plan = plan;
-                        self.links = share_links(daemon, self.plan.daemon_pid);
                     }
                     // The daemon has let go of us: in order if it holds nothing any more, else it is dying.
                     Ok(None) | Err(_) => {
