@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         busy_loops_make_no_second_master_at_1_s,
         a_stopped_master_is_fenced_in_time_and_stays_backup_at_100_ms,
         a_stopped_master_is_fenced_in_time_and_stays_backup_at_1_s,
+        a_daemon_frozen_twice_learns_twice_that_it_was_fenced,
         a_paused_machine_loses_the_address_by_its_lifetime,
     ]
 }
@@ -99,6 +100,28 @@ fn busy_loops_make_no_second_master_at_100_ms() {
 
 fn busy_loops_make_no_second_master_at_1_s() {
     busy_loops_make_no_second_master("busy1s", Speed::Slow);
+}
+
+/// Every time, not only the first: a daemon that does not hear of its second fence goes on as a MASTER without addresses.
+fn a_daemon_frozen_twice_learns_twice_that_it_was_fenced() {
+    let mut pair = Pair::start("twice", Speed::Fast);
+    let down = Speed::Fast.down_interval(100);
+    for (round, host) in ["a", "b", "a", "b"].into_iter().enumerate() {
+        let heir = if host == "a" { "b" } else { "a" };
+        pair.wait_until("the address is where it should be", || pair.lab.host(host).holds(VIP).unwrap());
+        pair.daemon(host).freeze();
+        thread::sleep(down * 3);
+        pair.wait_until("the heir holds the address", || pair.lab.host(heir).holds(VIP).unwrap());
+        pair.daemon(host).thaw();
+        let told = || pair.lab.host(host).file("vrrp.log");
+        let fences = || std::fs::read_to_string(told()).unwrap().matches("the guard acted").count();
+        assert!(
+            clock::wait_until(LIMIT, || fences() == round / 2 + 1),
+            "{host} knows of {} fences",
+            fences()
+        );
+        assert!(!pair.lab.host(host).holds(VIP).unwrap());
+    }
 }
 
 /// The daemon of the MASTER alone stands still; its guard does not. No overlap is allowed at all: the guard takes the
