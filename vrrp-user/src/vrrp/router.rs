@@ -115,18 +115,6 @@ impl VirtualRouter {
         self.state.deadline()
     }
 
-    /// Whether the lifetime of the addresses may be renewed: they are held, and by a master that its neighbours still
-    /// take for one. Anything else must be left to expire.
-    pub fn may_renew(&self, now: Instant) -> bool {
-        match self.state {
-            State::Initialize | State::Fault(_) | State::Backup(_) => false,
-            State::Master(master) => match master.phase {
-                Phase::Holding => !self.was_silent(&master, now),
-                Phase::Promoting { .. } | Phase::Releasing { .. } | Phase::Doubting { .. } => false,
-            },
-        }
-    }
-
     pub(super) fn handle(&mut self, event: Event, now: Instant, out: &mut Outbox<'_>) {
         self.remember(event);
         match self.state {

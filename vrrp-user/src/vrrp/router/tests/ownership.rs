@@ -260,16 +260,3 @@ fn a_lost_address_is_no_concern_of_a_backup_or_of_one_on_the_way_out() {
     bench.give(Event::Shutdown);
     assert_eq!(bench.give(Event::VipLost), []);
 }
-
-#[test]
-fn only_a_master_that_holds_may_renew() {
-    let mut bench = Bench::promoting(config());
-    assert!(!bench.router.may_renew(bench.now));
-    bench.give(Event::VipsHeld(bench.job()));
-    assert!(bench.router.may_renew(bench.now));
-    assert!(bench.router.may_renew(bench.now + ms(3000)));
-    assert!(!bench.router.may_renew(bench.now + ms(3001)), "its right has lapsed");
-    bench.give(Event::Shutdown);
-    assert!(!bench.router.may_renew(bench.now));
-    assert!(!Bench::started(config()).router.may_renew(bench.now));
-}
