@@ -110,14 +110,11 @@ impl Position {
     /// how many: the range is what may be missing at most.
     pub fn beyond(&self, other: &Self) -> Option<String> {
         let lacks = match (self, other) {
-            (Self::MariaDb(ours), Self::MariaDb(theirs)) => ours
-                .iter()
-                .filter_map(|(key, &sequence)| {
-                    let known = theirs.get(key).copied().unwrap_or(0);
-                    (sequence > known)
-                        .then(|| range(*key, known.max(domain_floor(theirs, key.0, sequence)) + 1, sequence))
-                })
-                .collect::<Vec<_>>(),
+            (Self::MariaDb(ours), Self::MariaDb(theirs)) => {
+                let is_news = |(key, sequence): &(&(u32, u32), &u64)| **sequence > theirs.get(key).copied().unwrap_or(0);
+                let show = |(key, sequence): (&(u32, u32), &u64)| range(*key, shared(ours, theirs, key.0) + 1, *sequence);
+                ours.iter().filter(is_news).map(show).collect::<Vec<_>>()
+            }
             (Self::MySql(ours), Self::MySql(theirs)) => {
                 let left = ours.iter().map(|(uuid, intervals)| {
                     let known = theirs.get(uuid).map_or(&[][..], Vec::as_slice);
@@ -145,10 +142,13 @@ impl Position {
     }
 }
 
-/// Sequences are shared by a domain's servers: what the other has of a third server below ours is no part of the range.
-fn domain_floor(theirs: &BTreeMap<(u32, u32), u64>, domain: u32, below: u64) -> u64 {
-    let others = theirs.iter().filter(|((known, _), sequence)| *known == domain && **sequence < below);
-    others.map(|(_, sequence)| *sequence).max().unwrap_or(0)
+/// How far both came in a domain: its servers share one sequence, so up to here both have the same.
+fn shared(ours: &BTreeMap<(u32, u32), u64>, theirs: &BTreeMap<(u32, u32), u64>, domain: u32) -> u64 {
+    let common = ours.iter().filter_map(|(key, sequence)| {
+        let other = theirs.get(key).filter(|_| key.0 == domain)?;
+        Some(*sequence.min(other))
+    });
+    common.max().unwrap_or(0)
 }
 
 fn range((domain, server): (u32, u32), first: u64, last: u64) -> String {
@@ -271,7 +271,7 @@ mod tests {
         let (ours, theirs) = (maria("0-1-100,0-2-90"), maria("0-1-95,0-2-98"));
         assert_eq!(
             ours.relate(&theirs),
-            Relation::Diverged { ours: "0-1-99..100".into(), theirs: "0-2-96..98".into() }
+            Relation::Diverged { ours: "0-1-96..100".into(), theirs: "0-2-96..98".into() }
         );
         let (ours, theirs) = (mysql(&format!("{A}:1-100")), mysql(&format!("{A}:1-99,{B}:1")));
         assert_eq!(
