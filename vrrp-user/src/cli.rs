@@ -23,6 +23,11 @@ pub(crate) enum Command {
     ///
     /// Exit code 0: usable; 2: not, and why stands on standard error.
     Check(File),
+    /// Look at the database server of this host, and of the peer: are they fit for a failover? Changes nothing.
+    ///
+    /// Exit code 0: nothing found; 1: warnings; 2: errors. The passwords come from files, or from the environment variables
+    /// VRRP_DOCTOR_PASSWORD and VRRP_DOCTOR_PEER_PASSWORD.
+    Doctor(Doctor),
     /// The process that takes the addresses off when the daemon dies. The daemon starts it.
     #[command(hide = true)]
     Guard,
@@ -50,4 +55,37 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) file: File,
+    /// The server's Unix socket.
+    #[arg(long, value_name = "PATH", default_value = "/run/mysqld/mysqld.sock", conflicts_with = "address")]
+    pub(crate) socket: PathBuf,
+    /// The server's address and port instead of a socket, as in 127.0.0.1:3306
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Option<String>,
+    /// Who logs in; root can by the socket alone, as Debian sets it up.
+    #[arg(long, default_value = "root")]
+    pub(crate) user: String,
+    /// A file of mode 600 with the password in its first line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// The other server's address, as in 192.168.1.2 or 192.168.1.2:3306
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) peer: Option<String>,
+    /// Who logs in there; the same as here unless given.
+    #[arg(long, value_name = "USER")]
+    pub(crate) peer_user: Option<String>,
+    /// The password there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) peer_password_file: Option<PathBuf>,
+    /// The daemon's own user on the servers, whose rights are checked.
+    #[arg(long, value_name = "USER", default_value = "vrrp")]
+    pub(crate) daemon_user: String,
+    /// JSON instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -5,6 +5,7 @@
 //! socket, no thread, no clock; it reads one file and touches nothing else.
 
 mod address;
+mod check;
 mod document;
 mod duration;
 mod error;
@@ -26,6 +27,8 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroU8;
 use std::path::Path;
 use std::time::Duration;
+
+use crate::health::settings::Check;
 
 pub use crate::wire::{Centiseconds, Seconds};
 pub use error::ConfigError;
@@ -83,6 +86,10 @@ pub struct Instance {
     /// An address that is not confirmed within this time turns a promotion into a release.
     pub vip_deadline: Duration,
     pub address_lifetime: AddressLifetime,
+    /// Their names are unique in the instance.
+    pub checks: Vec<Check>,
+    /// The other router's, for the arithmetic of weights alone.
+    pub peer_priority: Option<NonZeroU8>,
 }
 
 /// What differs between the two versions of the protocol.

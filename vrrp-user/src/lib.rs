@@ -6,8 +6,14 @@ pub mod vrrp;
 
 pub mod mysql;
 
+pub mod health;
+
+pub mod database;
+
 pub mod net;
 
 pub mod config;
+
+pub mod doctor;
 
 pub mod daemon;

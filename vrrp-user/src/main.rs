@@ -1,6 +1,7 @@
 //! The `vrrp` command: reads the command line, sets up the log, and hands over.
 
 mod cli;
+mod diagnosis;
 
 use std::io;
 use std::path::Path;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
+        Command::Doctor(doctor) => diagnosis::run(&doctor),
         Command::Guard => {
             start_log(LogFormat::Human, LogLevel::Info);
             finish(net::guard::watch::run().map_err(anyhow::Error::from))

@@ -10,8 +10,8 @@ use clap::ValueEnum;
 
 mod density;
 mod machine;
-mod scene;
 mod report;
+mod scene;
 mod stats;
 
 #[derive(clap::Args)]
@@ -49,10 +49,27 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let setting = scene::Setting { version: 3, advert_ms: args[1], instances: args[0] as usize };
     for _ in 0..args[2] {
         for contender in [scene::Contender::Ours, scene::Contender::Keepalived] {
-            if args[3] == 0 && contender != scene::Contender::Ours { continue; }
+            if args[3] == 0 && contender != scene::Contender::Ours {
+                continue;
+            }
             let run = density::measure(setting, contender, std::time::Duration::from_secs(4), &binary);
             match run {
-                Ok(r) => println!("{} settled {:.0} sent {:.4} ({:.0}/s) late p50 {:?} p99 {:?} max {:?} false {} cpu {:.1}/{:.1} mib {:.1}/{:.1} steal {:.3}", contender.name(), r.settled_ms, r.sent_share, r.sent_per_second, r.lateness_ms.median(), r.lateness_ms.percentile(0.99), r.lateness_ms.max(), r.false_masters, r.master_cpu, r.backup_cpu, r.master_mib, r.backup_mib, r.steal),
+                Ok(r) => println!(
+                    "{} settled {:.0} sent {:.4} ({:.0}/s) late p50 {:?} p99 {:?} max {:?} false {} cpu {:.1}/{:.1} mib {:.1}/{:.1} steal {:.3}",
+                    contender.name(),
+                    r.settled_ms,
+                    r.sent_share,
+                    r.sent_per_second,
+                    r.lateness_ms.median(),
+                    r.lateness_ms.percentile(0.99),
+                    r.lateness_ms.max(),
+                    r.false_masters,
+                    r.master_cpu,
+                    r.backup_cpu,
+                    r.master_mib,
+                    r.backup_mib,
+                    r.steal
+                ),
                 Err(e) => println!("{e:#}"),
             }
         }

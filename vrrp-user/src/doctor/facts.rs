@@ -7,107 +7,114 @@ use crate::mysql::{Flavour, ReplicaStatus, SemiSync, ServerState};
 
 /// A server's answers as they came; an empty list where it refused.
 #[derive(Clone, Debug, Default)]
-pub struct Answers {
-    pub identity: Row,
-    pub variables: Vec<Row>,
-    pub status: Vec<Row>,
-    pub replicas: Vec<Row>,
+pub(super) struct Answers {
+    pub(super) identity: Row,
+    pub(super) variables: Vec<Row>,
+    pub(super) status: Vec<Row>,
+    pub(super) replicas: Vec<Row>,
     /// `SHOW MASTER STATUS`; none when it did not come in time.
-    pub binlog: Option<Vec<Row>>,
+    pub(super) binlog: Option<Vec<Row>>,
     /// grantee, privilege_type.
-    pub privileges: Vec<Row>,
+    pub(super) privileges: Vec<Row>,
     /// user, host, plugin.
-    pub accounts: Vec<Row>,
+    pub(super) accounts: Vec<Row>,
     /// table_schema, table_name, engine, has_key; only the doubtful ones.
-    pub tables: Option<Vec<Row>>,
+    pub(super) tables: Option<Vec<Row>>,
     /// Events that run.
-    pub events: Option<u64>,
+    pub(super) events: Option<u64>,
     /// What read_only was set by: COMPILE-TIME, CONFIG, SQL; EXPLICIT, DYNAMIC of MySQL 8.
-    pub read_only_origin: Option<String>,
+    pub(super) read_only_origin: Option<String>,
     /// The server's clock less ours, in milliseconds.
-    pub clock_offset_ms: Option<i64>,
+    pub(super) clock_offset_ms: Option<i64>,
 }
 
 /// What only the host itself can tell.
 #[derive(Clone, Debug, Default)]
-pub struct HostFacts {
-    pub disks: Vec<Disk>,
+pub(super) struct HostFacts {
+    pub(super) disks: Vec<Disk>,
     /// read_only in the option files that the server starts with; none: they could not be read.
-    pub starts_read_only: Option<bool>,
-    pub is_clock_synchronised: Option<bool>,
+    pub(super) starts_read_only: Option<bool>,
     /// Other programs that move addresses.
-    pub other_managers: Vec<String>,
-    pub allows_nonlocal_bind: Option<bool>,
+    pub(super) other_managers: Vec<String>,
+    pub(super) allows_nonlocal_bind: Option<bool>,
 }
 
 /// Free room where the server writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Disk {
-    pub what: &'static str,
-    pub path: String,
-    pub device: u64,
-    pub free: u64,
-    pub total: u64,
+pub(super) struct Disk {
+    pub(super) what: &'static str,
+    pub(super) path: String,
+    pub(super) device: u64,
+    pub(super) free: u64,
+    pub(super) total: u64,
 }
 
 /// An account and what it may do everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    pub user: String,
-    pub host: String,
-    pub plugin: String,
-    pub rights: Vec<String>,
+pub(super) struct Account {
+    pub(super) user: String,
+    pub(super) host: String,
+    pub(super) plugin: String,
+    pub(super) rights: Vec<String>,
 }
 
 /// One node, read.
 #[derive(Clone, Debug)]
-pub struct Facts {
-    pub flavour: Flavour,
-    pub state: ServerState,
-    pub variables: Row,
-    pub status: Row,
-    pub replicas: Vec<ReplicaStatus>,
-    pub heartbeat_period_ms: Option<u64>,
-    pub semi_sync: Option<SemiSync>,
+pub(super) struct Facts {
+    pub(super) flavour: Flavour,
+    pub(super) state: ServerState,
+    pub(super) variables: Row,
+    pub(super) replicas: Vec<ReplicaStatus>,
+    pub(super) heartbeat_period_ms: Option<u64>,
+    pub(super) semi_sync: Option<SemiSync>,
     /// Databases that the binary log leaves out or keeps to; none when it could not be asked.
-    pub binlog_filter: Option<String>,
+    pub(super) binlog_filter: Option<String>,
     /// Empty: this login may not read them.
-    pub accounts: Vec<Account>,
-    pub keyless: Option<Vec<String>>,
-    pub not_innodb: Option<Vec<String>>,
-    pub events: Option<u64>,
-    pub read_only_origin: Option<String>,
-    pub clock_offset_ms: Option<i64>,
+    pub(super) accounts: Vec<Account>,
+    pub(super) keyless: Option<Vec<String>>,
+    pub(super) not_innodb: Option<Vec<String>>,
+    pub(super) events: Option<u64>,
+    pub(super) read_only_origin: Option<String>,
+    pub(super) clock_offset_ms: Option<i64>,
     /// Of this host; none of the peer's.
-    pub host: Option<HostFacts>,
+    pub(super) host: Option<HostFacts>,
 }
 
 impl Facts {
     /// None: the identity lacks what every server has.
-    pub fn read(answers: &Answers, host: Option<HostFacts>) -> Option<Self> {
+    pub(super) fn read(answers: &Answers, host: Option<HostFacts>) -> Option<Self> {
         let state = ServerState::read(&answers.identity)?;
         let named = |start: &str, rows: &[Row]| -> Vec<Row> {
-            let is_one = |row: &&Row| row.at(0).is_some_and(|name| name.to_ascii_lowercase().starts_with(start));
+            let is_one =
+                |row: &&Row| row.at(0).is_some_and(|name| name.to_ascii_lowercase().starts_with(start));
             rows.iter().filter(is_one).cloned().collect()
         };
         let semi = "rpl_semi_sync_";
         let binlog_filter = answers.binlog.as_ref().map(|rows| {
-            let texts = rows.iter().flat_map(|row| [row.get(&["Binlog_Do_DB"]), row.get(&["Binlog_Ignore_DB"])]);
+            let texts =
+                rows.iter().flat_map(|row| [row.get(&["Binlog_Do_DB"]), row.get(&["Binlog_Ignore_DB"])]);
             texts.flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
         });
         Some(Self {
             flavour: state.flavour,
             state,
             variables: transpose(&answers.variables),
-            status: transpose(&answers.status),
             replicas: answers.replicas.iter().map(ReplicaStatus::read).collect(),
-            heartbeat_period_ms: answers.replicas.first().and_then(|row| milliseconds(row.get(&["Slave_heartbeat_period"])?)),
+            heartbeat_period_ms: answers
+                .replicas
+                .first()
+                .and_then(|row| milliseconds(row.get(&["Slave_heartbeat_period"])?)),
             semi_sync: SemiSync::read(&named(semi, &answers.variables), &named(semi, &answers.status)),
             binlog_filter,
             accounts: accounts(&answers.accounts, &answers.privileges),
-            keyless: answers.tables.as_ref().map(|rows| tables(rows, |row| row.flag(&["has_key"]) == Some(false))),
+            keyless: answers
+                .tables
+                .as_ref()
+                .map(|rows| tables(rows, |row| row.flag(&["has_key"]) != Some(true))),
             not_innodb: answers.tables.as_ref().map(|rows| {
-                tables(rows, |row| row.get(&["engine"]).is_none_or(|engine| !engine.eq_ignore_ascii_case("InnoDB")))
+                tables(rows, |row| {
+                    row.get(&["engine"]).is_none_or(|engine| !engine.eq_ignore_ascii_case("InnoDB"))
+                })
             }),
             events: answers.events,
             read_only_origin: answers.read_only_origin.clone(),
@@ -117,20 +124,20 @@ impl Facts {
     }
 
     /// A variable under whichever of its names the server has.
-    pub fn variable(&self, names: &[&str]) -> Option<&str> {
+    pub(super) fn variable(&self, names: &[&str]) -> Option<&str> {
         self.variables.get(names)
     }
 
-    pub fn number(&self, names: &[&str]) -> Option<u64> {
+    pub(super) fn number(&self, names: &[&str]) -> Option<u64> {
         self.variables.number(names)
     }
 
-    pub fn is_on(&self, names: &[&str]) -> Option<bool> {
+    pub(super) fn is_on(&self, names: &[&str]) -> Option<bool> {
         self.variables.flag(names)
     }
 
     /// The accounts of that user.
-    pub fn accounts_of(&self, user: &str) -> impl Iterator<Item = &Account> {
+    pub(super) fn accounts_of(&self, user: &str) -> impl Iterator<Item = &Account> {
         self.accounts.iter().filter(move |account| account.user == user)
     }
 }
@@ -139,7 +146,12 @@ fn accounts(accounts: &[Row], privileges: &[Row]) -> Vec<Account> {
     let text = |row: &Row, name: &str| row.get(&[name]).unwrap_or_default().to_owned();
     let mut all: Vec<Account> = accounts
         .iter()
-        .map(|row| Account { user: text(row, "user"), host: text(row, "host"), plugin: text(row, "plugin"), rights: Vec::new() })
+        .map(|row| Account {
+            user: text(row, "user"),
+            host: text(row, "host"),
+            plugin: text(row, "plugin"),
+            rights: Vec::new(),
+        })
         .collect();
     for account in &mut all {
         let grantee = format!("'{}'@'{}'", account.user, account.host);
@@ -167,7 +179,8 @@ mod tests {
 
     #[test]
     fn seconds_with_a_fraction_are_read_without_floats() {
-        for (text, expected) in [("1.000", Some(1000)), ("0.5", Some(500)), ("30", Some(30_000)), ("x", None)] {
+        for (text, expected) in [("1.000", Some(1000)), ("0.5", Some(500)), ("30", Some(30_000)), ("x", None)]
+        {
             assert_eq!(milliseconds(text), expected, "{text}");
         }
     }

@@ -61,33 +61,58 @@ pub struct Finding {
 
 /// What the rules have found on one node, or between two.
 #[derive(Debug)]
-pub struct Findings {
+pub(super) struct Findings {
     node: Node,
     all: Vec<Finding>,
 }
 
 impl Findings {
-    pub fn on(node: Node) -> Self {
+    pub(super) fn on(node: Node) -> Self {
         Self { node, all: Vec::new() }
     }
 
-    pub fn error(&mut self, check: &'static str, found: impl Into<String>, why: &'static str, mend: impl Into<String>) {
+    pub(super) fn error(
+        &mut self,
+        check: &'static str,
+        found: impl Into<String>,
+        why: &'static str,
+        mend: impl Into<String>,
+    ) {
         self.add(check, Severity::Error, found.into(), why, mend.into());
     }
 
-    pub fn warn(&mut self, check: &'static str, found: impl Into<String>, why: &'static str, mend: impl Into<String>) {
+    pub(super) fn warn(
+        &mut self,
+        check: &'static str,
+        found: impl Into<String>,
+        why: &'static str,
+        mend: impl Into<String>,
+    ) {
         self.add(check, Severity::Warning, found.into(), why, mend.into());
     }
 
-    pub fn info(&mut self, check: &'static str, found: impl Into<String>, why: &'static str, mend: impl Into<String>) {
+    pub(super) fn info(
+        &mut self,
+        check: &'static str,
+        found: impl Into<String>,
+        why: &'static str,
+        mend: impl Into<String>,
+    ) {
         self.add(check, Severity::Info, found.into(), why, mend.into());
     }
 
-    pub fn into_all(self) -> Vec<Finding> {
+    pub(super) fn into_all(self) -> Vec<Finding> {
         self.all
     }
 
-    fn add(&mut self, check: &'static str, severity: Severity, found: String, why: &'static str, mend: String) {
+    fn add(
+        &mut self,
+        check: &'static str,
+        severity: Severity,
+        found: String,
+        why: &'static str,
+        mend: String,
+    ) {
         self.all.push(Finding { check, severity, node: self.node, found, why, mend });
     }
 }

@@ -55,7 +55,7 @@ const RULES: [Rule; 22] = [
 ];
 
 /// Judges this node, and with the peer's facts both and what is between them.
-pub fn judge(local: &Facts, peer: Option<&Facts>, context: &Context) -> Vec<Finding> {
+pub(super) fn judge(local: &Facts, peer: Option<&Facts>, context: &Context) -> Vec<Finding> {
     let mut all = on_one(local, context, Node::Local);
     if let Some(peer) = peer {
         all.extend(on_one(peer, context, Node::Peer));

@@ -111,8 +111,12 @@ impl Position {
     pub fn beyond(&self, other: &Self) -> Option<String> {
         let lacks = match (self, other) {
             (Self::MariaDb(ours), Self::MariaDb(theirs)) => {
-                let is_news = |(key, sequence): &(&(u32, u32), &u64)| **sequence > theirs.get(key).copied().unwrap_or(0);
-                let show = |(key, sequence): (&(u32, u32), &u64)| range(*key, shared(ours, theirs, key.0) + 1, *sequence);
+                let is_news = |(key, sequence): &(&(u32, u32), &u64)| {
+                    **sequence > theirs.get(key).copied().unwrap_or(0)
+                };
+                let show = |(key, sequence): (&(u32, u32), &u64)| {
+                    range(*key, shared(ours, theirs, key.0) + 1, *sequence)
+                };
                 ours.iter().filter(is_news).map(show).collect::<Vec<_>>()
             }
             (Self::MySql(ours), Self::MySql(theirs)) => {

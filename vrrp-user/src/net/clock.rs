@@ -13,3 +13,9 @@ pub fn now() -> Instant {
     let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
     Instant::from_nanos(seconds * 1_000_000_000 + nanos)
 }
+
+/// Now, in ms of CLOCK_REALTIME: for comparing this host's clock with another's, never for a deadline.
+pub fn realtime_ms() -> i64 {
+    let now = clock_gettime(ClockId::Realtime);
+    now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000)
+}

@@ -31,7 +31,12 @@ pub(crate) struct Run {
 }
 
 /// A pair that is left alone for `window`.
-pub(crate) fn measure(setting: Setting, contender: Contender, window: Duration, binary: &Path) -> Result<Run> {
+pub(crate) fn measure(
+    setting: Setting,
+    contender: Contender,
+    window: Duration,
+    binary: &Path,
+) -> Result<Run> {
     let scene = Scene::new("density", setting, binary)?;
     let observer = scene.observe(false)?;
     let (a, b, settled_ms) = scene.settle(contender, &observer)?;
@@ -45,7 +50,11 @@ pub(crate) fn measure(setting: Setting, contender: Contender, window: Duration, 
     // What was on its way when the window closed.
     thread::sleep(Duration::from_millis(50));
     let sightings = observer.finish()?;
-    if let Ok(folder) = std::env::var("KEEP") { for r in [&a, &b] { fs_write(&folder, r); } }
+    if let Ok(folder) = std::env::var("KEEP") {
+        for r in [&a, &b] {
+            fs_write(&folder, r);
+        }
+    }
     drop((a, b));
 
     let within: Vec<&Sighting> =
@@ -90,4 +99,7 @@ pub(crate) fn measure(setting: Setting, contender: Contender, window: Duration, 
     })
 }
 
-fn fs_write(folder: &str, r: &super::scene::Router) { std::fs::write(format!("{folder}/{}.log", r.process().name().replace(' ', "_")), r.process().log()).unwrap(); }
+fn fs_write(folder: &str, r: &super::scene::Router) {
+    std::fs::write(format!("{folder}/{}.log", r.process().name().replace(' ', "_")), r.process().log())
+        .unwrap();
+}

@@ -257,12 +257,23 @@ impl Scene {
             let mut last: std::collections::HashMap<usize, u64> = Default::default();
             let mut shown = 0;
             let mut worst: std::collections::BTreeMap<u64, usize> = Default::default();
-            observer.look(0, |all| for s in all {
-                if let Kind::Advert { priority, .. } = s.kind && is_from(s, 0) && let Some(r) = self.router_of(s) {
-                    let before = last.insert(r, s.time_ns).unwrap_or(s.time_ns);
-                    let gap = (s.time_ns - before) / 1_000_000;
-                    *worst.entry(gap).or_default() += 1;
-                    if (priority == 0 || gap > 20) && shown < 30 { shown += 1; println!("router {r} prio {priority} at {:.3} gap {gap} ms", (s.time_ns - started) as f64 / 1e6); }
+            observer.look(0, |all| {
+                for s in all {
+                    if let Kind::Advert { priority, .. } = s.kind
+                        && is_from(s, 0)
+                        && let Some(r) = self.router_of(s)
+                    {
+                        let before = last.insert(r, s.time_ns).unwrap_or(s.time_ns);
+                        let gap = (s.time_ns - before) / 1_000_000;
+                        *worst.entry(gap).or_default() += 1;
+                        if (priority == 0 || gap > 20) && shown < 30 {
+                            shown += 1;
+                            println!(
+                                "router {r} prio {priority} at {:.3} gap {gap} ms",
+                                (s.time_ns - started) as f64 / 1e6
+                            );
+                        }
+                    }
                 }
             });
             println!("gaps {worst:?}; b started at {:.1}", (b_started - started) as f64 / 1e6);

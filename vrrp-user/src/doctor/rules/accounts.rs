@@ -10,16 +10,25 @@ const PAST_READ_ONLY: [&str; 4] = ["SUPER", "READ_ONLY ADMIN", "READ ONLY ADMIN"
 const SYSTEM: [&str; 6] = ["root", "mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "mysql"];
 /// What this program can log in with.
 const PLUGINS: [&str; 8] = [
-    "", "mysql_native_password", "caching_sha2_password", "ed25519", "client_ed25519", "parsec", "unix_socket", "auth_socket",
+    "",
+    "mysql_native_password",
+    "caching_sha2_password",
+    "ed25519",
+    "client_ed25519",
+    "parsec",
+    "unix_socket",
+    "auth_socket",
 ];
 
 pub(super) fn rights_past_read_only(facts: &Facts, context: &Context, findings: &mut Findings) {
-    let is_application = |account: &&Account| {
-        !SYSTEM.contains(&account.user.as_str()) && account.user != context.daemon_user
-    };
+    let is_application =
+        |account: &&Account| !SYSTEM.contains(&account.user.as_str()) && account.user != context.daemon_user;
     for account in facts.accounts.iter().filter(is_application) {
-        let rights: Vec<&str> =
-            PAST_READ_ONLY.iter().copied().filter(|right| account.rights.iter().any(|has| has == right)).collect();
+        let rights: Vec<&str> = PAST_READ_ONLY
+            .iter()
+            .copied()
+            .filter(|right| account.rights.iter().any(|has| has == right))
+            .collect();
         if !rights.is_empty() {
             findings.warn(
                 "rights-past-read-only",

@@ -119,7 +119,8 @@ pub(super) fn channel(facts: &Facts, context: &Context, findings: &mut Findings)
                 Thread::Connecting => "cannot connect",
                 Thread::Stopped => "does not run",
             };
-            let detail = error.as_ref().map_or(String::new(), |error| format!(": {} {}", error.code, error.text));
+            let detail =
+                error.as_ref().map_or(String::new(), |error| format!(": {} {}", error.code, error.text));
             let why = if replica.is_broken() {
                 "its data or its history differ from the source's: it must not take over"
             } else {
@@ -222,7 +223,12 @@ pub(super) fn tolerance(facts: &Facts, _context: &Context, findings: &mut Findin
     const WHY: &str = "it hides that the servers differ";
     let mode = facts.variable(&["replica_exec_mode", "slave_exec_mode"]).unwrap_or("STRICT");
     if !mode.eq_ignore_ascii_case("STRICT") {
-        findings.warn("exec-mode", format!("slave_exec_mode is {mode}"), WHY, "SET GLOBAL slave_exec_mode = 'STRICT'");
+        findings.warn(
+            "exec-mode",
+            format!("slave_exec_mode is {mode}"),
+            WHY,
+            "SET GLOBAL slave_exec_mode = 'STRICT'",
+        );
     }
     let skipped = facts.variable(&["replica_skip_errors", "slave_skip_errors"]).unwrap_or("OFF");
     if !skipped.is_empty() && !skipped.eq_ignore_ascii_case("OFF") {

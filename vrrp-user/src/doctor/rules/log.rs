@@ -21,7 +21,9 @@ pub(super) fn row_format(facts: &Facts, _context: &Context, findings: &mut Findi
     } else if !format.eq_ignore_ascii_case("ROW") {
         findings.warn("row-format", format!("binlog_format is {format}"), WHY, MEND);
     }
-    if let Some(image) = facts.variable(&["binlog_row_image"]).filter(|image| !image.eq_ignore_ascii_case("FULL")) {
+    if let Some(image) =
+        facts.variable(&["binlog_row_image"]).filter(|image| !image.eq_ignore_ascii_case("FULL"))
+    {
         findings.warn(
             "row-image",
             format!("binlog_row_image is {image}"),
@@ -32,7 +34,8 @@ pub(super) fn row_format(facts: &Facts, _context: &Context, findings: &mut Findi
 }
 
 pub(super) fn durability(facts: &Facts, _context: &Context, findings: &mut Findings) {
-    const WHY: &str = "after a power cut it comes back without writes that it had acknowledged, and the peer may have them";
+    const WHY: &str =
+        "after a power cut it comes back without writes that it had acknowledged, and the peer may have them";
     for name in ["sync_binlog", "innodb_flush_log_at_trx_commit"] {
         if let Some(value) = facts.number(&[name]).filter(|value| *value != 1) {
             findings.warn(
@@ -68,7 +71,8 @@ pub(super) fn crash_safe_replica(facts: &Facts, _context: &Context, findings: &m
 
 pub(super) fn retention(facts: &Facts, _context: &Context, findings: &mut Findings) {
     let seconds = facts.number(&["binlog_expire_logs_seconds"]).unwrap_or(0);
-    let days = facts.variable(&["expire_logs_days"]).and_then(|days| days.split('.').next()?.parse::<u64>().ok());
+    let days =
+        facts.variable(&["expire_logs_days"]).and_then(|days| days.split('.').next()?.parse::<u64>().ok());
     let (name, value) = match facts.variables.has("binlog_expire_logs_seconds") {
         true => ("binlog_expire_logs_seconds", "604800"),
         false => ("expire_logs_days", "7"),

@@ -6,8 +6,15 @@ use crate::mysql::Relation;
 
 /// Must be equal, or a failover changes what applications get.
 const EQUAL: [&str; 9] = [
-    "sql_mode", "time_zone", "character_set_server", "collation_server", "default_storage_engine",
-    "explicit_defaults_for_timestamp", "max_allowed_packet", "binlog_format", "event_scheduler",
+    "sql_mode",
+    "time_zone",
+    "character_set_server",
+    "collation_server",
+    "default_storage_engine",
+    "explicit_defaults_for_timestamp",
+    "max_allowed_packet",
+    "binlog_format",
+    "event_scheduler",
 ];
 /// Should be about equal: the peer must carry the load.
 const PARITY: [&str; 2] = ["max_connections", "innodb_buffer_pool_size"];
@@ -117,7 +124,8 @@ fn keys(local: &Facts, peer: &Facts, findings: &mut Findings) {
     }
     let found = format!("auto_increment_offset is {} on both", offset(local));
     const WHY: &str = "should both ever write, their new keys meet (1062) and replication stops";
-    const MEND: &str = "SET GLOBAL auto_increment_offset = 2 on one of them; my.cnf: auto_increment_offset = 2";
+    const MEND: &str =
+        "SET GLOBAL auto_increment_offset = 2 on one of them; my.cnf: auto_increment_offset = 2";
     if local.state.writability.is_writable() && peer.state.writability.is_writable() {
         findings.error("auto-increment", found, WHY, MEND);
     } else {
@@ -151,7 +159,11 @@ fn versions(local: &Facts, peer: &Facts, findings: &mut Findings) {
     if local.variable(&["port"]) != peer.variable(&["port"]) {
         findings.error(
             "port",
-            format!("port {} here, {} there", local.variable(&["port"]).unwrap_or("?"), peer.variable(&["port"]).unwrap_or("?")),
+            format!(
+                "port {} here, {} there",
+                local.variable(&["port"]).unwrap_or("?"),
+                peer.variable(&["port"]).unwrap_or("?")
+            ),
             "after a failover the virtual address answers on another port",
             "my.cnf: port = 3306 on both",
         );
@@ -183,7 +195,8 @@ fn values(local: &Facts, peer: &Facts, findings: &mut Findings) {
             );
         }
     }
-    let has_scheduler = |facts: &Facts| facts.is_on(&["event_scheduler"]) == Some(true) && facts.events.unwrap_or(0) > 0;
+    let has_scheduler =
+        |facts: &Facts| facts.is_on(&["event_scheduler"]) == Some(true) && facts.events.unwrap_or(0) > 0;
     if has_scheduler(local) && has_scheduler(peer) {
         findings.warn(
             "events",

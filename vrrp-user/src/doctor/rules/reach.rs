@@ -10,11 +10,18 @@ pub(super) fn listener(facts: &Facts, context: &Context, findings: &mut Findings
         findings.error("listener", "skip_networking is ON", WHY, "my.cnf: remove skip_networking");
     }
     let bind = facts.variable(&["bind_address"]).unwrap_or("*");
-    let is_everywhere = bind.is_empty() || bind.split(',').any(|one| ["*", "0.0.0.0", "::"].contains(&one.trim()));
+    let is_everywhere =
+        bind.is_empty() || bind.split(',').any(|one| ["*", "0.0.0.0", "::"].contains(&one.trim()));
     let covers = |address: &String| bind.split(',').any(|one| one.trim() == address);
     if !is_everywhere && !context.virtual_addresses.iter().all(covers) {
-        findings.error("listener", format!("it listens on {bind} only"), WHY, "my.cnf: bind_address = 0.0.0.0 (or *)");
-    } else if !is_everywhere && facts.host.as_ref().and_then(|host| host.allows_nonlocal_bind) == Some(false) {
+        findings.error(
+            "listener",
+            format!("it listens on {bind} only"),
+            WHY,
+            "my.cnf: bind_address = 0.0.0.0 (or *)",
+        );
+    } else if !is_everywhere && facts.host.as_ref().and_then(|host| host.allows_nonlocal_bind) == Some(false)
+    {
         findings.error(
             "listener",
             format!("it listens on {bind}, which is not here while the peer holds it"),
@@ -82,14 +89,6 @@ pub(super) fn limits(facts: &Facts, _context: &Context, findings: &mut Findings)
                 format!("{name} runs on this host"),
                 "two programs that move the same address give it two holders",
                 format!("stop and disable {name}, or see that it has other addresses and router ids"),
-            );
-        }
-        if host.is_clock_synchronised == Some(false) {
-            findings.warn(
-                "clock",
-                "this host's clock is not synchronised",
-                "lag and time stamps in the data jump by the difference at a failover",
-                "install chrony, or enable systemd-timesyncd",
             );
         }
     }

@@ -6,7 +6,8 @@ use crate::doctor::finding::Findings;
 use crate::mysql::Writability;
 
 pub(super) fn starts_read_only(facts: &Facts, _context: &Context, findings: &mut Findings) {
-    const WHY: &str = "a host that comes back accepts writes before the daemon has decided who is active: two writers";
+    const WHY: &str =
+        "a host that comes back accepts writes before the daemon has decided who is active: two writers";
     let mend = if facts.flavour.has_super_read_only() {
         "my.cnf: read_only = ON and super_read_only = ON"
     } else {
@@ -19,7 +20,9 @@ pub(super) fn starts_read_only(facts: &Facts, _context: &Context, findings: &mut
     match (from_file, is_set_by_file) {
         // What a file says beats what is in force: the daemon changes the latter.
         (Some(true), _) => {}
-        (Some(false), _) => findings.error("starts-read-only", "my.cnf does not make it start read-only", WHY, mend),
+        (Some(false), _) => {
+            findings.error("starts-read-only", "my.cnf does not make it start read-only", WHY, mend)
+        }
         (None, true) if facts.state.writability.is_writable() => {
             findings.error("starts-read-only", "it started writable", WHY, mend);
         }
@@ -37,7 +40,8 @@ pub(super) fn strictest_read_only(facts: &Facts, _context: &Context, findings: &
     if facts.state.writability != Writability::ReadOnly {
         return;
     }
-    const WHY: &str = "users with administrative rights write past read_only, and such a write is on no other server";
+    const WHY: &str =
+        "users with administrative rights write past read_only, and such a write is on no other server";
     if facts.flavour.has_super_read_only() {
         findings.warn(
             "super-read-only",
@@ -46,6 +50,11 @@ pub(super) fn strictest_read_only(facts: &Facts, _context: &Context, findings: &
             "SET GLOBAL super_read_only = 1; my.cnf: super_read_only = ON",
         );
     } else if facts.flavour.has_read_only_levels() {
-        findings.warn("super-read-only", "read_only lets administrators write", WHY, "SET GLOBAL read_only = 'NO_LOCK_NO_ADMIN'");
+        findings.warn(
+            "super-read-only",
+            "read_only lets administrators write",
+            WHY,
+            "SET GLOBAL read_only = 'NO_LOCK_NO_ADMIN'",
+        );
     }
 }

@@ -1,0 +1,170 @@
+//! `vrrp doctor` against real servers: a pair with the shipped settings, and the same with faults.
+#![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
+
+use std::{
+    process::{Command, ExitCode, Output},
+    time::Duration,
+};
+
+use serde_json::Value;
+use vrrp_lab::{
+    Lab, Requirement, daemon, harness,
+    mysql::{Flavour, Pair, Setup},
+    tests,
+};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    use Requirement::{Daemon, Lab, MariaDb, MySql56};
+    let mut all = tests![[Lab, Daemon, MariaDb];
+        a_mariadb_pair_with_the_shipped_settings_is_fit,
+        faults_of_a_mariadb_pair_are_found_with_what_mends_them,
+        a_server_that_does_not_answer_is_an_error_and_no_password_is_shown,
+    ];
+    all.extend(tests![[Lab, Daemon, MySql56]; a_mysql_pair_with_the_shipped_settings_is_fit]);
+    harness::run(all)
+}
+
+fn a_mariadb_pair_with_the_shipped_settings_is_fit() {
+    let lab = Lab::pair("fit").unwrap();
+    let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    pair.a.set_read_only(false).unwrap();
+    pair.set_semi_sync(true, Duration::from_secs(1)).unwrap();
+    let report = examine(&lab, &pair, "10.99.0.2");
+    assert_eq!(checks(&report, "error") + checks(&report, "warning"), 0, "{report:#}");
+    assert!(report["local"]["server"].as_str().unwrap().starts_with("MariaDB 10.11"), "{report:#}");
+    assert_eq!(
+        (&report["local"]["role"], &report["peer"]["role"]),
+        (&"writable".into(), &"read_only".into())
+    );
+}
+
+fn a_mysql_pair_with_the_shipped_settings_is_fit() {
+    let lab = Lab::pair("fit56").unwrap();
+    let pair = Pair::start(&lab, Flavour::MySql56).unwrap();
+    pair.a.set_read_only(false).unwrap();
+    let report = examine(&lab, &pair, "10.99.0.2");
+    // The package has no plugin for semi-synchronous replication.
+    let left: Vec<&Value> =
+        found(&report, "warning").filter(|finding| finding["check"] != "semi-sync").collect();
+    assert!(left.is_empty() && checks(&report, "error") == 0, "{report:#}");
+}
+
+fn faults_of_a_mariadb_pair_are_found_with_what_mends_them() {
+    let lab = Lab::pair("unfit").unwrap();
+    let weak = Setup::new(Flavour::MariaDb, 2)
+        .with("auto_increment_offset = 1")
+        .with("gtid_strict_mode = 0")
+        .with("sync_binlog = 0")
+        .with("read_only = 0");
+    let pair = Pair::start_with(&lab, Setup::new(Flavour::MariaDb, 1), weak).unwrap();
+    pair.a.set_read_only(false).unwrap();
+    pair.wait_equal(LIMIT).unwrap();
+    pair.a.sql("STOP SLAVE").unwrap();
+    pair.b.sql("STOP SLAVE").unwrap();
+    pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (1, 1)").unwrap();
+    pair.b.write_errant().unwrap();
+    pair.a.sql("CREATE TABLE lab.raw (x INT) ENGINE = MyISAM").unwrap();
+    pair.a.sql("CREATE USER shop IDENTIFIED BY 'x'").unwrap();
+    pair.a.sql("GRANT SUPER, READ_ONLY ADMIN ON *.* TO shop").unwrap();
+    pair.a.sql("REVOKE PROCESS ON *.* FROM 'vrrp'@'localhost'").unwrap();
+    let report = examine(&lab, &pair, "10.99.0.2");
+    for (severity, node, check, mend) in [
+        ("error", "pair", "one-writer", "SET GLOBAL read_only = 1"),
+        ("error", "pair", "auto-increment", "auto_increment_offset = 2"),
+        ("error", "pair", "divergence", "decide"),
+        ("error", "peer", "gtid-strict", "gtid_strict_mode = 1"),
+        ("error", "peer", "starts-read-only", "read_only = 1"),
+        ("warning", "peer", "durability", "sync_binlog = 1"),
+        ("error", "local", "channel-running", "START SLAVE"),
+        ("error", "local", "daemon-rights", "GRANT PROCESS ON *.* TO 'vrrp'@'localhost'"),
+        ("warning", "local", "rights-past-read-only", "REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM 'shop'"),
+        ("warning", "local", "primary-keys", "ADD PRIMARY KEY"),
+        ("warning", "local", "engines", "ENGINE = InnoDB"),
+        ("warning", "local", "semi-sync", "rpl_semi_sync_master_enabled = 1"),
+    ] {
+        let is_one = |finding: &&Value| {
+            finding["node"] == node
+                && finding["check"] == check
+                && finding["mend"].as_str().unwrap().contains(mend)
+        };
+        assert!(
+            found(&report, severity).any(|finding| is_one(&finding)),
+            "{severity} {node} {check}: {report:#}"
+        );
+    }
+    let text = doctor(&lab, &pair, &["--peer", "10.99.0.2", "--peer-user", "doctor"]);
+    assert_eq!(text.status.code(), Some(2));
+    let shown = String::from_utf8(text.stdout).unwrap();
+    assert!(shown.contains("one-writer") && shown.contains("mend"), "{shown}");
+    if std::env::var_os("VRRP_SHOW").is_some() {
+        println!("{shown}");
+    }
+}
+
+fn a_server_that_does_not_answer_is_an_error_and_no_password_is_shown() {
+    let lab = Lab::pair("silent").unwrap();
+    let mut pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    pair.a.set_read_only(false).unwrap();
+    pair.b.kill();
+    let output = doctor(&lab, &pair, &["--json", "--peer", "10.99.0.2", "--peer-user", "doctor"]);
+    assert_eq!(output.status.code(), Some(2));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(
+        found(&report, "error").any(|finding| finding["check"] == "answers" && finding["node"] == "peer")
+    );
+    pair.a.freeze();
+    let output = doctor(&lab, &pair, &["--user", "vrrp_probe"]);
+    let shown =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(shown.contains("did not answer within"), "{shown}");
+    assert!(!shown.contains(PASSWORD), "{shown}");
+    pair.a.thaw();
+}
+
+/// The login for the other side, made here: it may read all and change nothing.
+const PASSWORD: &str = "doctors-password";
+
+fn examine(lab: &Lab, pair: &Pair, peer: &str) -> Value {
+    let output = doctor(lab, pair, &["--json", "--peer", peer, "--peer-user", "doctor"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let report: Value = serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr)));
+    let expected = match (checks(&report, "error"), checks(&report, "warning")) {
+        (0, 0) => 0,
+        (0, _) => 1,
+        (_, _) => 2,
+    };
+    assert_eq!(output.status.code(), Some(expected), "{report:#}");
+    report
+}
+
+/// On host a, as root over the socket.
+fn doctor(lab: &Lab, pair: &Pair, arguments: &[&str]) -> Output {
+    if pair.b.ask("SELECT 1").is_ok() {
+        let rights = match pair.b.flavour() {
+            Flavour::MariaDb => "SELECT, PROCESS, SLAVE MONITOR, BINLOG MONITOR",
+            Flavour::MySql56 => "SELECT, PROCESS, REPLICATION CLIENT",
+        };
+        let mut connection = pair.b.connect().unwrap();
+        for statement in [
+            "SET SESSION sql_log_bin = 0",
+            &format!("GRANT {rights} ON *.* TO 'doctor'@'10.99.0.1' IDENTIFIED BY '{PASSWORD}'"),
+        ] {
+            mysql::prelude::Queryable::query_drop(&mut connection, statement).unwrap();
+        }
+    }
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", lab.host("a").namespace().name()]).arg(daemon::binary().unwrap());
+    command.args(["doctor", "--socket", &pair.a.socket().to_string_lossy(), "--config", "/nonexistent"]);
+    command.args(arguments).env("VRRP_DOCTOR_PEER_PASSWORD", PASSWORD).output().unwrap()
+}
+
+fn found<'a>(report: &'a Value, severity: &'a str) -> impl Iterator<Item = &'a Value> {
+    report["findings"].as_array().unwrap().iter().filter(move |finding| finding["severity"] == severity)
+}
+
+fn checks(report: &Value, severity: &str) -> usize {
+    found(report, severity).count()
+}

@@ -1,0 +1,84 @@
+//! `vrrp doctor`: is this pair of servers fit for a failover?
+//!
+//! Owns the order: ask, read, judge, show. Changes nothing on either server. Refuses to know the daemon, which need not run.
+
+use crate::database::{DatabaseError, Login};
+use crate::mysql::row::transpose;
+
+mod collect;
+mod facts;
+mod finding;
+mod host;
+mod report;
+mod rules;
+
+pub use report::Report;
+pub use rules::Context;
+
+use facts::{Answers, Facts};
+use finding::{Findings, Node};
+use report::Subject;
+
+/// Whom to ask.
+#[derive(Debug)]
+pub struct Question {
+    pub local: Login,
+    /// Whether `local` runs on this very host, whose files can be read.
+    pub is_here: bool,
+    pub peer: Option<Login>,
+    pub context: Context,
+}
+
+/// Asks both and judges. A server that does not answer is a finding, not a failure.
+pub async fn examine(question: &Question) -> Report {
+    let local = collect::ask(&question.local).await;
+    let peer = match &question.peer {
+        Some(peer) => Some((peer, collect::ask(peer).await)),
+        None => None,
+    };
+    let mut findings = Vec::new();
+    let host = |answers: &Answers| question.is_here.then(|| host::look(&transpose(&answers.variables)));
+    let local_facts = read(&local, host, Node::Local, &mut findings);
+    let peer_facts =
+        peer.as_ref().and_then(|(_, answers)| read(answers, |_| None, Node::Peer, &mut findings));
+    if let Some(facts) = &local_facts {
+        findings.extend(rules::judge(facts, peer_facts.as_ref(), &question.context));
+    }
+    Report {
+        local: subject(&question.local, local_facts.as_ref()),
+        peer: question.peer.as_ref().map(|peer| subject(peer, peer_facts.as_ref())),
+        findings,
+    }
+}
+
+fn read(
+    outcome: &Result<Answers, DatabaseError>,
+    host: impl FnOnce(&Answers) -> Option<facts::HostFacts>,
+    node: Node,
+    findings: &mut Vec<finding::Finding>,
+) -> Option<Facts> {
+    let reason = match outcome {
+        Ok(answers) => match Facts::read(answers, host(answers)) {
+            Some(facts) => return Some(facts),
+            None => "it answered without its server_id, read_only or version".to_owned(),
+        },
+        Err(error) => error.to_string(),
+    };
+    let mut own = Findings::on(node);
+    own.error(
+        "answers",
+        reason,
+        "a server that cannot be asked can be neither checked nor taken over to",
+        "start it, or correct address, user and password",
+    );
+    findings.extend(own.into_all());
+    None
+}
+
+fn subject(login: &Login, facts: Option<&Facts>) -> Subject {
+    Subject {
+        place: login.place.to_string(),
+        server: facts.map(|facts| format!("{}, server_id {}", facts.flavour, facts.state.server_id)),
+        role: facts.map(|facts| facts.state.writability.to_string()),
+    }
+}

@@ -1,0 +1,20 @@
+//! Changing a database server's role together with the address: the order of winning and the order of losing.
+//!
+//! Two machines without input or output ([`Winning`], [`Losing`]) say what to do next, each step with a deadline; a driver
+//! does it. Owns the order, the policies and what may be lost. Refuses to know the election, which asks for a role and waits
+//! no longer than its own deadline.
+
+pub mod driver;
+pub mod losing;
+pub mod settings;
+pub mod step;
+pub mod winning;
+
+pub use driver::Driver;
+pub use losing::{Losing, Lost, Occasion};
+pub use settings::{Behind, SemiSyncPolicy, Settings, Split, Stuck};
+pub use step::{Ask, Do, Outcome, PeerAnswer, Remark};
+pub use winning::{Refusal, Winning, Won};
+
+#[cfg(test)]
+mod tests;

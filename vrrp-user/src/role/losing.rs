@@ -1,0 +1,221 @@
+//! The order of losing: writes refused, the peer has everything, sessions ended, and then the address may go.
+//!
+//! The kernel has blocked new connections before this begins. Nothing here keeps the address longer than its deadlines:
+//! whoever drives it lets go when [`super::Settings::longest_lose`] is over, finished or not.
+
+use super::settings::Settings;
+use super::step::{Ask, Do, Outcome, PeerAnswer, Remark};
+use super::winning::failure;
+use crate::mysql::Position;
+use crate::vrrp::Instant;
+
+const LOOK_AGAIN: core::time::Duration = core::time::Duration::from_millis(5);
+
+/// Why the role goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// We give it up, the address is ours until we let go: the peer is waited for.
+    Planned,
+    /// Another is MASTER already, or our server failed: nobody is waited for.
+    Forced,
+}
+
+/// What is left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// None: the server did not say.
+    pub position: Option<Position>,
+    pub is_read_only: bool,
+    /// The peer was seen to have everything.
+    pub is_handed_over: bool,
+    /// The server is gone: there is nothing to make read-only.
+    pub is_gone: bool,
+}
+
+/// See the file's head.
+#[derive(Clone, Debug)]
+pub struct Losing {
+    settings: Settings,
+    occasion: Occasion,
+    state: State,
+    lost: Lost,
+    remarks: Vec<Remark>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    RefuseWrites { is_second: bool },
+    EndWriters,
+    Position,
+    Peer { since: Instant },
+    PeerPause { since: Instant },
+    EndSessions,
+    LastPosition,
+}
+
+type Next = Do<Lost>;
+
+impl Losing {
+    pub fn begin(settings: &Settings, occasion: Occasion, now: Instant) -> (Self, Next) {
+        let state = State::RefuseWrites { is_second: false };
+        let losing =
+            Self { settings: settings.clone(), occasion, state, lost: Lost::default(), remarks: Vec::new() };
+        let next = losing.ask(Ask::RefuseWrites, now);
+        (losing, next)
+    }
+
+    /// What there is to say since the last call.
+    pub fn remarks(&mut self) -> Vec<Remark> {
+        core::mem::take(&mut self.remarks)
+    }
+
+    /// What is known so far, for whoever must let go now.
+    pub fn so_far(&self) -> Lost {
+        self.lost.clone()
+    }
+
+    /// Takes what came of the last thing asked; the next one.
+    pub fn answer(&mut self, outcome: Outcome, now: Instant) -> Next {
+        match self.state {
+            State::RefuseWrites { is_second } => self.refused(outcome, is_second, now),
+            State::EndWriters => {
+                self.note_failure(Ask::EndWriters, outcome);
+                self.enter(State::RefuseWrites { is_second: true }, Ask::RefuseWrites, now)
+            }
+            State::Position => {
+                self.keep_position(outcome);
+                match self.occasion {
+                    Occasion::Planned if self.lost.is_read_only && self.lost.position.is_some() => {
+                        self.enter(State::Peer { since: now }, Ask::Peer, now)
+                    }
+                    Occasion::Planned | Occasion::Forced => self.end_sessions(now),
+                }
+            }
+            State::Peer { since } => self.peer(outcome, since, now),
+            State::PeerPause { since } => self.enter(State::Peer { since }, Ask::Peer, now),
+            State::EndSessions => {
+                self.note_failure(Ask::EndSessions, outcome);
+                self.enter(State::LastPosition, Ask::State, now)
+            }
+            State::LastPosition => {
+                self.keep_position(outcome);
+                self.finish()
+            }
+        }
+    }
+
+    fn refused(&mut self, outcome: Outcome, is_second: bool, now: Instant) -> Next {
+        match outcome {
+            Outcome::Gone(how) => {
+                // A dead server has no writers, no sessions, and no word about its position.
+                self.remarks.push(Remark::StepFailed { what: Ask::RefuseWrites, how });
+                self.lost.is_gone = true;
+                self.finish()
+            }
+            other => match failure(other) {
+                None => {
+                    self.lost.is_read_only = true;
+                    self.enter(State::Position, Ask::State, now)
+                }
+                Some(how) => {
+                    self.remarks.push(Remark::StepFailed { what: Ask::RefuseWrites, how });
+                    if is_second {
+                        // The network part goes on regardless; policy decides about the server afterwards.
+                        self.end_sessions(now)
+                    } else {
+                        self.enter(State::EndWriters, Ask::EndWriters, now)
+                    }
+                }
+            },
+        }
+    }
+
+    fn peer(&mut self, outcome: Outcome, since: Instant, now: Instant) -> Next {
+        let theirs = match outcome {
+            Outcome::Peer(PeerAnswer::State(state)) => state.position.ok(),
+            Outcome::Peer(PeerAnswer::Silent(how)) => {
+                self.remarks.push(Remark::PeerSilent(how));
+                return self.end_sessions(now);
+            }
+            Outcome::Peer(PeerAnswer::Unaskable { code, text }) => {
+                self.remarks.push(Remark::PeerUnaskable { code, text });
+                return self.end_sessions(now);
+            }
+            other => {
+                self.note_failure(Ask::Peer, other);
+                return self.end_sessions(now);
+            }
+        };
+        let lacks = match (&self.lost.position, &theirs) {
+            (Some(ours), Some(theirs)) => ours.beyond(theirs),
+            (Some(_) | None, _) => None,
+        };
+        match lacks {
+            Some(lacks) if lacks.is_empty() => {
+                self.lost.is_handed_over = true;
+                self.end_sessions(now)
+            }
+            Some(_) if now.since(since) < self.settings.catch_up => {
+                self.state = State::PeerPause { since };
+                Do::Pause { until: now + LOOK_AGAIN }
+            }
+            Some(lacks) => {
+                self.remarks.push(Remark::PeerLacks(lacks));
+                self.end_sessions(now)
+            }
+            None => self.end_sessions(now),
+        }
+    }
+
+    fn end_sessions(&mut self, now: Instant) -> Next {
+        self.enter(State::EndSessions, Ask::EndSessions, now)
+    }
+
+    fn keep_position(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::State(state) => {
+                if let Ok(position) = state.position {
+                    self.lost.position = Some(position);
+                }
+            }
+            other => {
+                self.note_failure(Ask::State, other);
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Next {
+        if let Some(position) = &self.lost.position {
+            self.remarks.push(Remark::LeftAt(position.clone()));
+        }
+        Do::Finished(self.lost.clone())
+    }
+
+    fn enter(&mut self, state: State, what: Ask, now: Instant) -> Next {
+        self.state = state;
+        self.ask(what, now)
+    }
+
+    fn ask(&self, what: Ask, now: Instant) -> Next {
+        let limit = match what {
+            Ask::Peer => self.settings.peer_limit,
+            Ask::Write => self.settings.write_limit,
+            Ask::State
+            | Ask::Replicas
+            | Ask::StopReceiver
+            | Ask::SemiSync
+            | Ask::LowerSemiSync
+            | Ask::RefuseWrites
+            | Ask::AllowWrites
+            | Ask::EndWriters
+            | Ask::EndSessions => self.settings.statement_limit,
+        };
+        Do::Ask { what, by: now + limit }
+    }
+
+    fn note_failure(&mut self, what: Ask, outcome: Outcome) {
+        if let Some(how) = failure(outcome) {
+            self.remarks.push(Remark::StepFailed { what, how });
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What the machines ask of whoever drives them, and what comes back.
+
+use std::time::Duration;
+
+use crate::mysql::{Position, ReplicaStatus, SemiSync, ServerState};
+use crate::vrrp::Instant;
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// The peer's server: who is it and what does it have?
+    Peer,
+    /// Our own server: the same.
+    State,
+    /// Our own channels.
+    Replicas,
+    StopReceiver,
+    SemiSync,
+    LowerSemiSync,
+    RefuseWrites,
+    AllowWrites,
+    /// A row in the heartbeat table.
+    Write,
+    /// End the sessions that are at work, so that they no longer block us.
+    EndWriters,
+    /// End every client's session and destroy its socket.
+    EndSessions,
+}
+
+impl Ask {
+    /// For the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Peer => "ask the peer's server",
+            Self::State => "ask our server for its state",
+            Self::Replicas => "ask our server what is left to apply",
+            Self::StopReceiver => "stop receiving from the peer",
+            Self::SemiSync => "ask for semi-synchronous replication",
+            Self::LowerSemiSync => "lower semi-synchronous replication",
+            Self::RefuseWrites => "make the server read-only",
+            Self::AllowWrites => "make the server writable",
+            Self::Write => "write a row",
+            Self::EndWriters => "end the sessions that block",
+            Self::EndSessions => "end the clients' sessions",
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    Peer(PeerAnswer),
+    State(Box<ServerState>),
+    Replicas(Vec<ReplicaStatus>),
+    SemiSync(Option<SemiSync>),
+    /// Nothing listens, or the connection broke: the server is gone.
+    Gone(String),
+    /// No answer by the deadline.
+    Late,
+    /// The server said no.
+    Refused { code: u16, text: String },
+}
+
+/// The peer's server, as far as it could be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerAnswer {
+    /// No peer is configured, nothing listens, or nothing came in time.
+    Silent(String),
+    /// It lives and does not let us ask: wrong password, too many connections.
+    Unaskable { code: u16, text: String },
+    State(Box<ServerState>),
+}
+
+/// Next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Do<T> {
+    Ask { what: Ask, by: Instant },
+    /// Nothing until then; come back with [`Outcome::Done`].
+    Pause { until: Instant },
+    Finished(T),
+}
+
+/// One line for the log that is no step's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remark {
+    PeerSilent(String),
+    PeerUnaskable { code: u16, text: String },
+    /// Both would be writable from here on.
+    SecondWriter,
+    /// What the peer had and this server never received, or had not applied; it may be lost.
+    MayBeLost(String),
+    /// How much cannot be told: the peer's position is not known.
+    LossUnknown,
+    NotApplied { waited: Duration },
+    SemiSyncLowered { clients: u64 },
+    StepFailed { what: Ask, how: String },
+    /// It left with this position; everything after it on this server is errant.
+    LeftAt(Position),
+    PeerLacks(String),
+}

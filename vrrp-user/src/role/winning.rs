@@ -1,0 +1,302 @@
+//! The order of winning: the gate, what was received is applied, what is missing is named, and only then writes.
+//!
+//! Nothing here waits for the old master longer than the gate's own limit. Refuses to announce anything: when this is
+//! finished the address may be taken.
+
+use super::settings::{Behind, SemiSyncPolicy, Settings, Split};
+use super::step::{Ask, Do, Outcome, PeerAnswer, Remark};
+use crate::mysql::{Position, Relation, ServerState, Thread};
+use crate::vrrp::Instant;
+
+/// Between two looks at the same thing.
+const LOOK_AGAIN: core::time::Duration = core::time::Duration::from_millis(5);
+
+/// The server is writable; the address may be taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Won {
+    /// To be raised again when a replica is connected.
+    pub is_semi_sync_lowered: bool,
+}
+
+/// Why the address must not be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `split: hold`.
+    PeerWritable,
+    /// `split: hold`, and the peer lives but does not let us ask.
+    PeerUnaskable { code: u16 },
+    Diverged { ours: String, theirs: String },
+    /// `behind: refuse`, or `wait` and it took too long.
+    Behind(String),
+    /// Our own server does not do its part.
+    Server { what: Ask, how: String },
+}
+
+/// See the file's head.
+#[derive(Clone, Debug)]
+pub struct Winning {
+    settings: Settings,
+    /// The peer's position as it was last seen alive.
+    last_known: Option<Position>,
+    state: State,
+    is_semi_sync_lowered: bool,
+    remarks: Vec<Remark>,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Gate { give_up: Instant },
+    GatePause { give_up: Instant },
+    /// The peer lives and refuses writes: what it has is still coming.
+    Follow { target: Position, since: Instant },
+    FollowPause { target: Position, since: Instant },
+    StopReceiver,
+    Apply { since: Instant },
+    ApplyPause { since: Instant },
+    Compare,
+    SemiSync,
+    LowerSemiSync { clients: u64 },
+    AllowWrites,
+    Write,
+    /// Promotion failed after writes were allowed.
+    Undo { refusal: Refusal },
+}
+
+type Next = Do<Result<Won, Refusal>>;
+
+impl Winning {
+    /// Begins; the first thing to do.
+    pub fn begin(settings: &Settings, last_known: Option<Position>, now: Instant) -> (Self, Next) {
+        let give_up = now + settings.split_wait;
+        let state = State::Gate { give_up };
+        let settings = settings.clone();
+        let mut winning = Self { settings, last_known, state, is_semi_sync_lowered: false, remarks: Vec::new() };
+        let next = winning.ask(Ask::Peer, now);
+        (winning, next)
+    }
+
+    /// What there is to say since the last call.
+    pub fn remarks(&mut self) -> Vec<Remark> {
+        core::mem::take(&mut self.remarks)
+    }
+
+    /// Takes what came of the last thing asked; the next one.
+    pub fn answer(&mut self, outcome: Outcome, now: Instant) -> Next {
+        match self.state.clone() {
+            State::Gate { give_up } => self.gate(outcome, give_up, now),
+            State::GatePause { give_up } => self.enter(State::Gate { give_up }, Ask::Peer, now),
+            State::Follow { target, since } => self.follow(outcome, target, since, now),
+            State::FollowPause { target, since } => self.enter(State::Follow { target, since }, Ask::State, now),
+            State::StopReceiver => {
+                // A receiver that does not stop is no reason to wait: it has nobody to receive from.
+                self.note_failure(Ask::StopReceiver, outcome);
+                self.enter(State::Apply { since: now }, Ask::Replicas, now)
+            }
+            State::Apply { since } => self.apply(outcome, since, now),
+            State::ApplyPause { since } => self.enter(State::Apply { since }, Ask::Replicas, now),
+            State::Compare => self.compare(outcome, now),
+            State::SemiSync => self.semi_sync(outcome, now),
+            State::LowerSemiSync { clients } => {
+                if self.note_failure(Ask::LowerSemiSync, outcome) {
+                    self.is_semi_sync_lowered = true;
+                    self.remarks.push(Remark::SemiSyncLowered { clients });
+                }
+                self.enter(State::AllowWrites, Ask::AllowWrites, now)
+            }
+            State::AllowWrites => match failure(outcome) {
+                None => self.enter(State::Write, Ask::Write, now),
+                Some(how) => self.undo(Refusal::Server { what: Ask::AllowWrites, how }, now),
+            },
+            State::Write => match failure(outcome) {
+                None => Do::Finished(Ok(Won { is_semi_sync_lowered: self.is_semi_sync_lowered })),
+                Some(how) => self.undo(Refusal::Server { what: Ask::Write, how }, now),
+            },
+            State::Undo { refusal } => {
+                self.note_failure(Ask::RefuseWrites, outcome);
+                Do::Finished(Err(refusal))
+            }
+        }
+    }
+
+    fn gate(&mut self, outcome: Outcome, give_up: Instant, now: Instant) -> Next {
+        let answer = match outcome {
+            Outcome::Peer(answer) => answer,
+            other => PeerAnswer::Silent(failure(other).unwrap_or_else(|| "no answer".to_owned())),
+        };
+        match answer {
+            PeerAnswer::Silent(how) => {
+                self.remarks.push(Remark::PeerSilent(how));
+                self.enter(State::StopReceiver, Ask::StopReceiver, now)
+            }
+            PeerAnswer::Unaskable { code: 1053, text } => {
+                self.remarks.push(Remark::PeerUnaskable { code: 1053, text });
+                self.enter(State::StopReceiver, Ask::StopReceiver, now)
+            }
+            PeerAnswer::Unaskable { code, text } => {
+                self.remarks.push(Remark::PeerUnaskable { code, text });
+                self.split(Refusal::PeerUnaskable { code }, now)
+            }
+            PeerAnswer::State(peer) => self.weigh_peer(&peer, give_up, now),
+        }
+    }
+
+    fn weigh_peer(&mut self, peer: &ServerState, give_up: Instant, now: Instant) -> Next {
+        if let Ok(position) = &peer.position {
+            self.last_known = Some(position.clone());
+        }
+        if peer.writability.is_writable() {
+            if now < give_up {
+                self.state = State::GatePause { give_up };
+                return Do::Pause { until: now + LOOK_AGAIN };
+            }
+            return self.split(Refusal::PeerWritable, now);
+        }
+        match self.last_known.clone() {
+            Some(target) => self.enter(State::Follow { target, since: now }, Ask::State, now),
+            None => self.enter(State::StopReceiver, Ask::StopReceiver, now),
+        }
+    }
+
+    fn split(&mut self, refusal: Refusal, now: Instant) -> Next {
+        match self.settings.split {
+            Split::Hold => Do::Finished(Err(refusal)),
+            Split::Promote => {
+                self.remarks.push(Remark::SecondWriter);
+                self.enter(State::StopReceiver, Ask::StopReceiver, now)
+            }
+        }
+    }
+
+    /// The peer will not write any more, so its position is the target, and the receiver still brings it.
+    fn follow(&mut self, outcome: Outcome, target: Position, since: Instant, now: Instant) -> Next {
+        let own = match outcome {
+            Outcome::State(state) => state,
+            other => return self.own_server_failed(Ask::State, other),
+        };
+        let Ok(position) = &own.position else {
+            return self.enter(State::StopReceiver, Ask::StopReceiver, now);
+        };
+        match position.relate(&target) {
+            Relation::Diverged { ours, theirs } => Do::Finished(Err(Refusal::Diverged { ours, theirs })),
+            Relation::Behind(_) if now.since(since) < self.settings.catch_up => {
+                self.state = State::FollowPause { target, since };
+                Do::Pause { until: now + LOOK_AGAIN }
+            }
+            Relation::Behind(_) | Relation::Equal | Relation::Ahead(_) | Relation::Incomparable => {
+                self.enter(State::StopReceiver, Ask::StopReceiver, now)
+            }
+        }
+    }
+
+    fn apply(&mut self, outcome: Outcome, since: Instant, now: Instant) -> Next {
+        let replicas = match outcome {
+            Outcome::Replicas(replicas) => replicas,
+            other => return self.own_server_failed(Ask::Replicas, other),
+        };
+        if replicas.iter().all(|replica| replica.is_caught_up()) {
+            return self.enter(State::Compare, Ask::State, now);
+        }
+        let is_hopeless = replicas.iter().any(|replica| !replica.is_caught_up() && replica.applier == Thread::Stopped);
+        let waited = now.since(since);
+        // `wait` ends by the election's own deadline.
+        let is_over = waited >= self.settings.catch_up && self.settings.behind != Behind::Wait;
+        if !is_hopeless && !is_over {
+            self.state = State::ApplyPause { since };
+            return Do::Pause { until: now + LOOK_AGAIN };
+        }
+        self.remarks.push(Remark::NotApplied { waited });
+        match self.settings.behind {
+            Behind::PromoteAnyway => self.enter(State::Compare, Ask::State, now),
+            Behind::Wait | Behind::Refuse => {
+                Do::Finished(Err(Refusal::Behind("what was received is not applied".to_owned())))
+            }
+        }
+    }
+
+    fn compare(&mut self, outcome: Outcome, now: Instant) -> Next {
+        let own = match outcome {
+            Outcome::State(state) => state,
+            other => return self.own_server_failed(Ask::State, other),
+        };
+        let lacks = match (&own.position, &self.last_known) {
+            (Ok(own), Some(known)) => known.beyond(own),
+            (Ok(_) | Err(_), _) => None,
+        };
+        match lacks {
+            None => self.remarks.push(Remark::LossUnknown),
+            Some(lacks) if lacks.is_empty() => {}
+            Some(lacks) => {
+                self.remarks.push(Remark::MayBeLost(lacks.clone()));
+                match self.settings.behind {
+                    Behind::PromoteAnyway => {}
+                    Behind::Wait | Behind::Refuse => return Do::Finished(Err(Refusal::Behind(lacks))),
+                }
+            }
+        }
+        self.enter(State::SemiSync, Ask::SemiSync, now)
+    }
+
+    fn semi_sync(&mut self, outcome: Outcome, now: Instant) -> Next {
+        let semi = match outcome {
+            Outcome::SemiSync(semi) => semi,
+            other => {
+                self.note_failure(Ask::SemiSync, other);
+                None
+            }
+        };
+        match semi {
+            Some(semi) if semi.would_stall() && self.settings.semi_sync == SemiSyncPolicy::Lower => {
+                self.enter(State::LowerSemiSync { clients: semi.clients }, Ask::LowerSemiSync, now)
+            }
+            Some(_) | None => self.enter(State::AllowWrites, Ask::AllowWrites, now),
+        }
+    }
+
+    fn undo(&mut self, refusal: Refusal, now: Instant) -> Next {
+        self.enter(State::Undo { refusal }, Ask::RefuseWrites, now)
+    }
+
+    fn own_server_failed(&mut self, what: Ask, outcome: Outcome) -> Next {
+        let how = failure(outcome).unwrap_or_else(|| "an answer to another question".to_owned());
+        Do::Finished(Err(Refusal::Server { what, how }))
+    }
+
+    fn enter(&mut self, state: State, what: Ask, now: Instant) -> Next {
+        self.state = state;
+        self.ask(what, now)
+    }
+
+    fn ask(&self, what: Ask, now: Instant) -> Next {
+        let limit = match what {
+            Ask::Peer => self.settings.peer_limit,
+            Ask::Write => self.settings.write_limit,
+            Ask::State
+            | Ask::Replicas
+            | Ask::StopReceiver
+            | Ask::SemiSync
+            | Ask::LowerSemiSync
+            | Ask::RefuseWrites
+            | Ask::AllowWrites
+            | Ask::EndWriters
+            | Ask::EndSessions => self.settings.statement_limit,
+        };
+        Do::Ask { what, by: now + limit }
+    }
+
+    /// True if it went well.
+    fn note_failure(&mut self, what: Ask, outcome: Outcome) -> bool {
+        let Some(how) = failure(outcome) else { return true };
+        self.remarks.push(Remark::StepFailed { what, how });
+        false
+    }
+}
+
+/// What is wrong with an outcome, in words.
+pub(super) fn failure(outcome: Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Gone(how) => Some(how),
+        Outcome::Late => Some("no answer in time".to_owned()),
+        Outcome::Refused { code, text } => Some(format!("{code} {text}")),
+        Outcome::Done | Outcome::Peer(_) | Outcome::State(_) | Outcome::Replicas(_) | Outcome::SemiSync(_) => None,
+    }
+}
