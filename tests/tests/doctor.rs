@@ -131,11 +131,9 @@ fn examine(lab: &Lab, pair: &Pair, peer: &str) -> Value {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let report: Value = serde_json::from_str(&text)
         .unwrap_or_else(|error| panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr)));
-    let expected = match (checks(&report, "error"), checks(&report, "warning")) {
-        (0, 0) => 0,
-        (0, _) => 1,
-        (_, _) => 2,
-    };
+    let has =
+        |severity: &str| report["findings"].as_array().unwrap().iter().any(|one| one["severity"] == severity);
+    let expected = if has("error") { 2 } else { i32::from(has("warning")) };
     assert_eq!(output.status.code(), Some(expected), "{report:#}");
     report
 }
@@ -162,7 +160,9 @@ fn doctor(lab: &Lab, pair: &Pair, arguments: &[&str]) -> Output {
 }
 
 fn found<'a>(report: &'a Value, severity: &'a str) -> impl Iterator<Item = &'a Value> {
-    report["findings"].as_array().unwrap().iter().filter(move |finding| finding["severity"] == severity)
+    // How full this machine's disk is says nothing about the servers.
+    let all = report["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] != "disk");
+    all.filter(move |finding| finding["severity"] == severity)
 }
 
 fn checks(report: &Value, severity: &str) -> usize {

@@ -12,6 +12,8 @@ pub mod database;
 
 pub mod net;
 
+pub mod role;
+
 pub mod config;
 
 pub mod doctor;

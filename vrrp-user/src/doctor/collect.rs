@@ -19,10 +19,10 @@ const ACCOUNTS: &str = "SELECT user AS user, host AS host, plugin AS plugin FROM
 const PRIVILEGES: &str =
     "SELECT grantee AS grantee, privilege_type AS privilege_type FROM information_schema.user_privileges";
 const EVENTS: &str = "SELECT COUNT(*) AS events FROM information_schema.events WHERE status = 'ENABLED'";
-/// Tables that are no InnoDB tables, or have no primary key.
+/// Tables that are no InnoDB tables, or have no primary key. By columns: constraints are shown only to who may write.
 const TABLES: &str = "SELECT t.table_schema AS table_schema, t.table_name AS table_name, t.engine AS engine, \
-    MAX(c.constraint_type = 'PRIMARY KEY') AS has_key \
-    FROM information_schema.tables t LEFT JOIN information_schema.table_constraints c \
+    MAX(c.column_key = 'PRI') AS has_key \
+    FROM information_schema.tables t LEFT JOIN information_schema.columns c \
     ON c.table_schema = t.table_schema AND c.table_name = t.table_name \
     WHERE t.table_type = 'BASE TABLE' \
     AND t.table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys') \

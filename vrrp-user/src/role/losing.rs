@@ -5,7 +5,6 @@
 
 use super::settings::Settings;
 use super::step::{Ask, Do, Outcome, PeerAnswer, Remark};
-use super::winning::failure;
 use crate::mysql::Position;
 use crate::vrrp::Instant;
 
@@ -105,44 +104,33 @@ impl Losing {
     }
 
     fn refused(&mut self, outcome: Outcome, is_second: bool, now: Instant) -> Next {
-        match outcome {
-            Outcome::Gone(how) => {
-                // A dead server has no writers, no sessions, and no word about its position.
-                self.remarks.push(Remark::StepFailed { what: Ask::RefuseWrites, how });
-                self.lost.is_gone = true;
-                self.finish()
-            }
-            other => match failure(other) {
-                None => {
-                    self.lost.is_read_only = true;
-                    self.enter(State::Position, Ask::State, now)
-                }
-                Some(how) => {
-                    self.remarks.push(Remark::StepFailed { what: Ask::RefuseWrites, how });
-                    if is_second {
-                        // The network part goes on regardless; policy decides about the server afterwards.
-                        self.end_sessions(now)
-                    } else {
-                        self.enter(State::EndWriters, Ask::EndWriters, now)
-                    }
-                }
-            },
+        // A dead server has no writers, no sessions, and no word about its position.
+        let is_gone = matches!(outcome, Outcome::Gone(_));
+        let Err(how) = outcome.checked() else {
+            self.lost.is_read_only = true;
+            return self.enter(State::Position, Ask::State, now);
+        };
+        self.remarks.push(Remark::StepFailed { what: Ask::RefuseWrites, how });
+        if is_gone {
+            self.lost.is_gone = true;
+            self.finish()
+        } else if is_second {
+            // The network part goes on regardless; policy decides about the server afterwards.
+            self.end_sessions(now)
+        } else {
+            self.enter(State::EndWriters, Ask::EndWriters, now)
         }
     }
 
     fn peer(&mut self, outcome: Outcome, since: Instant, now: Instant) -> Next {
-        let theirs = match outcome {
-            Outcome::Peer(PeerAnswer::State(state)) => state.position.ok(),
-            Outcome::Peer(PeerAnswer::Silent(how)) => {
+        let theirs = match outcome.peer() {
+            PeerAnswer::State(state) => state.position.ok(),
+            PeerAnswer::Silent(how) => {
                 self.remarks.push(Remark::PeerSilent(how));
                 return self.end_sessions(now);
             }
-            Outcome::Peer(PeerAnswer::Unaskable { code, text }) => {
+            PeerAnswer::Unaskable { code, text } => {
                 self.remarks.push(Remark::PeerUnaskable { code, text });
-                return self.end_sessions(now);
-            }
-            other => {
-                self.note_failure(Ask::Peer, other);
                 return self.end_sessions(now);
             }
         };
@@ -172,15 +160,9 @@ impl Losing {
     }
 
     fn keep_position(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::State(state) => {
-                if let Ok(position) = state.position {
-                    self.lost.position = Some(position);
-                }
-            }
-            other => {
-                self.note_failure(Ask::State, other);
-            }
+        match outcome.state() {
+            Ok(state) => self.lost.position = state.position.ok().or_else(|| self.lost.position.take()),
+            Err(how) => self.remarks.push(Remark::StepFailed { what: Ask::State, how }),
         }
     }
 
@@ -214,7 +196,7 @@ impl Losing {
     }
 
     fn note_failure(&mut self, what: Ask, outcome: Outcome) {
-        if let Some(how) = failure(outcome) {
+        if let Err(how) = outcome.checked() {
             self.remarks.push(Remark::StepFailed { what, how });
         }
     }

@@ -59,7 +59,48 @@ pub enum Outcome {
     /// No answer by the deadline.
     Late,
     /// The server said no.
-    Refused { code: u16, text: String },
+    Refused {
+        code: u16,
+        text: String,
+    },
+}
+
+impl Outcome {
+    /// What is wrong with it, in words; an answer to another question is wrong, too.
+    fn reason(self) -> String {
+        match self {
+            Self::Gone(how) => how,
+            Self::Late => "no answer in time".to_owned(),
+            Self::Refused { code, text } => format!("{code} {text}"),
+            Self::Done | Self::Peer(_) | Self::State(_) | Self::Replicas(_) | Self::SemiSync(_) => {
+                "an answer to another question".to_owned()
+            }
+        }
+    }
+
+    /// Whether it went well, whatever the answer.
+    pub fn checked(self) -> Result<(), String> {
+        match self {
+            Self::Done | Self::Peer(_) | Self::State(_) | Self::Replicas(_) | Self::SemiSync(_) => Ok(()),
+            Self::Gone(_) | Self::Late | Self::Refused { .. } => Err(self.reason()),
+        }
+    }
+
+    pub fn peer(self) -> PeerAnswer {
+        if let Self::Peer(answer) = self { answer } else { PeerAnswer::Silent(self.reason()) }
+    }
+
+    pub fn state(self) -> Result<Box<ServerState>, String> {
+        if let Self::State(state) = self { Ok(state) } else { Err(self.reason()) }
+    }
+
+    pub fn replicas(self) -> Result<Vec<ReplicaStatus>, String> {
+        if let Self::Replicas(replicas) = self { Ok(replicas) } else { Err(self.reason()) }
+    }
+
+    pub fn semi_sync(self) -> Result<Option<SemiSync>, String> {
+        if let Self::SemiSync(semi) = self { Ok(semi) } else { Err(self.reason()) }
+    }
 }
 
 /// The peer's server, as far as it could be asked.
@@ -68,16 +109,24 @@ pub enum PeerAnswer {
     /// No peer is configured, nothing listens, or nothing came in time.
     Silent(String),
     /// It lives and does not let us ask: wrong password, too many connections.
-    Unaskable { code: u16, text: String },
+    Unaskable {
+        code: u16,
+        text: String,
+    },
     State(Box<ServerState>),
 }
 
 /// Next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Do<T> {
-    Ask { what: Ask, by: Instant },
+    Ask {
+        what: Ask,
+        by: Instant,
+    },
     /// Nothing until then; come back with [`Outcome::Done`].
-    Pause { until: Instant },
+    Pause {
+        until: Instant,
+    },
     Finished(T),
 }
 
@@ -85,16 +134,26 @@ pub enum Do<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remark {
     PeerSilent(String),
-    PeerUnaskable { code: u16, text: String },
+    PeerUnaskable {
+        code: u16,
+        text: String,
+    },
     /// Both would be writable from here on.
     SecondWriter,
     /// What the peer had and this server never received, or had not applied; it may be lost.
     MayBeLost(String),
     /// How much cannot be told: the peer's position is not known.
     LossUnknown,
-    NotApplied { waited: Duration },
-    SemiSyncLowered { clients: u64 },
-    StepFailed { what: Ask, how: String },
+    NotApplied {
+        waited: Duration,
+    },
+    SemiSyncLowered {
+        clients: u64,
+    },
+    StepFailed {
+        what: Ask,
+        how: String,
+    },
     /// It left with this position; everything after it on this server is errant.
     LeftAt(Position),
     PeerLacks(String),

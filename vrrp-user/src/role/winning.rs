@@ -24,12 +24,43 @@ pub enum Refusal {
     /// `split: hold`.
     PeerWritable,
     /// `split: hold`, and the peer lives but does not let us ask.
-    PeerUnaskable { code: u16 },
-    Diverged { ours: String, theirs: String },
+    PeerUnaskable {
+        code: u16,
+    },
+    Diverged {
+        ours: String,
+        theirs: String,
+    },
     /// `behind: refuse`, or `wait` and it took too long.
     Behind(String),
     /// Our own server does not do its part.
-    Server { what: Ask, how: String },
+    Server {
+        what: Ask,
+        how: String,
+    },
+}
+
+impl core::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::PeerWritable => f.write_str(
+                "the peer's server answers and is writable, and split is hold; see why the peer is not heard, or make its server \
+                 read-only",
+            ),
+            Self::PeerUnaskable { code } => write!(
+                f,
+                "the peer's server lives and does not say whether it is writable (error {code}), and split is hold; mend the \
+                 peer user's login"
+            ),
+            Self::Diverged { ours, theirs } => write!(
+                f,
+                "the servers have diverged: only here {ours}, only on the peer {theirs}; decide whose data count and rebuild the \
+                 other"
+            ),
+            Self::Behind(what) => write!(f, "this server lacks {what}, and the policy does not allow to go on without it"),
+            Self::Server { what, how } => write!(f, "could not {}: {how}", what.name()),
+        }
+    }
 }
 
 /// See the file's head.
@@ -45,21 +76,39 @@ pub struct Winning {
 
 #[derive(Clone, Debug)]
 enum State {
-    Gate { give_up: Instant },
-    GatePause { give_up: Instant },
+    Gate {
+        give_up: Instant,
+    },
+    GatePause {
+        give_up: Instant,
+    },
     /// The peer lives and refuses writes: what it has is still coming.
-    Follow { target: Position, since: Instant },
-    FollowPause { target: Position, since: Instant },
+    Follow {
+        target: Position,
+        since: Instant,
+    },
+    FollowPause {
+        target: Position,
+        since: Instant,
+    },
     StopReceiver,
-    Apply { since: Instant },
-    ApplyPause { since: Instant },
+    Apply {
+        since: Instant,
+    },
+    ApplyPause {
+        since: Instant,
+    },
     Compare,
     SemiSync,
-    LowerSemiSync { clients: u64 },
+    LowerSemiSync {
+        clients: u64,
+    },
     AllowWrites,
     Write,
     /// Promotion failed after writes were allowed.
-    Undo { refusal: Refusal },
+    Undo {
+        refusal: Refusal,
+    },
 }
 
 type Next = Do<Result<Won, Refusal>>;
@@ -70,7 +119,7 @@ impl Winning {
         let give_up = now + settings.split_wait;
         let state = State::Gate { give_up };
         let settings = settings.clone();
-        let mut winning = Self { settings, last_known, state, is_semi_sync_lowered: false, remarks: Vec::new() };
+        let winning = Self { settings, last_known, state, is_semi_sync_lowered: false, remarks: Vec::new() };
         let next = winning.ask(Ask::Peer, now);
         (winning, next)
     }
@@ -86,7 +135,9 @@ impl Winning {
             State::Gate { give_up } => self.gate(outcome, give_up, now),
             State::GatePause { give_up } => self.enter(State::Gate { give_up }, Ask::Peer, now),
             State::Follow { target, since } => self.follow(outcome, target, since, now),
-            State::FollowPause { target, since } => self.enter(State::Follow { target, since }, Ask::State, now),
+            State::FollowPause { target, since } => {
+                self.enter(State::Follow { target, since }, Ask::State, now)
+            }
             State::StopReceiver => {
                 // A receiver that does not stop is no reason to wait: it has nobody to receive from.
                 self.note_failure(Ask::StopReceiver, outcome);
@@ -103,13 +154,13 @@ impl Winning {
                 }
                 self.enter(State::AllowWrites, Ask::AllowWrites, now)
             }
-            State::AllowWrites => match failure(outcome) {
-                None => self.enter(State::Write, Ask::Write, now),
-                Some(how) => self.undo(Refusal::Server { what: Ask::AllowWrites, how }, now),
+            State::AllowWrites => match outcome.checked() {
+                Ok(()) => self.enter(State::Write, Ask::Write, now),
+                Err(how) => self.undo(Refusal::Server { what: Ask::AllowWrites, how }, now),
             },
-            State::Write => match failure(outcome) {
-                None => Do::Finished(Ok(Won { is_semi_sync_lowered: self.is_semi_sync_lowered })),
-                Some(how) => self.undo(Refusal::Server { what: Ask::Write, how }, now),
+            State::Write => match outcome.checked() {
+                Ok(()) => Do::Finished(Ok(Won { is_semi_sync_lowered: self.is_semi_sync_lowered })),
+                Err(how) => self.undo(Refusal::Server { what: Ask::Write, how }, now),
             },
             State::Undo { refusal } => {
                 self.note_failure(Ask::RefuseWrites, outcome);
@@ -119,10 +170,7 @@ impl Winning {
     }
 
     fn gate(&mut self, outcome: Outcome, give_up: Instant, now: Instant) -> Next {
-        let answer = match outcome {
-            Outcome::Peer(answer) => answer,
-            other => PeerAnswer::Silent(failure(other).unwrap_or_else(|| "no answer".to_owned())),
-        };
+        let answer = outcome.peer();
         match answer {
             PeerAnswer::Silent(how) => {
                 self.remarks.push(Remark::PeerSilent(how));
@@ -169,9 +217,9 @@ impl Winning {
 
     /// The peer will not write any more, so its position is the target, and the receiver still brings it.
     fn follow(&mut self, outcome: Outcome, target: Position, since: Instant, now: Instant) -> Next {
-        let own = match outcome {
-            Outcome::State(state) => state,
-            other => return self.own_server_failed(Ask::State, other),
+        let own = match outcome.state() {
+            Ok(state) => state,
+            Err(how) => return failed(Ask::State, how),
         };
         let Ok(position) = &own.position else {
             return self.enter(State::StopReceiver, Ask::StopReceiver, now);
@@ -189,14 +237,15 @@ impl Winning {
     }
 
     fn apply(&mut self, outcome: Outcome, since: Instant, now: Instant) -> Next {
-        let replicas = match outcome {
-            Outcome::Replicas(replicas) => replicas,
-            other => return self.own_server_failed(Ask::Replicas, other),
+        let replicas = match outcome.replicas() {
+            Ok(replicas) => replicas,
+            Err(how) => return failed(Ask::Replicas, how),
         };
         if replicas.iter().all(|replica| replica.is_caught_up()) {
             return self.enter(State::Compare, Ask::State, now);
         }
-        let is_hopeless = replicas.iter().any(|replica| !replica.is_caught_up() && replica.applier == Thread::Stopped);
+        let is_hopeless =
+            replicas.iter().any(|replica| !replica.is_caught_up() && replica.applier == Thread::Stopped);
         let waited = now.since(since);
         // `wait` ends by the election's own deadline.
         let is_over = waited >= self.settings.catch_up && self.settings.behind != Behind::Wait;
@@ -214,9 +263,9 @@ impl Winning {
     }
 
     fn compare(&mut self, outcome: Outcome, now: Instant) -> Next {
-        let own = match outcome {
-            Outcome::State(state) => state,
-            other => return self.own_server_failed(Ask::State, other),
+        let own = match outcome.state() {
+            Ok(state) => state,
+            Err(how) => return failed(Ask::State, how),
         };
         let lacks = match (&own.position, &self.last_known) {
             (Ok(own), Some(known)) => known.beyond(own),
@@ -237,13 +286,10 @@ impl Winning {
     }
 
     fn semi_sync(&mut self, outcome: Outcome, now: Instant) -> Next {
-        let semi = match outcome {
-            Outcome::SemiSync(semi) => semi,
-            other => {
-                self.note_failure(Ask::SemiSync, other);
-                None
-            }
-        };
+        let semi = outcome.semi_sync().unwrap_or_else(|how| {
+            self.remarks.push(Remark::StepFailed { what: Ask::SemiSync, how });
+            None
+        });
         match semi {
             Some(semi) if semi.would_stall() && self.settings.semi_sync == SemiSyncPolicy::Lower => {
                 self.enter(State::LowerSemiSync { clients: semi.clients }, Ask::LowerSemiSync, now)
@@ -254,11 +300,6 @@ impl Winning {
 
     fn undo(&mut self, refusal: Refusal, now: Instant) -> Next {
         self.enter(State::Undo { refusal }, Ask::RefuseWrites, now)
-    }
-
-    fn own_server_failed(&mut self, what: Ask, outcome: Outcome) -> Next {
-        let how = failure(outcome).unwrap_or_else(|| "an answer to another question".to_owned());
-        Do::Finished(Err(Refusal::Server { what, how }))
     }
 
     fn enter(&mut self, state: State, what: Ask, now: Instant) -> Next {
@@ -285,18 +326,12 @@ impl Winning {
 
     /// True if it went well.
     fn note_failure(&mut self, what: Ask, outcome: Outcome) -> bool {
-        let Some(how) = failure(outcome) else { return true };
+        let Err(how) = outcome.checked() else { return true };
         self.remarks.push(Remark::StepFailed { what, how });
         false
     }
 }
 
-/// What is wrong with an outcome, in words.
-pub(super) fn failure(outcome: Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Gone(how) => Some(how),
-        Outcome::Late => Some("no answer in time".to_owned()),
-        Outcome::Refused { code, text } => Some(format!("{code} {text}")),
-        Outcome::Done | Outcome::Peer(_) | Outcome::State(_) | Outcome::Replicas(_) | Outcome::SemiSync(_) => None,
-    }
+fn failed(what: Ask, how: String) -> Next {
+    Do::Finished(Err(Refusal::Server { what, how }))
 }

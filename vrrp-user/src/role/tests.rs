@@ -1,0 +1,333 @@
+//! Every branch of both orders, with answers made up here.
+
+use std::time::Duration;
+
+use super::*;
+use crate::mysql::row::tests::recorded;
+use crate::mysql::{Position, ReplicaStatus, SemiSync, ServerState};
+use crate::vrrp::Instant;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn state(read_only: u8, position: &str) -> Box<ServerState> {
+    let text = format!(
+        "server_id: 1\nread_only: {read_only}\ngtid_binlog_state: {position}\nversion: 10.11.19-MariaDB"
+    );
+    Box::new(ServerState::read(&recorded(&text)).unwrap())
+}
+
+fn peer(read_only: u8, position: &str) -> Outcome {
+    Outcome::Peer(PeerAnswer::State(state(read_only, position)))
+}
+
+fn own(position: &str) -> Outcome {
+    Outcome::State(state(1, position))
+}
+
+fn silent() -> Outcome {
+    Outcome::Peer(PeerAnswer::Silent("connection refused".to_owned()))
+}
+
+fn replicas(received: u32, applied: u32, applier: &str) -> Outcome {
+    Outcome::Replicas(vec![ReplicaStatus::read(&recorded(&format!(
+        "Master_Host: b\nSlave_IO_Running: No\nSlave_SQL_Running: {applier}\nMaster_Log_File: b.1\nRelay_Master_Log_File: b.1\n\
+         Read_Master_Log_Pos: {received}\nExec_Master_Log_Pos: {applied}"
+    )))])
+}
+
+fn semi(clients: u64) -> Outcome {
+    Outcome::SemiSync(Some(SemiSync {
+        has_new_names: false,
+        is_source_enabled: true,
+        is_replica_enabled: true,
+        is_source_active: true,
+        is_replica_active: false,
+        clients,
+        waiting: 0,
+        timeout_ms: 10_000,
+        wait_point: "AFTER_SYNC".to_owned(),
+        wait_for: 1,
+        waits_for_nobody: true,
+    }))
+}
+
+/// Drives a machine: each answer must be to the question named with it; pauses are slept through.
+struct Play<M> {
+    machine: M,
+    now: Instant,
+    remarks: Vec<Remark>,
+}
+
+macro_rules! play {
+    ($machine:ty, $result:ty) => {
+        impl Play<$machine> {
+            fn through(&mut self, mut next: Do<$result>, answers: &[(Ask, Outcome)]) -> Do<$result> {
+                for (expected, outcome) in answers {
+                    while let Do::Pause { until } = next {
+                        assert!(until > self.now, "a pause without end");
+                        self.now = until;
+                        next = self.machine.answer(Outcome::Done, self.now);
+                    }
+                    let Do::Ask { what, by } = next else { panic!("{next:?} instead of {expected:?}") };
+                    assert_eq!(what, *expected);
+                    assert!(by > self.now, "{what:?} has no time");
+                    self.now = self.now + MS;
+                    next = self.machine.answer(outcome.clone(), self.now);
+                    self.remarks.extend(self.machine.remarks());
+                }
+                next
+            }
+        }
+    };
+}
+
+play!(Winning, Result<Won, Refusal>);
+play!(Losing, Lost);
+
+type WinResult = (Do<Result<Won, Refusal>>, Vec<Remark>);
+
+fn win(settings: &Settings, known: Option<&str>, answers: &[(Ask, Outcome)]) -> WinResult {
+    let now = Instant::from_nanos(1);
+    let known = known.map(|text| Position::parse_mariadb(text).unwrap());
+    let (machine, next) = Winning::begin(settings, known, now);
+    let mut play = Play { machine, now, remarks: Vec::new() };
+    let last = play.through(next, answers);
+    (last, play.remarks)
+}
+
+fn lose(occasion: Occasion, answers: &[(Ask, Outcome)]) -> (Do<Lost>, Vec<Remark>) {
+    let now = Instant::from_nanos(1);
+    let (machine, next) = Losing::begin(&Settings::default(), occasion, now);
+    let mut play = Play { machine, now, remarks: Vec::new() };
+    let last = play.through(next, answers);
+    (last, play.remarks)
+}
+
+fn won(is_semi_sync_lowered: bool) -> Do<Result<Won, Refusal>> {
+    Do::Finished(Ok(Won { is_semi_sync_lowered }))
+}
+
+/// From the receiver's stop to the write, with nothing in the way.
+fn rest(position: &str) -> Vec<(Ask, Outcome)> {
+    vec![
+        (Ask::StopReceiver, Outcome::Done),
+        (Ask::Replicas, replicas(100, 100, "Yes")),
+        (Ask::State, own(position)),
+        (Ask::SemiSync, Outcome::SemiSync(None)),
+        (Ask::AllowWrites, Outcome::Done),
+        (Ask::Write, Outcome::Done),
+    ]
+}
+
+fn then(first: Vec<(Ask, Outcome)>, rest: Vec<(Ask, Outcome)>) -> Vec<(Ask, Outcome)> {
+    first.into_iter().chain(rest).collect()
+}
+
+#[test]
+fn a_dead_peer_is_asked_once_and_what_it_had_more_is_named() {
+    let settings = Settings::default();
+    let (last, remarks) = win(&settings, Some("0-1-9"), &then(vec![(Ask::Peer, silent())], rest("0-1-9")));
+    assert_eq!((last, remarks.len()), (won(false), 1));
+    let (last, remarks) = win(&settings, Some("0-1-12"), &then(vec![(Ask::Peer, silent())], rest("0-1-9")));
+    assert_eq!(last, won(false));
+    assert!(remarks.contains(&Remark::MayBeLost("0-1-10..12".to_owned())), "{remarks:?}");
+    let (_, remarks) = win(&settings, None, &then(vec![(Ask::Peer, silent())], rest("0-1-9")));
+    assert!(remarks.contains(&Remark::LossUnknown));
+}
+
+#[test]
+fn what_is_missing_is_not_passed_over_where_the_policy_forbids() {
+    for behind in [Behind::Wait, Behind::Refuse] {
+        let settings = Settings { behind, ..Settings::default() };
+        let answers = [
+            (Ask::Peer, silent()),
+            (Ask::StopReceiver, Outcome::Done),
+            (Ask::Replicas, replicas(100, 100, "Yes")),
+            (Ask::State, own("0-1-9")),
+        ];
+        let (last, _) = win(&settings, Some("0-1-12"), &answers);
+        assert_eq!(last, Do::Finished(Err(Refusal::Behind("0-1-10..12".to_owned()))));
+    }
+}
+
+#[test]
+fn a_writable_peer_is_no_reason_to_become_a_second_writer() {
+    let asks = vec![(Ask::Peer, peer(0, "0-1-9")); 2];
+    let settings = Settings { split_wait: MS, ..Settings::default() };
+    assert_eq!(win(&settings, None, &asks).0, Do::Finished(Err(Refusal::PeerWritable)));
+    let settings = Settings { split: Split::Promote, ..settings };
+    let (last, remarks) = win(&settings, None, &then(asks[..1].to_vec(), rest("0-1-9")));
+    assert_eq!(last, won(false));
+    assert!(remarks.contains(&Remark::SecondWriter));
+}
+
+#[test]
+fn a_peer_on_its_way_out_is_waited_for_and_followed_to_its_end() {
+    let first = vec![
+        (Ask::Peer, peer(0, "0-1-9")),
+        (Ask::Peer, peer(1, "0-1-11")),
+        (Ask::State, own("0-1-9")),
+        (Ask::State, own("0-1-10")),
+        (Ask::State, own("0-1-11")),
+    ];
+    let (last, remarks) = win(&Settings::default(), None, &then(first, rest("0-1-11")));
+    assert_eq!((last, remarks), (won(false), vec![]), "nothing is lost, nothing to say");
+}
+
+#[test]
+fn a_peer_that_lives_and_cannot_be_asked_counts_as_writable_unless_it_is_leaving() {
+    let answer = |code| Outcome::Peer(PeerAnswer::Unaskable { code, text: String::new() });
+    let (last, _) = win(&Settings::default(), None, &[(Ask::Peer, answer(1045))]);
+    assert_eq!(last, Do::Finished(Err(Refusal::PeerUnaskable { code: 1045 })));
+    let (last, _) = win(&Settings::default(), None, &then(vec![(Ask::Peer, answer(1053))], rest("0-1-1")));
+    assert_eq!(last, won(false));
+}
+
+#[test]
+fn divergence_is_never_promoted() {
+    for split in [Split::Hold, Split::Promote] {
+        let settings = Settings { split, ..Settings::default() };
+        let answers = [(Ask::Peer, peer(1, "0-1-9,0-2-5")), (Ask::State, own("0-1-8,0-2-9"))];
+        let (last, _) = win(&settings, None, &answers);
+        assert!(matches!(last, Do::Finished(Err(Refusal::Diverged { .. }))), "{last:?}");
+    }
+}
+
+#[test]
+fn applying_is_waited_for_within_its_bound() {
+    let start = || {
+        vec![
+            (Ask::Peer, silent()),
+            (Ask::StopReceiver, Outcome::Late),
+            (Ask::Replicas, replicas(100, 50, "Yes")),
+        ]
+    };
+    let rest = |position| rest(position).split_off(1);
+    let (last, remarks) = win(&Settings::default(), Some("0-1-9"), &then(start(), rest("0-1-9")));
+    assert_eq!(last, won(false));
+    assert!(!remarks.iter().any(|remark| matches!(remark, Remark::NotApplied { .. })));
+    let short = Settings { catch_up: MS, ..Settings::default() };
+    let late = then(start(), vec![(Ask::Replicas, replicas(100, 60, "Yes"))]);
+    let (last, remarks) = win(&short, Some("0-1-9"), &then(late.clone(), rest("0-1-9").split_off(1)));
+    assert_eq!(last, won(false), "promote_anyway");
+    assert!(remarks.iter().any(|remark| matches!(remark, Remark::NotApplied { .. })));
+    let (last, _) = win(&Settings { behind: Behind::Refuse, ..short.clone() }, None, &late);
+    assert!(matches!(last, Do::Finished(Err(Refusal::Behind(_)))));
+    let (last, _) = win(&Settings { behind: Behind::Wait, ..short }, None, &late);
+    assert!(matches!(last, Do::Pause { .. }), "the election's deadline ends it");
+    let mut stopped = start();
+    stopped[2].1 = replicas(100, 50, "No");
+    let (last, _) = win(&Settings { behind: Behind::Refuse, ..Settings::default() }, None, &stopped);
+    assert!(matches!(last, Do::Finished(Err(Refusal::Behind(_)))), "a stopped applier is not waited for");
+}
+
+#[test]
+fn semi_sync_without_a_replica_is_lowered_by_policy() {
+    let start = |clients| {
+        let mut all = then(vec![(Ask::Peer, silent())], rest("0-1-9"));
+        all.truncate(4);
+        all.push((Ask::SemiSync, semi(clients)));
+        all
+    };
+    let end = || vec![(Ask::AllowWrites, Outcome::Done), (Ask::Write, Outcome::Done)];
+    let lowered = then(start(0), then(vec![(Ask::LowerSemiSync, Outcome::Done)], end()));
+    let (last, remarks) = win(&Settings::default(), Some("0-1-9"), &lowered);
+    assert_eq!(last, won(true));
+    assert!(remarks.contains(&Remark::SemiSyncLowered { clients: 0 }));
+    assert_eq!(
+        win(&Settings::default(), Some("0-1-9"), &then(start(1), end())).0,
+        won(false),
+        "a replica is there"
+    );
+    let keep = Settings { semi_sync: SemiSyncPolicy::Keep, ..Settings::default() };
+    assert_eq!(win(&keep, Some("0-1-9"), &then(start(0), end())).0, won(false));
+}
+
+#[test]
+fn a_server_that_does_not_take_the_write_is_made_read_only_again() {
+    let mut answers = then(vec![(Ask::Peer, silent())], rest("0-1-9"));
+    answers.pop();
+    answers.push((Ask::Write, Outcome::Late));
+    answers.push((Ask::RefuseWrites, Outcome::Done));
+    let (last, _) = win(&Settings::default(), Some("0-1-9"), &answers);
+    assert!(matches!(last, Do::Finished(Err(Refusal::Server { what: Ask::Write, .. }))), "{last:?}");
+    let gone = [
+        (Ask::Peer, silent()),
+        (Ask::StopReceiver, Outcome::Late),
+        (Ask::Replicas, Outcome::Gone("x".into())),
+    ];
+    let (last, _) = win(&Settings::default(), None, &gone);
+    assert!(matches!(last, Do::Finished(Err(Refusal::Server { what: Ask::Replicas, .. }))));
+}
+
+#[test]
+fn a_planned_loss_waits_for_the_peer_and_ends_sessions_last() {
+    let (last, remarks) = lose(
+        Occasion::Planned,
+        &[
+            (Ask::RefuseWrites, Outcome::Done),
+            (Ask::State, own("0-1-9")),
+            (Ask::Peer, peer(1, "0-1-7")),
+            (Ask::Peer, peer(1, "0-1-9")),
+            (Ask::EndSessions, Outcome::Done),
+            (Ask::State, own("0-1-9")),
+        ],
+    );
+    let position = Position::parse_mariadb("0-1-9").unwrap();
+    let lost =
+        Lost { position: Some(position.clone()), is_read_only: true, is_handed_over: true, is_gone: false };
+    assert_eq!(last, Do::Finished(lost));
+    assert_eq!(remarks, [Remark::LeftAt(position)]);
+}
+
+#[test]
+fn a_forced_loss_waits_for_nobody() {
+    let answers = [
+        (Ask::RefuseWrites, Outcome::Done),
+        (Ask::State, own("0-1-9")),
+        (Ask::EndSessions, Outcome::Done),
+        (Ask::State, own("0-1-9")),
+    ];
+    let (last, _) = lose(Occasion::Forced, &answers);
+    assert!(matches!(last, Do::Finished(Lost { is_read_only: true, is_handed_over: false, .. })), "{last:?}");
+}
+
+#[test]
+fn a_dead_server_is_left_at_once() {
+    let (last, _) =
+        lose(Occasion::Planned, &[(Ask::RefuseWrites, Outcome::Gone("connection refused".into()))]);
+    assert_eq!(last, Do::Finished(Lost { is_gone: true, ..Lost::default() }));
+}
+
+#[test]
+fn writers_that_block_are_ended_once_and_then_the_network_part_goes_on() {
+    let start = || vec![(Ask::RefuseWrites, Outcome::Late), (Ask::EndWriters, Outcome::Done)];
+    let second = vec![
+        (Ask::RefuseWrites, Outcome::Done),
+        (Ask::State, own("0-1-9")),
+        (Ask::EndSessions, Outcome::Done),
+        (Ask::State, own("0-1-9")),
+    ];
+    let (last, _) = lose(Occasion::Forced, &then(start(), second));
+    assert!(matches!(last, Do::Finished(Lost { is_read_only: true, .. })), "{last:?}");
+    let never = vec![
+        (Ask::RefuseWrites, Outcome::Late),
+        (Ask::EndSessions, Outcome::Late),
+        (Ask::State, Outcome::Late),
+    ];
+    let (last, _) = lose(Occasion::Planned, &then(start(), never));
+    assert_eq!(last, Do::Finished(Lost::default()), "not read-only, and gone all the same");
+}
+
+#[test]
+fn a_peer_that_does_not_answer_holds_up_no_planned_loss() {
+    let answers = [
+        (Ask::RefuseWrites, Outcome::Done),
+        (Ask::State, own("0-1-9")),
+        (Ask::Peer, silent()),
+        (Ask::EndSessions, Outcome::Done),
+        (Ask::State, own("0-1-9")),
+    ];
+    let (last, _) = lose(Occasion::Planned, &answers);
+    assert!(matches!(last, Do::Finished(Lost { is_handed_over: false, is_read_only: true, .. })));
+}
