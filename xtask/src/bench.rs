@@ -15,17 +15,21 @@ use crate::{
 
 mod density;
 mod failover;
+mod flood;
 mod machine;
 mod report;
 mod scene;
+mod starve;
 mod stats;
 
 use scene::Contender;
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask bench                      everything, under 25 minutes\n  \
+#[command(
+    after_help = "Examples:\n  cargo xtask bench                      everything, under 25 minutes\n  \
                         cargo xtask bench failover density     two topics\n  \
-                        cargo xtask bench --quick              a first impression, under 3 minutes")]
+                        cargo xtask bench --quick              a first impression, under 3 minutes"
+)]
 pub(crate) struct Options {
     /// What to measure
     #[arg(value_enum, default_values_t = [Topic::All])]
@@ -50,6 +54,10 @@ pub(crate) enum Topic {
     Failover,
     /// Many virtual routers: adverts due and sent, lateness, CPU, memory
     Density,
+    /// Junk, weaker strangers and replays from a third host
+    Flood,
+    /// Load, and daemons that are stopped for a while
+    Starve,
     All,
 }
 
@@ -103,6 +111,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     if wanted(Topic::Density) {
         let (section, _findings) = density::run(rounds, &binary)?;
+        sections.push(section);
+    }
+    if wanted(Topic::Flood) {
+        let (section, _findings) = flood::run(rounds, &binary)?;
+        sections.push(section);
+    }
+    if wanted(Topic::Starve) {
+        let (section, _findings) = starve::run(rounds, &binary)?;
         sections.push(section);
     }
     machine.load_after = machine::load();

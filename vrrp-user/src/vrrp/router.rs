@@ -30,6 +30,9 @@ pub const HOLD_DOWN: Duration = Duration::from_secs(5);
 pub const LONGEST_HOLD_DOWN: Duration = Duration::from_secs(320);
 /// A BACKUP's deadline noticed later than this was noticed late.
 pub const LATE_TOLERANCE: Duration = Duration::from_millis(1);
+/// A BACKUP that woke late listens at most so many half intervals longer: more than the one interval for which a
+/// MASTER that slept doubts its right, less than the two within which a dead one is to be replaced.
+pub const LATE_LISTENING_HALVES: u32 = 3;
 /// At most one advert out of turn in this time: two masters that answer each other must not fill the segment.
 pub const ANSWER_EVERY: Duration = Duration::from_millis(10);
 /// At most one announcement out of turn in this time.

@@ -37,7 +37,12 @@ pub(crate) struct Run {
 }
 
 /// A pair that is left alone for `window`.
-pub(crate) fn measure(setting: Setting, contender: Contender, window: Duration, binary: &Path) -> Result<Run> {
+pub(crate) fn measure(
+    setting: Setting,
+    contender: Contender,
+    window: Duration,
+    binary: &Path,
+) -> Result<Run> {
     let scene = Scene::new("density", setting, binary)?;
     let observer = scene.observe(false)?;
     let (a, b, settled_ms) = scene.settle(contender, &observer)?;
@@ -179,7 +184,9 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
         ],
     );
     for contender in rounds.contenders() {
-        let Some(runs) = findings.runs.get(&(setting.advert_ms, setting.instances, contender)) else { continue };
+        let Some(runs) = findings.runs.get(&(setting.advert_ms, setting.instances, contender)) else {
+            continue;
+        };
         let median = |value: fn(&Run) -> Option<f64>| {
             cell(runs.iter().filter_map(value).collect::<Samples>().median())
         };

@@ -346,7 +346,11 @@ fn plots(setting: Setting, outcomes: &Outcomes) -> Vec<Plot> {
             })
             .collect();
         if !series.is_empty() {
-            let title = format!("{}, {}: from the event to each address's announcement", setting.label(), event.name());
+            let title = format!(
+                "{}, {}: from the event to each address's announcement",
+                setting.label(),
+                event.name()
+            );
             plots.push(Plot::Cdf { title, unit: "ms".to_owned(), logarithmic: true, series });
         }
         for contender in [Contender::Ours, Contender::Keepalived] {

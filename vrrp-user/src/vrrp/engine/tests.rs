@@ -134,7 +134,8 @@ fn routers_that_became_master_together_do_not_speak_in_chorus_even_after_a_stall
             let sent = actions.as_slice().iter().filter(|e| matches!(e.action, Action::SendAdvert { .. }));
             beats.extend(sent.map(|_| now));
         }
-        let mut places: Vec<_> = beats.iter().map(|at| u128::from(at.as_nanos()) % interval.as_nanos()).collect();
+        let mut places: Vec<_> =
+            beats.iter().map(|at| u128::from(at.as_nanos()) % interval.as_nanos()).collect();
         places.sort_unstable();
         let gaps: Vec<_> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(gaps, vec![interval.as_nanos() / 8; ROUTERS - 1], "after a stall of {stall:?}");

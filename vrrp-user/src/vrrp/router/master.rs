@@ -50,7 +50,8 @@ impl VirtualRouter {
     }
 
     fn doubt(&mut self, master: Master, now: Instant, out: &mut Outbox<'_>) -> Master {
-        let listening_for = self.config.advert_interval.duration() + self.skew_time(None);
+        // Whoever took over speaks within one interval.
+        let listening_for = self.config.advert_interval.duration();
         let master = Master { phase: Phase::Doubting { until: now + listening_for }, ..master };
         let silent = now.since(master.last_sent);
         self.enter(State::Master(master), Why::WasSilent { silent, listening_for }, out);
