@@ -8,4 +8,6 @@ pub mod net;
 
 pub mod config;
 
+pub mod control;
+
 pub mod daemon;
