@@ -9,3 +9,5 @@ pub mod net;
 pub mod config;
 
 pub mod daemon;
+
+pub mod bench;
