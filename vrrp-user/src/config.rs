@@ -31,6 +31,7 @@ use std::time::Duration;
 use crate::health::settings::Check;
 
 pub use crate::wire::{Centiseconds, Seconds};
+pub use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use explain::explain;
 pub use password::Password;

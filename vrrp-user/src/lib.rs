@@ -16,6 +16,10 @@ pub mod role;
 
 pub mod config;
 
+pub mod control;
+
 pub mod doctor;
 
 pub mod daemon;
+
+pub mod bench;

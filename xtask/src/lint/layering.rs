@@ -14,7 +14,7 @@ mod tests;
 
 /// vrrp-user's folders from the top, each with those it may name (`crate::x`). What is not here (main, the daemon's
 /// wiring) stands below and may name all.
-const LAYERS: [Layer; 11] = [
+const LAYERS: [Layer; 12] = [
     Layer { name: "wire", knows: &[], is_core: true },
     Layer { name: "vrrp", knows: &["wire"], is_core: true },
     Layer { name: "mysql", knows: &[], is_core: true },
@@ -22,13 +22,20 @@ const LAYERS: [Layer; 11] = [
     Layer { name: "database", knows: &["mysql", "health"], is_core: false },
     Layer { name: "net", knows: &["wire", "vrrp"], is_core: false },
     Layer { name: "role", knows: &["vrrp", "mysql", "health", "database", "net"], is_core: false },
-    Layer { name: "config", knows: &["wire", "vrrp", "mysql", "health", "net"], is_core: false },
-    Layer { name: "control", knows: &["wire", "vrrp", "mysql", "health", "net", "config"], is_core: false },
+    Layer { name: "config", knows: &["wire", "vrrp", "mysql", "health", "net", "role"], is_core: false },
     Layer {
-        name: "daemon",
-        knows: &["wire", "vrrp", "mysql", "health", "net", "config", "control"],
+        name: "control",
+        knows: &["wire", "vrrp", "mysql", "health", "net", "role", "config"],
         is_core: false,
     },
+    Layer { name: "doctor", knows: &["mysql", "health", "database", "net", "config"], is_core: false },
+    Layer {
+        name: "daemon",
+        knows: &["wire", "vrrp", "mysql", "health", "database", "net", "role", "config", "control"],
+        is_core: false,
+    },
+    // Beside the daemon: it measures the parts that the daemon is made of, and neither knows the other.
+    Layer { name: "bench", knows: &["wire", "vrrp", "net", "config"], is_core: false },
 ];
 
 /// What the core cannot name, and why.
