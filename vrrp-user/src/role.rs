@@ -10,10 +10,10 @@ pub mod settings;
 pub mod step;
 pub mod winning;
 
-pub use driver::Driver;
+pub use driver::{Driver, Reconciled};
 pub use losing::{Losing, Lost, Occasion};
 pub use settings::{Behind, SemiSyncPolicy, Settings, Split, Stuck};
-pub use step::{Ask, Do, Outcome, PeerAnswer, Remark};
+pub use step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark};
 pub use winning::{Refusal, Winning, Won};
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ pub struct ReplicaStatus {
     /// MariaDB: `Slave_Pos`, `Current_Pos`, `No`.
     pub gtid_mode: String,
     pub has_filters: bool,
+    /// The applier waits for more: with the receiver stopped there is none, not even of half a transaction.
+    pub has_read_all: bool,
     pub delay: u64,
     pub connect_retry: Option<u64>,
     /// Heartbeats and position together tell whether the source lives.
@@ -118,6 +120,9 @@ impl ReplicaStatus {
             is_by_gtid,
             gtid_mode,
             has_filters: filters.iter().any(|name| row.get(&[name]).is_some_and(|value| !value.is_empty())),
+            has_read_all: row
+                .get(&["Replica_SQL_Running_State", "Slave_SQL_Running_State", "Slave_SQL_State"])
+                .is_some_and(|state| state.contains("has read all relay log")),
             delay: row.number(&["SQL_Delay"]).unwrap_or(0),
             connect_retry: row.number(&["Connect_Retry"]),
             heartbeats: row.number(&["Slave_received_heartbeats"]),
@@ -129,9 +134,19 @@ impl ReplicaStatus {
         self.receiver == Thread::Running && self.applier == Thread::Running
     }
 
-    /// Whether all that was taken in has been applied. Only with the receiver stopped does it stay true.
-    pub fn is_caught_up(&self) -> bool {
+    /// Whether all that was taken in has been applied, `own` being all that this server has. Only with the receiver stopped
+    /// does it stay true.
+    ///
+    /// Three signs, since each fails somewhere: places in the source's log are not kept in step by MariaDB over a reconnect
+    /// by transaction id; a transaction cut in half by the source's death is received and can never be applied.
+    pub fn is_caught_up(&self, flavour: Flavour, own: Option<&Position>) -> bool {
+        let has_all = || {
+            let lacks = self.received_position(flavour)?.beyond(own?)?;
+            Some(lacks.is_empty())
+        };
         self.received == self.applied
+            || has_all() == Some(true)
+            || (self.receiver == Thread::Stopped && self.applier == Thread::Running && self.has_read_all)
     }
 
     /// What was taken in, by transaction id, where the flavour says it so.

@@ -9,10 +9,12 @@ use tokio::time::sleep;
 
 use super::losing::{Losing, Lost, Occasion};
 use super::settings::Settings;
-use super::step::{Ask, Do, Outcome, PeerAnswer, Remark};
+use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark};
 use super::winning::{Refusal, Winning, Won};
 use crate::database::{DatabaseError, Login, Session};
-use crate::mysql::{Flavour, Position, ReplicaStatus, SemiSync, ServerState, statements};
+use crate::mysql::{
+    Flavour, Position, Relation, ReplicaStatus, Row, SemiSync, ServerState, Thread, statements,
+};
 use crate::net::clock;
 use crate::vrrp::Instant;
 
@@ -30,6 +32,19 @@ impl Sockets for NoSockets {
     fn destroy(&mut self) -> Result<usize, String> {
         Ok(0)
     }
+}
+
+/// What came of looking at the former master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reconciled {
+    /// It is read-only, has nothing of its own, and is received from again.
+    Following,
+    /// It does not answer, or is still writable.
+    NotYet,
+    /// It has what we have not. Nothing is repaired: a person must decide.
+    Diverged { ours: String, theirs: String },
+    /// Our own server did not do its part.
+    Failed(String),
 }
 
 /// One managed server.
@@ -101,6 +116,36 @@ impl<S: Sockets> Driver<S> {
         }
     }
 
+    /// For the active node, now and then after it has won: receives from the peer again once the peer is seen read-only and
+    /// has nothing that we lack.
+    pub async fn reconcile(&mut self) -> Reconciled {
+        let theirs = match self.peer_answer(clock::now() + self.settings.peer_limit).await {
+            PeerAnswer::State(state) => state,
+            PeerAnswer::Silent(_) | PeerAnswer::Unaskable { .. } => return Reconciled::NotYet,
+        };
+        let by = clock::now() + self.settings.statement_limit;
+        let ours = match self.perform(Ask::State, by).await.state() {
+            Ok(state) => state,
+            Err(how) => return Reconciled::Failed(how),
+        };
+        let (Ok(our_position), Ok(their_position)) = (&ours.position, &theirs.position) else {
+            return Reconciled::NotYet;
+        };
+        match our_position.relate(their_position) {
+            Relation::Diverged { ours, theirs } => Reconciled::Diverged { ours, theirs },
+            // What only a former master has was never acknowledged to us: it must not flow in behind our own writes.
+            Relation::Behind(theirs) => Reconciled::Diverged { ours: String::new(), theirs },
+            Relation::Incomparable => Reconciled::NotYet,
+            Relation::Equal | Relation::Ahead(_) if theirs.writability.is_writable() => Reconciled::NotYet,
+            Relation::Equal | Relation::Ahead(_) => {
+                match self.statement(by, |flavour| vec![flavour.start_replication()]).await.checked() {
+                    Ok(()) => Reconciled::Following,
+                    Err(how) => Reconciled::Failed(how),
+                }
+            }
+        }
+    }
+
     /// The order of losing. Whoever cannot wait drops the future: every step done so far stays done.
     pub async fn lose(&mut self, occasion: Occasion) -> Lost {
         let began = clock::now();
@@ -154,18 +199,11 @@ impl<S: Sockets> Driver<S> {
                 )
                 .await
             }
-            Ask::Replicas => {
-                self.question(
-                    by,
-                    |flavour| flavour.replica_status().to_owned(),
-                    |rows| Some(Outcome::Replicas(rows.iter().map(ReplicaStatus::read).collect())),
-                )
-                .await
-            }
+            Ask::Replicas => self.channels(by).await.map_or_else(outcome_of, Outcome::Replicas),
             Ask::StopReceiver => self.stop_receiver(by).await,
             Ask::SemiSync => self.semi_sync(by).await.map_or_else(|outcome| outcome, Outcome::SemiSync),
             Ask::LowerSemiSync => match self.semi_sync(by).await {
-                Ok(Some(semi)) => self.statement(by, |_| vec![semi.set_source(false)]).await,
+                Ok(Some(semi)) => self.statement(by, move |_| vec![semi.set_source(false)]).await,
                 Ok(None) => Outcome::Done,
                 Err(outcome) => outcome,
             },
@@ -177,46 +215,66 @@ impl<S: Sockets> Driver<S> {
         }
     }
 
-    /// Our own connection, open.
-    async fn ours(&mut self, by: Instant) -> Result<(&mut Session, Flavour), DatabaseError> {
+    /// Our own connection, open; `true`: it is the one kept from before.
+    async fn ours(&mut self, by: Instant) -> Result<(&mut Session, Flavour, bool), DatabaseError> {
         let kept = self.session.take().filter(|(session, _)| session.is_open());
+        let is_kept = kept.is_some();
         let open = match kept {
             Some(open) => open,
             None => open(&self.local, by).await?,
         };
         let (session, flavour) = self.session.insert(open);
-        Ok((session, *flavour))
+        Ok((session, *flavour, is_kept))
     }
 
-    async fn statement(&mut self, by: Instant, words: impl FnOnce(Flavour) -> Vec<String>) -> Outcome {
-        let (session, flavour) = match self.ours(by).await {
-            Ok(open) => open,
-            Err(error) => return outcome_of(error),
-        };
-        for statement in words(flavour) {
-            if let Err(error) = session.run("role", &statement, left(by)).await {
-                return outcome_of(error);
+    /// The answers to these statements, the last one's rows. A connection that broke since it was last used (the server was
+    /// restarted, somebody killed it) says nothing about the server: once more, on a fresh one.
+    async fn ask_ours(
+        &mut self,
+        by: Instant,
+        words: impl Fn(Flavour) -> Vec<String>,
+    ) -> Result<(Vec<Row>, Flavour), DatabaseError> {
+        let (session, flavour, is_kept) = self.ours(by).await?;
+        match run_all(session, &words(flavour), by).await {
+            Ok(rows) => Ok((rows, flavour)),
+            Err(DatabaseError::Unreachable { .. }) if is_kept => {
+                let (session, flavour, _) = self.ours(by).await?;
+                Ok((run_all(session, &words(flavour), by).await?, flavour))
             }
+            Err(error) => Err(error),
         }
-        Outcome::Done
+    }
+
+    async fn statement(&mut self, by: Instant, words: impl Fn(Flavour) -> Vec<String>) -> Outcome {
+        self.ask_ours(by, words).await.map_or_else(outcome_of, |_| Outcome::Done)
     }
 
     async fn question(
         &mut self,
         by: Instant,
-        words: impl FnOnce(Flavour) -> String,
-        read: impl FnOnce(&[crate::mysql::Row]) -> Option<Outcome>,
+        words: impl Fn(Flavour) -> String,
+        read: impl FnOnce(&[Row]) -> Option<Outcome>,
     ) -> Outcome {
-        let (session, flavour) = match self.ours(by).await {
-            Ok(open) => open,
-            Err(error) => return outcome_of(error),
-        };
-        match session.rows("role", &words(flavour), left(by)).await {
-            Ok(rows) => {
-                read(&rows).unwrap_or_else(|| Outcome::Gone("an answer that makes no sense".to_owned()))
-            }
+        match self.ask_ours(by, |flavour| vec![words(flavour)]).await {
+            Ok((rows, _)) => read(&rows).unwrap_or_else(|| Outcome::Refused {
+                code: 0,
+                text: "an answer that makes no sense".to_owned(),
+            }),
             Err(error) => outcome_of(error),
         }
+    }
+
+    async fn channels(&mut self, by: Instant) -> Result<Vec<Channel>, DatabaseError> {
+        let (rows, flavour) = self.ask_ours(by, |flavour| vec![flavour.replica_status().to_owned()]).await?;
+        // Asked after: what is applied in between counts as applied.
+        let (state, _) = self.ask_ours(by, |flavour| vec![flavour.identity()]).await?;
+        let own = state.first().and_then(ServerState::read).and_then(|state| state.position.ok());
+        let read = |row: &Row| {
+            let status = ReplicaStatus::read(row);
+            let is_caught_up = status.is_caught_up(flavour, own.as_ref());
+            Channel { is_caught_up, is_stopped: status.applier == Thread::Stopped }
+        };
+        Ok(rows.iter().map(read).collect())
     }
 
     /// On a connection of its own: with a dead source it may sit in connect, and our own must stay free.
@@ -233,11 +291,10 @@ impl<S: Sockets> Driver<S> {
     }
 
     async fn semi_sync(&mut self, by: Instant) -> Result<Option<SemiSync>, Outcome> {
-        let (session, _) = self.ours(by).await.map_err(outcome_of)?;
-        let what = "semi-synchronous replication";
-        let settings =
-            session.rows(what, statements::SEMI_SYNC_SETTINGS, left(by)).await.map_err(outcome_of)?;
-        let state = session.rows(what, statements::SEMI_SYNC_STATE, left(by)).await.map_err(outcome_of)?;
+        let ask = |words: &'static str| move |_: Flavour| vec![words.to_owned()];
+        let (settings, _) =
+            self.ask_ours(by, ask(statements::SEMI_SYNC_SETTINGS)).await.map_err(outcome_of)?;
+        let (state, _) = self.ask_ours(by, ask(statements::SEMI_SYNC_STATE)).await.map_err(outcome_of)?;
         Ok(SemiSync::read(&settings, &state))
     }
 
@@ -261,29 +318,21 @@ impl<S: Sockets> Driver<S> {
     /// The sessions of clients; `only_busy`: those that are in the middle of something.
     async fn end_sessions(&mut self, by: Instant, only_busy: bool) -> Outcome {
         let user = self.local.user.clone();
-        let (session, flavour) = match self.ours(by).await {
-            Ok(open) => open,
-            Err(error) => return outcome_of(error),
-        };
-        let rows = match session.rows("sessions", statements::SESSIONS, left(by)).await {
-            Ok(rows) => rows,
-            Err(error) => return outcome_of(error),
-        };
-        let own = match session.row("own session", statements::OWN_SESSION, left(by)).await {
-            Ok(row) => row.and_then(|row| row.number(&["connection_id()"])),
+        let (rows, flavour) = match self.ask_ours(by, |_| vec![statements::SESSIONS.to_owned()]).await {
+            Ok(answer) => answer,
             Err(error) => return outcome_of(error),
         };
         for row in rows {
             let Some(id) = row.number(&["id"]) else { continue };
-            // Probes log in as users of their own and are clients like others; the daemon's are not.
+            // Our own among them. Probes log in as users of their own and are clients like others.
             let is_daemons = row.get(&["user"]) == Some(&user);
             let is_idle = row.get(&["command"]) == Some("Sleep");
-            if Some(id) == own || is_daemons || (only_busy && is_idle) {
+            if is_daemons || (only_busy && is_idle) {
                 continue;
             }
-            match session.run("end a session", &flavour.end_session(id), left(by)).await {
+            match self.ask_ours(by, |_| vec![flavour.end_session(id)]).await {
                 // It has ended by itself.
-                Ok(()) | Err(DatabaseError::Refused { code: 1094, .. }) => {}
+                Ok(_) | Err(DatabaseError::Refused { code: 1094, .. }) => {}
                 Err(error) => return outcome_of(error),
             }
         }
@@ -373,6 +422,18 @@ impl<S: Sockets> Driver<S> {
             Remark::PeerLacks(what) => tracing::error!("{name}: the peer still lacks {what}"),
         }
     }
+}
+
+async fn run_all(
+    session: &mut Session,
+    statements: &[String],
+    by: Instant,
+) -> Result<Vec<Row>, DatabaseError> {
+    let mut rows = Vec::new();
+    for statement in statements {
+        rows = session.rows("role", statement, left(by)).await?;
+    }
+    Ok(rows)
 }
 
 async fn open(login: &Login, by: Instant) -> Result<(Session, Flavour), DatabaseError> {

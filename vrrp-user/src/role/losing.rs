@@ -4,7 +4,7 @@
 //! whoever drives it lets go when [`super::Settings::longest_lose`] is over, finished or not.
 
 use super::settings::Settings;
-use super::step::{Ask, Do, Outcome, PeerAnswer, Remark};
+use super::step::{Ask, Do, Outcome, PeerAnswer, Progress, Remark};
 use crate::mysql::Position;
 use crate::vrrp::Instant;
 
@@ -41,13 +41,13 @@ pub struct Losing {
     remarks: Vec<Remark>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum State {
     RefuseWrites { is_second: bool },
     EndWriters,
     Position,
-    Peer { since: Instant },
-    PeerPause { since: Instant },
+    Peer { progress: Progress },
+    PeerPause { progress: Progress },
     EndSessions,
     LastPosition,
 }
@@ -75,7 +75,7 @@ impl Losing {
 
     /// Takes what came of the last thing asked; the next one.
     pub fn answer(&mut self, outcome: Outcome, now: Instant) -> Next {
-        match self.state {
+        match self.state.clone() {
             State::RefuseWrites { is_second } => self.refused(outcome, is_second, now),
             State::EndWriters => {
                 self.note_failure(Ask::EndWriters, outcome);
@@ -85,13 +85,13 @@ impl Losing {
                 self.keep_position(outcome);
                 match self.occasion {
                     Occasion::Planned if self.lost.is_read_only && self.lost.position.is_some() => {
-                        self.enter(State::Peer { since: now }, Ask::Peer, now)
+                        self.enter(State::Peer { progress: Progress::begin(now) }, Ask::Peer, now)
                     }
                     Occasion::Planned | Occasion::Forced => self.end_sessions(now),
                 }
             }
-            State::Peer { since } => self.peer(outcome, since, now),
-            State::PeerPause { since } => self.enter(State::Peer { since }, Ask::Peer, now),
+            State::Peer { progress } => self.peer(outcome, progress, now),
+            State::PeerPause { progress } => self.enter(State::Peer { progress }, Ask::Peer, now),
             State::EndSessions => {
                 self.note_failure(Ask::EndSessions, outcome);
                 self.enter(State::LastPosition, Ask::State, now)
@@ -122,7 +122,7 @@ impl Losing {
         }
     }
 
-    fn peer(&mut self, outcome: Outcome, since: Instant, now: Instant) -> Next {
+    fn peer(&mut self, outcome: Outcome, mut progress: Progress, now: Instant) -> Next {
         let theirs = match outcome.peer() {
             PeerAnswer::State(state) => state.position.ok(),
             PeerAnswer::Silent(how) => {
@@ -143,8 +143,8 @@ impl Losing {
                 self.lost.is_handed_over = true;
                 self.end_sessions(now)
             }
-            Some(_) if now.since(since) < self.settings.catch_up => {
-                self.state = State::PeerPause { since };
+            Some(lacks) if progress.goes_on(&lacks, &self.settings, now) => {
+                self.state = State::PeerPause { progress };
                 Do::Pause { until: now + LOOK_AGAIN }
             }
             Some(lacks) => {

@@ -55,6 +55,8 @@ pub struct Settings {
     pub statement_limit: Duration,
     /// For what was received to be applied; on the way out, for the peer to have what we have.
     pub catch_up: Duration,
+    /// Catching up that makes no progress for this long is given up.
+    pub stall: Duration,
     /// For the write that proves that the server can be written to.
     pub write_limit: Duration,
     /// `schema.table`, plain words.
@@ -72,6 +74,7 @@ impl Default for Settings {
             split_wait: Duration::from_secs(1),
             statement_limit: Duration::from_millis(300),
             catch_up: Duration::from_secs(5),
+            stall: Duration::from_millis(500),
             write_limit: Duration::from_secs(2),
             heartbeat_table: "vrrp.heartbeat".to_owned(),
         }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::mysql::{Position, ReplicaStatus, SemiSync, ServerState};
+use super::settings::Settings;
+use crate::mysql::{Position, SemiSync, ServerState};
 use crate::vrrp::Instant;
 
 /// One thing to do.
@@ -52,7 +53,7 @@ pub enum Outcome {
     Done,
     Peer(PeerAnswer),
     State(Box<ServerState>),
-    Replicas(Vec<ReplicaStatus>),
+    Replicas(Vec<Channel>),
     SemiSync(Option<SemiSync>),
     /// Nothing listens, or the connection broke: the server is gone.
     Gone(String),
@@ -94,13 +95,22 @@ impl Outcome {
         if let Self::State(state) = self { Ok(state) } else { Err(self.reason()) }
     }
 
-    pub fn replicas(self) -> Result<Vec<ReplicaStatus>, String> {
+    pub fn replicas(self) -> Result<Vec<Channel>, String> {
         if let Self::Replicas(replicas) = self { Ok(replicas) } else { Err(self.reason()) }
     }
 
     pub fn semi_sync(self) -> Result<Option<SemiSync>, String> {
         if let Self::SemiSync(semi) = self { Ok(semi) } else { Err(self.reason()) }
     }
+}
+
+/// One channel of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// All that was received is applied.
+    pub is_caught_up: bool,
+    /// Its applier does not run.
+    pub is_stopped: bool,
 }
 
 /// The peer's server, as far as it could be asked.
@@ -157,4 +167,26 @@ pub enum Remark {
     /// It left with this position; everything after it on this server is errant.
     LeftAt(Position),
     PeerLacks(String),
+}
+
+/// Whether somebody who catches up still gets nearer.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    since: Instant,
+    lacks: String,
+    changed_at: Instant,
+}
+
+impl Progress {
+    pub(super) fn begin(now: Instant) -> Self {
+        Self { since: now, lacks: String::new(), changed_at: now }
+    }
+
+    /// Waiting longer makes sense.
+    pub(super) fn goes_on(&mut self, lacks: &str, settings: &Settings, now: Instant) -> bool {
+        if lacks != self.lacks {
+            (self.lacks, self.changed_at) = (lacks.to_owned(), now);
+        }
+        now.since(self.since) < settings.catch_up && now.since(self.changed_at) < settings.stall
+    }
 }

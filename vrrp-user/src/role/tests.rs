@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::mysql::row::tests::recorded;
-use crate::mysql::{Position, ReplicaStatus, SemiSync, ServerState};
+use crate::mysql::{Position, SemiSync, ServerState};
 use crate::vrrp::Instant;
 
 const MS: Duration = Duration::from_millis(1);
@@ -29,10 +29,7 @@ fn silent() -> Outcome {
 }
 
 fn replicas(received: u32, applied: u32, applier: &str) -> Outcome {
-    Outcome::Replicas(vec![ReplicaStatus::read(&recorded(&format!(
-        "Master_Host: b\nSlave_IO_Running: No\nSlave_SQL_Running: {applier}\nMaster_Log_File: b.1\nRelay_Master_Log_File: b.1\n\
-         Read_Master_Log_Pos: {received}\nExec_Master_Log_Pos: {applied}"
-    )))])
+    Outcome::Replicas(vec![Channel { is_caught_up: received == applied, is_stopped: applier == "No" }])
 }
 
 fn semi(clients: u64) -> Outcome {
@@ -330,4 +327,21 @@ fn a_peer_that_does_not_answer_holds_up_no_planned_loss() {
     ];
     let (last, _) = lose(Occasion::Planned, &answers);
     assert!(matches!(last, Do::Finished(Lost { is_handed_over: false, is_read_only: true, .. })));
+}
+
+#[test]
+fn a_peer_that_gets_no_nearer_is_not_waited_for_to_the_end() {
+    let settings = Settings { stall: MS * 20, ..Settings::default() };
+    let now = Instant::from_nanos(1);
+    let (machine, next) = Losing::begin(&settings, Occasion::Planned, now);
+    let mut play = Play { machine, now, remarks: Vec::new() };
+    let mut answers = vec![(Ask::RefuseWrites, Outcome::Done), (Ask::State, own("0-1-9"))];
+    for seen in ["0-1-5", "0-1-6", "0-1-7", "0-1-8", "0-1-8", "0-1-8", "0-1-8", "0-1-8"] {
+        answers.push((Ask::Peer, peer(1, seen)));
+    }
+    answers.push((Ask::EndSessions, Outcome::Done));
+    answers.push((Ask::State, own("0-1-9")));
+    let last = play.through(next, &answers);
+    assert!(matches!(last, Do::Finished(Lost { is_handed_over: false, .. })), "{last:?}");
+    assert!(play.remarks.contains(&Remark::PeerLacks("0-1-9".to_owned())), "{:?}", play.remarks);
 }

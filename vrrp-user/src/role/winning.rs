@@ -4,8 +4,8 @@
 //! finished the address may be taken.
 
 use super::settings::{Behind, SemiSyncPolicy, Settings, Split};
-use super::step::{Ask, Do, Outcome, PeerAnswer, Remark};
-use crate::mysql::{Position, Relation, ServerState, Thread};
+use super::step::{Ask, Do, Outcome, PeerAnswer, Progress, Remark};
+use crate::mysql::{Position, Relation, ServerState};
 use crate::vrrp::Instant;
 
 /// Between two looks at the same thing.
@@ -85,11 +85,11 @@ enum State {
     /// The peer lives and refuses writes: what it has is still coming.
     Follow {
         target: Position,
-        since: Instant,
+        progress: Progress,
     },
     FollowPause {
         target: Position,
-        since: Instant,
+        progress: Progress,
     },
     StopReceiver,
     Apply {
@@ -134,9 +134,9 @@ impl Winning {
         match self.state.clone() {
             State::Gate { give_up } => self.gate(outcome, give_up, now),
             State::GatePause { give_up } => self.enter(State::Gate { give_up }, Ask::Peer, now),
-            State::Follow { target, since } => self.follow(outcome, target, since, now),
-            State::FollowPause { target, since } => {
-                self.enter(State::Follow { target, since }, Ask::State, now)
+            State::Follow { target, progress } => self.follow(outcome, target, progress, now),
+            State::FollowPause { target, progress } => {
+                self.enter(State::Follow { target, progress }, Ask::State, now)
             }
             State::StopReceiver => {
                 // A receiver that does not stop is no reason to wait: it has nobody to receive from.
@@ -200,7 +200,9 @@ impl Winning {
             return self.split(Refusal::PeerWritable, now);
         }
         match self.last_known.clone() {
-            Some(target) => self.enter(State::Follow { target, since: now }, Ask::State, now),
+            Some(target) => {
+                self.enter(State::Follow { target, progress: Progress::begin(now) }, Ask::State, now)
+            }
             None => self.enter(State::StopReceiver, Ask::StopReceiver, now),
         }
     }
@@ -216,7 +218,7 @@ impl Winning {
     }
 
     /// The peer will not write any more, so its position is the target, and the receiver still brings it.
-    fn follow(&mut self, outcome: Outcome, target: Position, since: Instant, now: Instant) -> Next {
+    fn follow(&mut self, outcome: Outcome, target: Position, mut progress: Progress, now: Instant) -> Next {
         let own = match outcome.state() {
             Ok(state) => state,
             Err(how) => return failed(Ask::State, how),
@@ -226,8 +228,8 @@ impl Winning {
         };
         match position.relate(&target) {
             Relation::Diverged { ours, theirs } => Do::Finished(Err(Refusal::Diverged { ours, theirs })),
-            Relation::Behind(_) if now.since(since) < self.settings.catch_up => {
-                self.state = State::FollowPause { target, since };
+            Relation::Behind(lacks) if progress.goes_on(&lacks, &self.settings, now) => {
+                self.state = State::FollowPause { target, progress };
                 Do::Pause { until: now + LOOK_AGAIN }
             }
             Relation::Behind(_) | Relation::Equal | Relation::Ahead(_) | Relation::Incomparable => {
@@ -241,11 +243,10 @@ impl Winning {
             Ok(replicas) => replicas,
             Err(how) => return failed(Ask::Replicas, how),
         };
-        if replicas.iter().all(|replica| replica.is_caught_up()) {
+        if replicas.iter().all(|replica| replica.is_caught_up) {
             return self.enter(State::Compare, Ask::State, now);
         }
-        let is_hopeless =
-            replicas.iter().any(|replica| !replica.is_caught_up() && replica.applier == Thread::Stopped);
+        let is_hopeless = replicas.iter().any(|replica| !replica.is_caught_up && replica.is_stopped);
         let waited = now.since(since);
         // `wait` ends by the election's own deadline.
         let is_over = waited >= self.settings.catch_up && self.settings.behind != Behind::Wait;

@@ -63,7 +63,7 @@ Channel_Name: ";
 #[test]
 fn a_healthy_mariadb_channel() {
     let status = ReplicaStatus::read(&recorded(MARIADB));
-    assert!(status.is_running() && status.is_caught_up() && status.is_by_gtid && !status.is_broken());
+    assert!(status.is_running() && status.has_read_all && status.is_by_gtid && !status.is_broken());
     assert_eq!(
         (status.source_host.as_str(), status.source_port, status.source_server_id),
         ("10.99.0.2", 3306, 2)
@@ -81,7 +81,7 @@ fn a_healthy_mariadb_channel() {
 fn a_mysql_8_that_lost_its_source_with_work_left() {
     let status = ReplicaStatus::read(&recorded(MYSQL_8));
     assert_eq!((status.receiver, status.applier), (Thread::Connecting, Thread::Running));
-    assert!(!status.is_running() && !status.is_caught_up() && status.is_by_gtid && status.has_filters);
+    assert!(!status.is_running() && !status.is_caught_up(Flavour::of("8.4.0"), None) && status.has_filters);
     assert_eq!((status.seconds_behind, status.source_server_id), (None, 2));
     assert_eq!(status.receiver_error.as_ref().map(|error| error.code), Some(2003));
     assert!(!status.is_broken(), "an unreachable source does not break a replica");
@@ -108,4 +108,18 @@ fn a_channel_by_file_and_offset_is_not_by_gtid() {
     assert!(
         !ReplicaStatus::read(&recorded(&MYSQL_8.replace("Auto_Position: 1", "Auto_Position: 0"))).is_by_gtid
     );
+}
+
+#[test]
+fn each_sign_of_having_caught_up_counts() {
+    let flavour = Flavour::of("10.11.19-MariaDB");
+    let own = |text| Position::parse_mariadb(text).unwrap();
+    let apart = MARIADB.replace("Exec_Master_Log_Pos: 884", "Exec_Master_Log_Pos: 4");
+    let status = ReplicaStatus::read(&recorded(&apart));
+    assert!(!status.is_caught_up(flavour, None), "the applier may be about to get more");
+    assert!(!status.is_caught_up(flavour, Some(&own("0-1-3"))));
+    assert!(status.is_caught_up(flavour, Some(&own("0-1-4"))));
+    let stopped = apart.replace("Slave_IO_Running: Yes", "Slave_IO_Running: No");
+    assert!(ReplicaStatus::read(&recorded(&stopped)).is_caught_up(flavour, Some(&own("0-1-3"))));
+    assert!(ReplicaStatus::read(&recorded(MARIADB)).is_caught_up(flavour, None), "by place");
 }

@@ -1,0 +1,324 @@
+//! The orders of winning and losing on real servers: what the driver does, how long it takes, and that nothing is lost.
+//!
+//! No daemon here: the address is the server's own, and the client is told by the test when to change over.
+#![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
+
+use std::{net::Ipv4Addr, num::NonZeroU16, process::ExitCode, time::Duration};
+
+use mysql::prelude::Queryable;
+use vrrp_lab::{
+    Lab, Requirement, clock, harness,
+    mysql::{Flavour, Ledger, Pair, Server, Setup, Tmpfs, Writer, WriterSetup, in_ms},
+    tests,
+};
+use vrrp_user::{
+    database::{Login, Place},
+    health::secret::Secret,
+    role::{Behind, Driver, Lost, Occasion, Reconciled, Refusal, Settings, Split, Won, driver::NoSockets},
+};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const A: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+
+fn main() -> ExitCode {
+    use Requirement::{Lab, MariaDb, MySql56};
+    let mut all = tests![[Lab, MariaDb];
+        a_planned_change_on_mariadb_loses_nothing_under_load,
+        a_killed_mariadb_is_followed_by_its_peer_and_the_loss_is_known,
+        a_frozen_peer_holds_up_the_winner_no_longer_than_its_limit,
+        a_writable_peer_is_held_against_us,
+        divergence_is_refused,
+        a_statement_that_blocks_read_only_is_ended,
+        a_full_binlog_disk_does_not_keep_the_loser,
+        semi_sync_is_lowered_so_that_the_test_write_does_not_stall,
+        what_was_received_is_applied_before_writes,
+    ];
+    all.extend(tests![[Lab, MySql56];
+        a_planned_change_on_mysql_loses_nothing_under_load,
+        a_killed_mysql_is_followed_by_its_peer,
+    ]);
+    harness::run(all)
+}
+
+/// The driver of one node, run inside its namespace as the daemon would.
+struct Node<'a> {
+    lab: &'a Lab,
+    host: &'a str,
+    driver: Driver<NoSockets>,
+    /// The connections live as long as it does.
+    runtime: tokio::runtime::Runtime,
+}
+
+impl<'a> Node<'a> {
+    fn new(lab: &'a Lab, server: &Server, other: &Server, settings: Settings) -> Self {
+        let host = if server.host() == "a" { "a" } else { "b" };
+        let secret = |text: &str| Some(Secret::new(text));
+        let place = Place::Socket(server.socket());
+        let local = Login { place, user: "vrrp".to_owned(), password: secret("change-me-vrrp") };
+        let place = Place::Tcp(lab.host(other.host()).address().into(), NonZeroU16::new(3306).unwrap());
+        let peer = Login { place, user: "vrrp_peer".to_owned(), password: secret("change-me-peer") };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { lab, host, driver: Driver::new("VI_1", settings, local, Some(peer), NoSockets), runtime }
+    }
+
+    fn inside<T: Send>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Driver<NoSockets>) -> T + Send,
+    ) -> (T, Duration) {
+        let (driver, runtime) = (&mut self.driver, &mut self.runtime);
+        self.lab
+            .host(self.host)
+            .namespace()
+            .enter(move || {
+                let began = clock::now_ns();
+                let result = runtime.block_on(work(driver));
+                (result, Duration::from_nanos(clock::now_ns() - began))
+            })
+            .unwrap()
+    }
+
+    fn win(&mut self) -> (Result<Won, Refusal>, Duration) {
+        self.inside(async |driver| driver.win().await)
+    }
+
+    fn lose(&mut self, occasion: Occasion) -> (Lost, Duration) {
+        self.inside(async |driver| driver.lose(occasion).await)
+    }
+
+    fn reconcile(&mut self) -> Reconciled {
+        self.inside(async |driver| driver.reconcile().await).0
+    }
+
+    fn look(&mut self) {
+        self.inside(async |driver| driver.keep_ready().await);
+    }
+}
+
+fn nodes<'a>(lab: &'a Lab, pair: &Pair) -> (Node<'a>, Node<'a>) {
+    let settings = Settings { split_wait: Duration::from_millis(200), ..Settings::default() };
+    (Node::new(lab, &pair.a, &pair.b, settings.clone()), Node::new(lab, &pair.b, &pair.a, settings))
+}
+
+fn a_planned_change_on_mariadb_loses_nothing_under_load() {
+    planned_change(Flavour::MariaDb);
+}
+
+fn a_planned_change_on_mysql_loses_nothing_under_load() {
+    planned_change(Flavour::MySql56);
+}
+
+fn planned_change(flavour: Flavour) {
+    let lab = Lab::pair("planned").unwrap();
+    let pair = Pair::start(&lab, flavour).unwrap();
+    let (mut a, mut b) = nodes(&lab, &pair);
+    let (won, took) = a.win();
+    assert!(won.is_ok(), "{won:?}");
+    println!("the first win took {}", in_ms(took));
+    assert!(!pair.a.is_read_only().unwrap() && pair.b.is_read_only().unwrap());
+    assert_eq!(a.reconcile(), Reconciled::Following);
+    let mut records = Vec::new();
+    let addresses = [A, Ipv4Addr::new(10, 99, 0, 2)];
+    for round in 0..harness::count(4, 50) {
+        let (from, to) = if round % 2 == 0 { (&mut a, &mut b) } else { (&mut b, &mut a) };
+        let setup = WriterSetup { pause: Duration::ZERO, ..WriterSetup::new(addresses[round % 2]) };
+        let writer = Writer::start(lab.host("client"), setup).unwrap();
+        writer.wait_for_write(LIMIT).unwrap();
+        clock::sleep_ms(200);
+        let (lost, out) = from.lose(Occasion::Planned);
+        assert!(lost.is_read_only && lost.is_handed_over, "{lost:?}");
+        assert!(writer.wait_for_write(Duration::from_millis(100)).is_err(), "the loser takes no more writes");
+        let record = writer.finish().unwrap();
+        assert!(!record.acknowledged.is_empty() && record.failures_with(1062) == 0, "{:?}", record.failures);
+        let (won, into) = to.win();
+        assert!(won.is_ok(), "round {round}: {won:?}");
+        println!("round {round}: lost in {}, won in {}", in_ms(out), in_ms(into));
+        // At this moment, before anything else can arrive.
+        let (winner, _) = if round % 2 == 0 { (&pair.b, &pair.a) } else { (&pair.a, &pair.b) };
+        let held = Ledger::read(winner).unwrap();
+        let missing = held.compare(&record).lost;
+        assert_eq!(missing, Vec::<u64>::new(), "round {round}");
+        records.push(record);
+        // The loser is read-only and has nothing of its own: it is received from again.
+        assert_eq!(to.reconcile(), Reconciled::Following);
+        winner.sql("DELETE FROM lab.writes").unwrap();
+        pair.wait_equal(LIMIT).unwrap();
+    }
+    assert!(records.iter().map(|record| record.acknowledged.len()).sum::<usize>() > 50);
+}
+
+fn a_killed_mariadb_is_followed_by_its_peer_and_the_loss_is_known() {
+    let lab = Lab::pair("killed").unwrap();
+    let mut pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    let (mut a, mut b) = nodes(&lab, &pair);
+    assert!(a.win().0.is_ok());
+    pair.wait_equal(LIMIT).unwrap();
+    // What the peer never gets: its receiver is stopped, and it has seen the position.
+    pair.b.sql("STOP SLAVE IO_THREAD").unwrap();
+    pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (1, 1), (2, 1)").unwrap();
+    b.look();
+    pair.a.kill();
+    let refusing = Settings { behind: Behind::Refuse, ..Settings::default() };
+    let mut careful = Node::new(&lab, &pair.b, &pair.a, refusing);
+    // A driver that never saw the peer alive cannot name what is missing, and goes on.
+    let (won, took) = b.win();
+    assert!(won.is_ok(), "{won:?}");
+    assert!(took < Duration::from_secs(1), "took {}", in_ms(took));
+    println!("won over a dead peer in {}", in_ms(took));
+    assert!(!pair.b.is_read_only().unwrap());
+    pair.a.restart(lab.host("a")).unwrap();
+    assert!(pair.a.is_read_only().unwrap());
+    let found = b.reconcile();
+    assert!(
+        matches!(found, Reconciled::Diverged { .. }),
+        "what only the former master has is no secret: {found:?}"
+    );
+    let (won, _) = careful.win();
+    assert!(
+        matches!(won, Err(Refusal::Diverged { .. } | Refusal::Behind(_))),
+        "the returned peer has more: {won:?}"
+    );
+}
+
+fn a_killed_mysql_is_followed_by_its_peer() {
+    let lab = Lab::pair("killed56").unwrap();
+    let mut pair = Pair::start(&lab, Flavour::MySql56).unwrap();
+    let (mut a, mut b) = nodes(&lab, &pair);
+    assert!(a.win().0.is_ok());
+    pair.wait_equal(LIMIT).unwrap();
+    b.look();
+    pair.a.kill();
+    let (won, took) = b.win();
+    assert!(won.is_ok(), "{won:?}");
+    println!("won over a dead peer in {}", in_ms(took));
+    pair.b.sql("INSERT INTO lab.writes (number, server) VALUES (1, 2)").unwrap();
+}
+
+fn a_frozen_peer_holds_up_the_winner_no_longer_than_its_limit() {
+    let lab = Lab::pair("frozen").unwrap();
+    let mut pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    let (mut a, mut b) = nodes(&lab, &pair);
+    assert!(a.win().0.is_ok());
+    pair.a.freeze();
+    let (won, took) = b.win();
+    assert!(won.is_ok(), "{won:?}");
+    println!("won over a frozen peer in {}", in_ms(took));
+    assert!(took >= Duration::from_millis(190) && took < Duration::from_millis(1500), "{}", in_ms(took));
+    let (lost, took) = a.lose(Occasion::Forced);
+    assert!(!lost.is_read_only, "a frozen server cannot be made read-only");
+    assert!(took < Settings::default().longest_lose(), "and it is not waited for: {}", in_ms(took));
+    pair.a.thaw();
+}
+
+fn a_writable_peer_is_held_against_us() {
+    let lab = Lab::pair("split").unwrap();
+    let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    let (mut a, mut b) = nodes(&lab, &pair);
+    assert!(a.win().0.is_ok());
+    let (won, _) = b.win();
+    assert_eq!(won, Err(Refusal::PeerWritable));
+    assert!(pair.b.is_read_only().unwrap());
+    let settings = Settings { split: Split::Promote, split_wait: Duration::ZERO, ..Settings::default() };
+    let (won, _) = Node::new(&lab, &pair.b, &pair.a, settings).win();
+    assert!(won.is_ok() && !pair.b.is_read_only().unwrap(), "{won:?}");
+}
+
+fn divergence_is_refused() {
+    let lab = Lab::pair("diverged").unwrap();
+    let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    pair.a.sql("STOP SLAVE").unwrap();
+    pair.b.sql("STOP SLAVE").unwrap();
+    pair.a.write_errant().unwrap();
+    pair.b.write_errant().unwrap();
+    let (_, mut b) = nodes(&lab, &pair);
+    let (won, _) = b.win();
+    assert!(matches!(won, Err(Refusal::Diverged { .. })), "{won:?}");
+    assert!(pair.b.is_read_only().unwrap());
+}
+
+fn a_statement_that_blocks_read_only_is_ended() {
+    let lab = Lab::pair("blocked").unwrap();
+    let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    let (mut a, _) = nodes(&lab, &pair);
+    assert!(a.win().0.is_ok());
+    let mut blocker = pair.a.connect().unwrap();
+    let id: u64 = blocker.query_first("SELECT CONNECTION_ID()").unwrap().unwrap();
+    let worker = std::thread::spawn(move || {
+        blocker.query_drop("INSERT INTO lab.writes (number, server) SELECT 1, SLEEP(30)").is_err()
+    });
+    let is_there = || {
+        let query =
+            format!("SELECT state FROM information_schema.processlist WHERE id = {id} AND command = 'Query'");
+        pair.a.ask(&query).is_ok_and(|state| state.is_some())
+    };
+    assert!(clock::wait_until(LIMIT, is_there));
+    let (lost, took) = a.lose(Occasion::Forced);
+    assert!(lost.is_read_only, "{lost:?}");
+    println!("lost past a blocking statement in {}", in_ms(took));
+    assert!(took < Duration::from_millis(1500), "{}", in_ms(took));
+    assert!(worker.join().unwrap(), "the statement was ended");
+}
+
+fn a_full_binlog_disk_does_not_keep_the_loser() {
+    let lab = Lab::pair("fullrole").unwrap();
+    let disk = Tmpfs::mount(&lab.host("a").file("binlog"), 8).unwrap();
+    let setup = Setup { binlog_folder: Some(disk.folder().to_owned()), ..Setup::new(Flavour::MariaDb, 1) };
+    let pair = Pair::start_with(&lab, setup, Setup::new(Flavour::MariaDb, 2)).unwrap();
+    let (mut a, mut b) = nodes(&lab, &pair);
+    assert!(a.win().0.is_ok());
+    let writer = Writer::start(lab.host("client"), WriterSetup::new(A)).unwrap();
+    writer.wait_for_write(LIMIT).unwrap();
+    disk.fill().unwrap();
+    clock::sleep_ms(500);
+    let (lost, took) = a.lose(Occasion::Planned);
+    println!("lost with the disk full in {}: {lost:?}", in_ms(took));
+    assert!(took < Settings::default().longest_lose(), "{}", in_ms(took));
+    disk.free().unwrap();
+    drop(writer);
+    let (won, _) = b.win();
+    assert!(won.is_ok() || won == Err(Refusal::PeerWritable), "{won:?}");
+}
+
+fn semi_sync_is_lowered_so_that_the_test_write_does_not_stall() {
+    let lab = Lab::pair("lower").unwrap();
+    let mut pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    let (mut a, mut b) = nodes(&lab, &pair);
+    pair.set_semi_sync(true, Duration::from_secs(10)).unwrap();
+    assert!(a.win().0.is_ok());
+    pair.wait_equal(LIMIT).unwrap();
+    b.look();
+    pair.a.kill();
+    let (won, took) = b.win();
+    println!("won with semi-sync in {}: {won:?}", in_ms(took));
+    assert_eq!(won, Ok(Won { is_semi_sync_lowered: true }));
+    assert!(took < Duration::from_secs(2), "{}", in_ms(took));
+}
+
+fn what_was_received_is_applied_before_writes() {
+    let lab = Lab::pair("apply").unwrap();
+    let mut pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    let (mut a, mut b) = nodes(&lab, &pair);
+    assert!(a.win().0.is_ok());
+    pair.wait_equal(LIMIT).unwrap();
+    // The applier waits for this lock while the receiver goes on.
+    let mut lock = pair.b.connect().unwrap();
+    lock.query_drop("LOCK TABLES lab.writes READ").unwrap();
+    for number in 0..20 {
+        pair.a.sql(&format!("INSERT INTO lab.writes (number, server) VALUES ({number}, 1)")).unwrap();
+    }
+    let received = || {
+        let status = pair.b.replica_status().unwrap().unwrap();
+        status["Gtid_IO_Pos"] == pair.a.position().unwrap()
+    };
+    assert!(clock::wait_until(LIMIT, received), "{:?}", pair.b.replica_status());
+    b.look();
+    pair.a.kill();
+    let release = std::thread::spawn(move || {
+        clock::sleep_ms(700);
+        drop(lock);
+    });
+    let (won, took) = b.win();
+    release.join().unwrap();
+    assert!(won.is_ok(), "{won:?}");
+    assert!(took >= Duration::from_millis(400), "it waited for the applier: {}", in_ms(took));
+    assert_eq!(pair.b.ask("SELECT COUNT(*) FROM lab.writes").unwrap().as_deref(), Some("20"));
+}
