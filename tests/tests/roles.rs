@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         a_full_binlog_disk_does_not_keep_the_loser,
         semi_sync_is_lowered_so_that_the_test_write_does_not_stall,
         what_was_received_is_applied_before_writes,
+        a_client_of_the_address_sees_a_reset_and_others_keep_their_connections,
     ];
     all.extend(tests![[Lab, MySql56];
         a_planned_change_on_mysql_loses_nothing_under_load,
@@ -321,4 +322,37 @@ fn what_was_received_is_applied_before_writes() {
     assert!(won.is_ok(), "{won:?}");
     assert!(took >= Duration::from_millis(400), "it waited for the applier: {}", in_ms(took));
     assert_eq!(pair.b.ask("SELECT COUNT(*) FROM lab.writes").unwrap().as_deref(), Some("20"));
+}
+
+/// The client sits in a read; nothing but a reset tells it.
+fn a_client_of_the_address_sees_a_reset_and_others_keep_their_connections() {
+    use std::io::Read;
+    let lab = Lab::pair("reset").unwrap();
+    let host = lab.host("a");
+    let vip = Ipv4Addr::new(10, 99, 0, 200);
+    host.namespace().ip(&["address", "add", "10.99.0.200/32", "dev", "eth0"]).unwrap();
+    // One listener of each family, as servers of different versions have them.
+    for any in ["0.0.0.0:3306", "[::]:3306"] {
+        let listener = host.namespace().enter(|| std::net::TcpListener::bind(any).unwrap()).unwrap();
+        let client = lab.host("client").namespace();
+        let open =
+            |to: Ipv4Addr| client.enter(move || std::net::TcpStream::connect((to, 3306)).unwrap()).unwrap();
+        let (mut through_vip, mut direct) = (open(vip), open(A));
+        let servers = (listener.accept().unwrap(), listener.accept().unwrap());
+        let blocked = std::thread::spawn(move || {
+            let outcome = through_vip.read(&mut [0; 1]).map_err(|error| error.kind());
+            (outcome, clock::now_ns())
+        });
+        clock::sleep_ms(50);
+        let began = clock::now_ns();
+        let count =
+            host.namespace().enter(|| vrrp_user::net::sockets::destroy(&[vip], &[3306]).unwrap()).unwrap();
+        let (outcome, at) = blocked.join().unwrap();
+        assert_eq!((count, outcome), (1, Err(std::io::ErrorKind::ConnectionReset)), "{any}");
+        println!("{any}: reset after {}", in_ms(Duration::from_nanos(at - began)));
+        direct.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let outcome = direct.read(&mut [0; 1]).map_err(|error| error.kind());
+        assert_eq!(outcome, Err(std::io::ErrorKind::WouldBlock), "another address is none of our business");
+        drop(servers);
+    }
 }

@@ -19,6 +19,7 @@ pub mod realtime;
 pub mod receiver;
 pub mod ring;
 pub mod slots;
+pub mod sockets;
 pub mod soft;
 pub(crate) mod stamp;
 pub mod xdp;

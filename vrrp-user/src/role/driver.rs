@@ -3,6 +3,7 @@
 //! Owns the two connections: the control connection to our own server, opened beforehand so that losing need not log in, and
 //! the one to the peer's. Refuses to decide anything.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -15,7 +16,7 @@ use crate::database::{DatabaseError, Login, Session};
 use crate::mysql::{
     Flavour, Position, Relation, ReplicaStatus, Row, SemiSync, ServerState, Thread, statements,
 };
-use crate::net::clock;
+use crate::net::{clock, sockets};
 use crate::vrrp::Instant;
 
 /// Destroys the sockets of the sessions that came in over the virtual addresses: the clients see a reset.
@@ -31,6 +32,19 @@ pub struct NoSockets;
 impl Sockets for NoSockets {
     fn destroy(&mut self) -> Result<usize, String> {
         Ok(0)
+    }
+}
+
+/// The sockets at these addresses and ports, whoever they belong to.
+#[derive(Clone, Debug)]
+pub struct AddressSockets {
+    pub addresses: Vec<Ipv4Addr>,
+    pub ports: Vec<u16>,
+}
+
+impl Sockets for AddressSockets {
+    fn destroy(&mut self) -> Result<usize, String> {
+        sockets::destroy(&self.addresses, &self.ports).map_err(|error| error.to_string())
     }
 }
 
