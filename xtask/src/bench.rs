@@ -15,15 +15,19 @@ use crate::{
 
 mod density;
 mod failover;
+mod files;
 mod flood;
 mod goals;
+mod html;
 mod kernel_half;
 mod machine;
 mod report;
 mod scene;
 mod starve;
 mod stats;
+mod text;
 
+use report::{Report, SCHEMA};
 use scene::Contender;
 
 #[derive(clap::Args)]
@@ -142,22 +146,20 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let goals = goals::judge(rounds, &findings);
     machine.load_after = machine::load();
     machine.steal = cpu.steal_since();
-    for section in &sections {
-        println!("== {}", section.title);
-        for table in &section.tables {
-            println!("-- {}\n{}", table.title, table.columns.join(" | "));
-            for row in &table.rows {
-                println!("{} {}", row.cells.join(" | "), row.noise.clone().unwrap_or_default());
-            }
-        }
-        for remark in &section.remarks {
-            println!("* {remark}");
-        }
-    }
-    for goal in &goals {
-        println!("{:?}: {}: {}: {}", goal.reached, goal.what, goal.goal, goal.measured);
-    }
-    println!("{:.0} s", began.elapsed().as_secs_f64());
-    drop(options.output.clone());
+    let report = Report {
+        schema: SCHEMA,
+        quick: options.quick,
+        machine,
+        seconds: began.elapsed().as_secs_f64(),
+        goals,
+        sections,
+    };
+    text::print(&report);
+    let folder = match &options.output {
+        Some(folder) => folder.clone(),
+        None => target_folder()?.join("bench"),
+    };
+    let (json, html) = report.write(&folder)?;
+    println!("\n{}\n{}", html.display(), json.display());
     Ok(ExitCode::SUCCESS)
 }
