@@ -134,10 +134,6 @@ impl VirtualRouter {
         &self.state
     }
 
-    pub fn is_suspended(&self) -> bool {
-        self.suspended
-    }
-
     pub fn label(&self) -> Label {
         match self.state {
             State::Initialize => Label::Initialize,
