@@ -38,9 +38,14 @@ pub struct Port {
 /// What was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Advert { virtual_router_id: u8, priority: u8 },
+    Advert {
+        virtual_router_id: u8,
+        priority: u8,
+    },
     /// Gratuitous ARP.
-    Announcement { address: Ipv4Addr },
+    Announcement {
+        address: Ipv4Addr,
+    },
 }
 
 /// One frame, seen once.
@@ -148,6 +153,10 @@ fn open(ports: &[Port]) -> io::Result<PacketRing> {
 
 fn listen(mut ring: PacketRing, store: &Store, ports: &[Port]) -> Result<u32> {
     let lead_ns = clock::realtime_lead_ns();
+    // On a machine that is otherwise busy a ring of a few seconds would overflow.
+    if let Err(error) = rustix::process::nice(-10) {
+        eprintln!("lab: the observer has no more priority than others ({error})");
+    }
     let wait = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
     let mut batch = Vec::new();
     loop {
@@ -194,9 +203,8 @@ fn filter(ports: &[Port]) -> Vec<libc::sock_filter> {
     const PACKET_TYPE: u32 = 0xffff_f000 + 4;
     const IFINDEX: u32 = 0xffff_f000 + 8;
     let load = |size: u32, k: u32| instruction(libc::BPF_LD | size | libc::BPF_ABS, 0, 0, k);
-    let equal = |k: u32, jt: usize, jf: usize| {
-        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k)
-    };
+    let equal =
+        |k: u32, jt: usize, jf: usize| instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k);
     let give = |k: u32| instruction(libc::BPF_RET | libc::BPF_K, 0, 0, k);
     let mut program = vec![
         load(libc::BPF_H, 12),

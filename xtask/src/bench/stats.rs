@@ -36,11 +36,6 @@ impl Samples {
         self.0.push(value);
     }
 
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The value below which that share (0 to 1) of the samples lies: the nearest one that was really measured.
     pub(crate) fn percentile(&self, share: f64) -> Option<f64> {
         let mut sorted = self.0.clone();
@@ -74,10 +69,6 @@ impl Samples {
 
     pub(crate) fn max(&self) -> Option<f64> {
         self.0.iter().copied().max_by(f64::total_cmp)
-    }
-
-    pub(crate) fn sum(&self) -> f64 {
-        self.0.iter().sum()
     }
 }
 
