@@ -11,3 +11,5 @@ pub mod config;
 pub mod control;
 
 pub mod daemon;
+
+pub mod bench;

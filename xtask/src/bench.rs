@@ -15,13 +15,19 @@ use crate::{
 
 mod density;
 mod failover;
+mod files;
 mod flood;
+mod goals;
+mod html;
+mod kernel_half;
 mod machine;
 mod report;
 mod scene;
 mod starve;
 mod stats;
+mod text;
 
+use report::{Report, SCHEMA};
 use scene::Contender;
 
 #[derive(clap::Args)]
@@ -58,6 +64,10 @@ pub(crate) enum Topic {
     Flood,
     /// Load, and daemons that are stopped for a while
     Starve,
+    /// Arrival in the kernel to decision: the ring buffer beside a raw socket
+    Latency,
+    /// What a packet costs in the kernel half
+    Xdp,
     All,
 }
 
@@ -105,37 +115,51 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let (began, cpu) = (Instant::now(), machine::CpuTime::now());
     let mut machine = machine::Machine::look();
     let mut sections = Vec::new();
-    if wanted(Topic::Failover) {
-        let (section, _findings) = failover::run(rounds, &binary)?;
-        sections.push(section);
+    let mut findings = goals::Findings::default();
+    // The cheap ones first: a run that is cut short has said something.
+    if wanted(Topic::Xdp) {
+        sections.push(kernel_half::costs(rounds, &binary, &mut findings.kernel_half)?);
+    }
+    if wanted(Topic::Latency) {
+        sections.push(kernel_half::latency(rounds, &binary, &mut findings.kernel_half)?);
     }
     if wanted(Topic::Density) {
-        let (section, _findings) = density::run(rounds, &binary)?;
+        let (section, found) = density::run(rounds, &binary)?;
         sections.push(section);
+        findings.density = Some(found);
+    }
+    if wanted(Topic::Failover) {
+        let (section, found) = failover::run(rounds, &binary)?;
+        sections.push(section);
+        findings.failover = Some(found);
     }
     if wanted(Topic::Flood) {
-        let (section, _findings) = flood::run(rounds, &binary)?;
+        let (section, found) = flood::run(rounds, &binary)?;
         sections.push(section);
+        findings.flood = Some(found);
     }
     if wanted(Topic::Starve) {
-        let (section, _findings) = starve::run(rounds, &binary)?;
+        let (section, found) = starve::run(rounds, &binary)?;
         sections.push(section);
+        findings.starve = Some(found);
     }
+    let goals = goals::judge(rounds, &findings);
     machine.load_after = machine::load();
     machine.steal = cpu.steal_since();
-    for section in &sections {
-        println!("== {}", section.title);
-        for table in &section.tables {
-            println!("-- {}\n{}", table.title, table.columns.join(" | "));
-            for row in &table.rows {
-                println!("{} {}", row.cells.join(" | "), row.noise.clone().unwrap_or_default());
-            }
-        }
-        for remark in &section.remarks {
-            println!("* {remark}");
-        }
-    }
-    println!("{:.0} s", began.elapsed().as_secs_f64());
-    drop(options.output.clone());
+    let report = Report {
+        schema: SCHEMA,
+        quick: options.quick,
+        machine,
+        seconds: began.elapsed().as_secs_f64(),
+        goals,
+        sections,
+    };
+    text::print(&report);
+    let folder = match &options.output {
+        Some(folder) => folder.clone(),
+        None => target_folder()?.join("bench"),
+    };
+    let (json, html) = report.write(&folder)?;
+    println!("\n{}\n{}", html.display(), json.display());
     Ok(ExitCode::SUCCESS)
 }

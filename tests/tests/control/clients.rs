@@ -46,7 +46,7 @@ fn misbehave(number: usize, socket: &Path, stop: &AtomicBool) {
     let Ok(mut stream) = UnixStream::connect(socket) else { return };
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-    let rubbish: Vec<u8> = (0..4096u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let rubbish: Vec<u8> = (0..4096u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
     match number % 5 {
         // A byte at a time.
         0 => {
