@@ -23,6 +23,7 @@ const INSTANCES: u8 = 40;
 fn main() -> ExitCode {
     harness::run(tests![[Requirement::Lab];
         the_advert_thread_does_not_allocate_as_master_nor_as_backup,
+        nor_for_a_status_a_drain_or_a_reload,
         the_advert_thread_only_waits_sets_its_timer_sends_and_rings,
     ])
 }
@@ -39,9 +40,14 @@ fn instances(priority: u8) -> Vec<Instance> {
         .collect()
 }
 
+fn write(host: &Host, instances: &[Instance]) {
+    let text = daemon::with_control(host, &daemon::yaml(host.name(), instances));
+    fs::write(host.file("vrrp.yaml"), text).unwrap();
+}
+
 fn start(host: &Host, priority: u8, environment: &[String]) -> Process {
     let config = host.file("vrrp.yaml");
-    fs::write(&config, daemon::yaml(host.name(), &instances(priority))).unwrap();
+    write(host, &instances(priority));
     let binary = daemon::binary().unwrap();
     let mut arguments: Vec<&str> = environment.iter().map(String::as_str).collect();
     arguments.extend([binary.to_str().unwrap(), "run", "--config", config.to_str().unwrap()]);
@@ -91,6 +97,48 @@ fn the_advert_thread_does_not_allocate_as_master_nor_as_backup() {
     pair[0].terminate();
     assert!(clock::wait_until(LIMIT, || lab.host("b").holds(VIP).unwrap()), "b: {}", pair[1].log());
     assert_eq!(count(&counters[1]), at_start[1], "allocations of b's advert thread while it took over");
+}
+
+fn nor_for_a_status_a_drain_or_a_reload() {
+    let lab = Lab::pair("ordered").unwrap();
+    let shim = compile_shim(lab.folder());
+    let counter = lab.host("a").file("allocations");
+    fs::write(&counter, [0u8; 8]).unwrap();
+    let environment =
+        vec![format!("LD_PRELOAD={}", shim.display()), format!("ALLOCATION_COUNTER={}", counter.display())];
+    let count = || u64::from_ne_bytes(fs::read(&counter).unwrap().try_into().unwrap());
+    let pair = settled_pair(&lab, [&environment, &[]]);
+    let before = count();
+    assert!(before > 0, "the shim counts nothing at all");
+    let host = lab.host("a");
+    let order = |arguments: &[&str]| {
+        let mut command = Command::new(daemon::binary().unwrap());
+        let output = command.args(arguments).arg("--socket").arg(daemon::socket(host)).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for round in 1..=5 {
+        order(&["status"]);
+        // Fewer, more, others, and other addresses of the same.
+        let mut changed = instances(150 + round);
+        changed.truncate(usize::from(INSTANCES - 3 * round));
+        changed.extend((0..round).map(|number| Instance {
+            name: format!("NEW_{number}"),
+            vrid: 150 + 10 * round + number,
+            virtual_addresses: vec![format!("10.99.{round}.{number}/32")],
+            ..Instance::v3(100, "100ms")
+        }));
+        changed[1].virtual_addresses.push(format!("10.98.0.{round}/32"));
+        write(host, &changed);
+        let said = order(&["reload"]);
+        assert!(said.contains("changed VI_1"), "{said}");
+        order(&["drain", "VI_2"]);
+        clock::sleep_ms(700);
+        order(&["resume", "VI_2"]);
+    }
+    clock::sleep_ms(500);
+    assert_eq!(count(), before, "allocations of the advert thread:\n{}", pair[0].log());
+    assert!(pair[0].log().contains("NEW_4"), "{}", pair[0].log());
 }
 
 fn compile_shim(folder: &Path) -> PathBuf {
