@@ -3,10 +3,13 @@
 //! Owns which measurements run, in what order, and the report they end in. Refuses to know how each is made: one file
 //! per topic.
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+#![expect(clippy::float_arithmetic, reason = "measured values and their ratios")]
+
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use vrrp_lab::clock;
 
 use crate::{
     command::{cargo, require_root, succeed, target_folder},
@@ -112,7 +115,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         tuned: options.peer.contains(&Peer::Tuned),
     };
     let wanted = |topic| options.topics.contains(&topic) || options.topics.contains(&Topic::All);
-    let (began, cpu) = (Instant::now(), machine::CpuTime::now());
+    let (began, cpu) = (clock::now_ns(), machine::CpuTime::now());
     let mut machine = machine::Machine::look();
     let mut sections = Vec::new();
     let mut findings = goals::Findings::default();
@@ -150,7 +153,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         schema: SCHEMA,
         quick: options.quick,
         machine,
-        seconds: began.elapsed().as_secs_f64(),
+        seconds: stats::milliseconds(began, clock::now_ns()) / 1e3,
         goals,
         sections,
     };
