@@ -10,6 +10,7 @@ mod command;
 mod lint;
 mod run;
 mod setup;
+mod simulate;
 mod test;
 
 #[derive(Parser)]
@@ -29,6 +30,8 @@ enum Verb {
     Bench(bench::Options),
     /// Check formatting, lints, documentation, licences, layering and file sizes
     Lint,
+    /// Run the protocol core through a million simulated lives, or replay one
+    Simulate(simulate::Options),
     /// Install what the other verbs need; they do it themselves, too
     Setup(setup::Options),
 }
@@ -50,6 +53,7 @@ impl Verb {
             Self::Test(options) => test::run(&options),
             Self::Bench(options) => bench::run(&options),
             Self::Lint => lint::run(),
+            Self::Simulate(options) => simulate::run(&options),
             Self::Setup(options) => setup::run(&options),
         }
     }

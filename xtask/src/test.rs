@@ -28,11 +28,18 @@ pub(crate) struct Options {
 
 /// What the test programs' closing lines add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Totals {
-    passed: u64,
-    failed: u64,
+pub(crate) struct Totals {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
     skipped: u64,
     reasons: Vec<String>,
+}
+
+/// How a run of tests ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) is_success: bool,
+    pub(crate) totals: Totals,
 }
 
 impl Totals {
@@ -71,7 +78,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     tests.args(options.filter.as_deref());
     tests.env("VRRP_TEST_LONG", if options.long { "1" } else { "0" });
     tests.env("VRRP_BIN", target_folder()?.join("debug/vrrp"));
-    let (is_success, totals) = stream(tests.stdout(Stdio::piped()))?;
+    let Outcome { is_success, totals } = stream(tests.stdout(Stdio::piped()))?;
 
     if !totals.reasons.is_empty() {
         println!("\nskipped here:");
@@ -92,7 +99,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// Runs the tests, passing their output on as it comes.
-fn stream(tests: &mut std::process::Command) -> Result<(bool, Totals)> {
+pub(crate) fn stream(tests: &mut std::process::Command) -> Result<Outcome> {
     let mut child = tests.spawn().with_context(|| format!("cannot run `{}`", line(tests)))?;
     let mut totals = Totals::default();
     if let Some(output) = child.stdout.take() {
@@ -110,7 +117,7 @@ fn stream(tests: &mut std::process::Command) -> Result<(bool, Totals)> {
         }
     }
     let status = child.wait().context("wait for the tests")?;
-    Ok((status.success(), totals))
+    Ok(Outcome { is_success: status.success(), totals })
 }
 
 #[cfg(test)]

@@ -25,7 +25,11 @@ impl Samples {
         sorted.sort_by(f64::total_cmp);
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 samples")]
         let position = (share * sorted.len() as f64).ceil();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the length")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and the length"
+        )]
         let index = (position as usize).saturating_sub(1);
         sorted.get(index).copied()
     }
@@ -103,6 +107,9 @@ mod tests {
 
     #[test]
     fn numbers_are_as_long_as_they_are_exact() {
-        assert_eq!([1234.5, 45.67, 3.456, 0.1234, -2.5].map(short), ["1234", "45.7", "3.46", "0.123", "-2.50"]);
+        assert_eq!(
+            [1234.5, 45.67, 3.456, 0.1234, -2.5].map(short),
+            ["1234", "45.7", "3.46", "0.123", "-2.50"]
+        );
     }
 }
