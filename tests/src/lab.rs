@@ -79,6 +79,7 @@ impl Lab {
             "0",
         ])?;
         bridge.ip(&["link", "set", "dev", BRIDGE, "up"])?;
+        bridge.enter(be_a_plain_switch)?;
         let folder = namespace::folder(&suffix)?;
         Ok(Self { hosts: Vec::new(), bridge, folder, suffix })
     }
@@ -289,6 +290,13 @@ impl Host {
         let file = self.file("loss.nft");
         std::fs::write(&file, script).with_context(|| format!("write {}", file.display()))?;
         run("ip", &["netns", "exec", &self.bridge, "nft", "-f", &file.to_string_lossy()]).map(drop)
+    }
+}
+
+/// Keeps the IP firewall out of bridged frames, which no real switch has; a kernel without that feature has no such files.
+fn be_a_plain_switch() {
+    for family in ["iptables", "ip6tables", "arptables"] {
+        std::fs::write(format!("/proc/sys/net/bridge/bridge-nf-call-{family}"), "0").ok();
     }
 }
 

@@ -135,9 +135,7 @@ pub(super) fn load(
     };
     let slots = Slots::map(map.fd(), sizes.rules)?;
     let mut programs = Programs { bpf, links: HashMap::new(), diagnostics: None };
-    // Both now, while all maps are open: the programs name them by descriptor.
     programs.xdp()?.load().map_err(|source| XdpLoadError::Program { name: XDP, source })?;
-    programs.tcx()?.load().map_err(|source| XdpLoadError::Program { name: TCX, source })?;
     // Silenced at load, the program has no map for its words.
     programs.diagnostics = EbpfLogger::init(&mut programs.bpf).ok();
     Ok((programs, maps, ring, slots))
@@ -155,10 +153,16 @@ impl Programs {
         program.try_into().map_err(|source| XdpLoadError::Program { name: XDP, source })
     }
 
-    /// The TCX program, likewise.
+    /// The TCX program, likewise. Loaded when first asked for: most hosts never need it, and the verifier takes its time.
+    /// It names the maps by the descriptors they had at load, which stay open as long as anybody receives.
     pub fn tcx(&mut self) -> Result<&mut SchedClassifier, XdpLoadError> {
+        let failed = |source| XdpLoadError::Program { name: TCX, source };
         let program = self.bpf.program_mut(TCX).ok_or(XdpLoadError::MissingProgram { name: TCX })?;
-        program.try_into().map_err(|source| XdpLoadError::Program { name: TCX, source })
+        let program: &mut SchedClassifier = program.try_into().map_err(failed)?;
+        if program.fd().is_err() {
+            program.load().map_err(failed)?;
+        }
+        Ok(program)
     }
 
     /// Writes to the log what the kernel half had to say of itself: things that cannot happen.

@@ -3,7 +3,7 @@
 use super::action::{Actions, RouterIndex};
 use super::deadlines::Deadlines;
 use super::event::{Advert, Event};
-use super::router::{Config, VirtualRouter};
+use super::router::{Config, Turn, VirtualRouter};
 use super::time::Instant;
 
 #[derive(Debug)]
@@ -19,8 +19,8 @@ impl Engine {
             routers: Vec::with_capacity(configs.len()),
             deadlines: Deadlines::with_capacity(configs.len()),
         };
-        for config in configs {
-            engine.routers.push(VirtualRouter::new(config));
+        for (number, config) in (0..).zip(configs) {
+            engine.routers.push(VirtualRouter::new(config, Turn::of(number)));
             engine.deadlines.add();
         }
         engine
