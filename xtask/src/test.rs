@@ -11,12 +11,18 @@ use anyhow::{Context, Result};
 
 use crate::{
     command::{cargo, line, require_root, succeed, target_folder},
+    fuzz, sanitize,
     setup::{self, Group},
 };
 
+/// With `--long`: simulated lives, seconds of blind changes per parser, seconds of libFuzzer per parser.
+const LONG_SEEDS: &str = "100000";
+const LONG_CHANGES: &str = "10";
+const LONG_FUZZ_SECONDS: u64 = 30;
+
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The full counts: 100 restarts in a row, thousands of seeds
+    /// The full counts: 500 kills, ten minutes at full rate, 100000 simulated lives, libFuzzer and the sanitizers
     #[arg(long)]
     long: bool,
     /// Only the unit tests: no root, nothing to install, no network namespaces
@@ -77,6 +83,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     tests.args(options.filter.as_deref());
     tests.env("VRRP_TEST_LONG", if options.long { "1" } else { "0" });
+    if options.long {
+        tests.env("VRRP_SIM_SEEDS", LONG_SEEDS).env("VRRP_FUZZ_SECONDS", LONG_CHANGES);
+    }
     tests.env("VRRP_BIN", target_folder()?.join("debug/vrrp"));
     let Outcome { is_success, totals } = stream(tests.stdout(Stdio::piped()))?;
 
@@ -94,8 +103,17 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             options.filter.as_ref().map_or(String::new(), |f| format!(" with {f:?} in its name"))
         );
     }
+    // Everything, and nothing in particular was asked for: then the slow proofs, too.
+    let is_proven = !options.long || options.filter.is_some() || prove()?;
     println!("\n{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
-    Ok(if is_success && totals.failed == 0 && ran > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_good = is_success && is_proven && totals.failed == 0 && ran > 0;
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// libFuzzer and the sanitizers: builds of their own, so by `--long` and by their own verbs only.
+fn prove() -> Result<bool> {
+    let outcomes = [fuzz::run_all(LONG_FUZZ_SECONDS)?, sanitize::run_all()?];
+    Ok(outcomes.iter().all(|code| *code == ExitCode::SUCCESS))
 }
 
 /// Runs the tests, passing their output on as it comes.

