@@ -28,6 +28,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use crate::wire::{Centiseconds, Seconds};
+pub use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use explain::explain;
 pub use password::Password;

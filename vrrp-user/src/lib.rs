@@ -8,4 +8,8 @@ pub mod net;
 
 pub mod config;
 
+pub mod control;
+
 pub mod daemon;
+
+pub mod bench;
