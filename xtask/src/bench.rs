@@ -3,10 +3,13 @@
 //! Owns which measurements run, in what order, and the report they end in. Refuses to know how each is made: one file
 //! per topic.
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+#![expect(clippy::float_arithmetic, reason = "measured values and their ratios")]
+
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use vrrp_lab::clock;
 
 use crate::{
     command::{cargo, require_root, succeed, target_folder},
@@ -15,13 +18,19 @@ use crate::{
 
 mod density;
 mod failover;
+mod files;
 mod flood;
+mod goals;
+mod html;
+mod kernel_half;
 mod machine;
 mod report;
 mod scene;
 mod starve;
 mod stats;
+mod text;
 
+use report::{Report, SCHEMA};
 use scene::Contender;
 
 #[derive(clap::Args)]
@@ -58,6 +67,10 @@ pub(crate) enum Topic {
     Flood,
     /// Load, and daemons that are stopped for a while
     Starve,
+    /// Arrival in the kernel to decision: the ring buffer beside a raw socket
+    Latency,
+    /// What a packet costs in the kernel half
+    Xdp,
     All,
 }
 
@@ -102,40 +115,54 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         tuned: options.peer.contains(&Peer::Tuned),
     };
     let wanted = |topic| options.topics.contains(&topic) || options.topics.contains(&Topic::All);
-    let (began, cpu) = (Instant::now(), machine::CpuTime::now());
+    let (began, cpu) = (clock::now_ns(), machine::CpuTime::now());
     let mut machine = machine::Machine::look();
     let mut sections = Vec::new();
-    if wanted(Topic::Failover) {
-        let (section, _findings) = failover::run(rounds, &binary)?;
-        sections.push(section);
+    let mut findings = goals::Findings::default();
+    // The cheap ones first: a run that is cut short has said something.
+    if wanted(Topic::Xdp) {
+        sections.push(kernel_half::costs(rounds, &binary, &mut findings.kernel_half)?);
+    }
+    if wanted(Topic::Latency) {
+        sections.push(kernel_half::latency(rounds, &binary, &mut findings.kernel_half)?);
     }
     if wanted(Topic::Density) {
-        let (section, _findings) = density::run(rounds, &binary)?;
+        let (section, found) = density::run(rounds, &binary)?;
         sections.push(section);
+        findings.density = Some(found);
+    }
+    if wanted(Topic::Failover) {
+        let (section, found) = failover::run(rounds, &binary)?;
+        sections.push(section);
+        findings.failover = Some(found);
     }
     if wanted(Topic::Flood) {
-        let (section, _findings) = flood::run(rounds, &binary)?;
+        let (section, found) = flood::run(rounds, &binary)?;
         sections.push(section);
+        findings.flood = Some(found);
     }
     if wanted(Topic::Starve) {
-        let (section, _findings) = starve::run(rounds, &binary)?;
+        let (section, found) = starve::run(rounds, &binary)?;
         sections.push(section);
+        findings.starve = Some(found);
     }
+    let goals = goals::judge(rounds, &findings);
     machine.load_after = machine::load();
     machine.steal = cpu.steal_since();
-    for section in &sections {
-        println!("== {}", section.title);
-        for table in &section.tables {
-            println!("-- {}\n{}", table.title, table.columns.join(" | "));
-            for row in &table.rows {
-                println!("{} {}", row.cells.join(" | "), row.noise.clone().unwrap_or_default());
-            }
-        }
-        for remark in &section.remarks {
-            println!("* {remark}");
-        }
-    }
-    println!("{:.0} s", began.elapsed().as_secs_f64());
-    drop(options.output.clone());
+    let report = Report {
+        schema: SCHEMA,
+        quick: options.quick,
+        machine,
+        seconds: stats::milliseconds(began, clock::now_ns()) / 1e3,
+        goals,
+        sections,
+    };
+    text::print(&report);
+    let folder = match &options.output {
+        Some(folder) => folder.clone(),
+        None => target_folder()?.join("bench"),
+    };
+    let (json, html) = report.write(&folder)?;
+    println!("\n{}\n{}", html.display(), json.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ use std::{env, fs, path::PathBuf};
 
 mod classify;
 mod config;
+mod control;
 mod plan;
 mod wire;
 
@@ -41,8 +42,10 @@ pub const CONFIG: Target = Target { name: "config", check: config::check, seeds:
 pub const VALUE: Target = Target { name: "value", check: config::check_value, seeds: config::value_seeds };
 /// The guard's plan.
 pub const PLAN: Target = Target { name: "plan", check: plan::check, seeds: plan::seeds };
+/// The bodies of the control socket.
+pub const CONTROL: Target = Target { name: "control", check: control::check, seeds: control::seeds };
 
-pub const TARGETS: [Target; 8] = [ADVERT, FRAME, ARP, CLASSIFY, RECORD, CONFIG, VALUE, PLAN];
+pub const TARGETS: [Target; 9] = [ADVERT, FRAME, ARP, CLASSIFY, RECORD, CONFIG, VALUE, PLAN, CONTROL];
 
 impl Target {
     /// The folder of its corpus in the source tree.

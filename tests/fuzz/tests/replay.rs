@@ -87,6 +87,7 @@ replay! {
     config_keeps_its_promises CONFIG,
     value_keeps_its_promises VALUE,
     plan_keeps_its_promises PLAN,
+    control_keeps_its_promises CONTROL,
 }
 
 #[test]
