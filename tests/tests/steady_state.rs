@@ -1,5 +1,5 @@
-//! The advert thread in its steady state: what it asks of the allocator (nothing) and of the kernel (to wait, to set
-//! its timer, to send).
+//! The steady state: what the advert thread asks of the allocator (nothing) and of the kernel (to wait, to set its timer,
+//! to send), and that memory stays what it is.
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use std::{
@@ -16,6 +16,12 @@ use vrrp_lab::{
     daemon, harness, tests,
 };
 
+mod steady_state {
+    pub(super) mod memory;
+}
+
+use steady_state::memory::memory_is_flat_under_a_hundred_thousand_adverts_a_second;
+
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
 const LIMIT: Duration = Duration::from_secs(15);
 const INSTANCES: u8 = 40;
@@ -25,6 +31,7 @@ fn main() -> ExitCode {
         the_advert_thread_does_not_allocate_as_master_nor_as_backup,
         nor_for_a_status_a_drain_or_a_reload,
         the_advert_thread_only_waits_sets_its_timer_sends_and_rings,
+        memory_is_flat_under_a_hundred_thousand_adverts_a_second,
     ])
 }
 

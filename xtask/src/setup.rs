@@ -36,6 +36,8 @@ pub(crate) enum Group {
     Test,
     /// Run all checks
     Lint,
+    /// Run libFuzzer
+    Fuzz,
 }
 
 /// One thing to install, in the order in which it must be done.
@@ -79,7 +81,7 @@ impl Missing {
 
 /// The verb itself.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let all = [Group::Build, Group::Lab, Group::Test, Group::Lint];
+    let all = [Group::Build, Group::Lab, Group::Test, Group::Lint, Group::Fuzz];
     ensure(if options.groups.is_empty() { &all } else { &options.groups })?;
     println!("setup: everything is there");
     Ok(ExitCode::SUCCESS)
@@ -130,6 +132,9 @@ fn find_missing(groups: &[Group]) -> Vec<Missing> {
         let tools = ["nft", "tcpdump", "keepalived", "bpftool", "strace"];
         let names = ["nftables", "tcpdump", "keepalived", "bpftool", "strace"];
         tools.into_iter().zip(names).for_each(|(name, package)| tool(name, package));
+    }
+    if needs(&[Group::Fuzz]) {
+        tool("c++", "g++");
     }
     if needs(&[Group::Build, Group::Lab, Group::Test]) {
         packages.extend(bpf::missing_packages());
