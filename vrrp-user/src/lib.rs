@@ -8,4 +8,6 @@ pub mod net;
 
 pub mod config;
 
+pub mod import;
+
 pub mod daemon;
