@@ -42,7 +42,7 @@ use check::Scripts;
 use globals::Globals;
 use instance::Instance;
 use tree::{Builder, Statement};
-use yaml::Item;
+use yaml::{Entry, Item};
 
 /// What the file does not say.
 #[derive(Clone, Debug, Default)]
@@ -73,11 +73,7 @@ pub fn import(file: &Path, files: &dyn Files, options: &Options) -> Result<Impor
         .read(file)
         .map_err(|source| ImportError::Read { file: file.display().to_string(), source })?;
     let mut report = Report::default();
-    let mut builder = Builder::default();
-    lines::read(file, bytes, files, &options.config_id, &mut report, &mut |report, line| {
-        builder.line(line, report);
-    });
-    let statements = builder.finish(&mut report);
+    let statements = statements(file, bytes, files, &options.config_id, &mut report);
     let mut import = Import {
         files,
         folder: file.parent().unwrap_or(Path::new("")),
@@ -86,10 +82,20 @@ pub fn import(file: &Path, files: &dyn Files, options: &Options) -> Result<Impor
         globals: Globals::default(),
         scripts: Scripts::default(),
     };
-    let yaml = import.map(&statements);
+    let (globals, instances) = import.compose(&statements);
+    let yaml = verify::verified(globals, instances, &mut report);
+    if yaml.is_none() {
+        report.error(Place::default(), "(file)", "no virtual router in it can be carried over: nothing is written");
+    }
     report.sort();
     let yaml = yaml.map(|text| headed(&text, file, &report));
     Ok(Imported { yaml, report })
+}
+
+fn statements(file: &Path, bytes: Vec<u8>, files: &dyn Files, id: &str, report: &mut Report) -> Vec<Statement> {
+    let mut builder = Builder::default();
+    lines::read(file, bytes, files, id, report, &mut |report, line| builder.line(line, report));
+    builder.finish(report)
 }
 
 /// What mapping needs from one end to the other.
@@ -104,7 +110,8 @@ struct Import<'i> {
 }
 
 impl Import<'_> {
-    fn map(&mut self, statements: &[Statement]) -> Option<String> {
+    /// Our global keys and the instances, not yet seen by the parser.
+    fn compose(&mut self, statements: &[Statement]) -> (Vec<Entry>, Vec<Item>) {
         // What instances refer to may stand behind them.
         for block in statements {
             match block.keyword() {
@@ -128,19 +135,10 @@ impl Import<'_> {
         }
         self.scripts.report_unused(self.report);
         self.part(&mut instances);
-        let items: Vec<Item> =
-            instances.iter_mut().map(|instance| instance.item(&self.globals, self.report)).collect();
+        let items = instances.iter_mut().map(|instance| instance.item(&self.globals, self.report)).collect();
         let mut globals = self.globals.entries(self.report);
         globals.extend(self.globals.mail.entry(self.report));
-        if items.is_empty() {
-            self.report.error(Place::default(), "(file)", "no virtual router in it can be carried over: nothing is written");
-            return None;
-        }
-        let text = verify::verified(globals, items, self.report);
-        if text.is_none() {
-            self.report.error(Place::default(), "(file)", "no virtual router is left: nothing is written");
-        }
-        text
+        (globals, items)
     }
 
     /// Blocks of which nothing is carried over.
