@@ -38,9 +38,14 @@ pub struct Port {
 /// What was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Advert { virtual_router_id: u8, priority: u8 },
+    Advert {
+        virtual_router_id: u8,
+        priority: u8,
+    },
     /// Gratuitous ARP.
-    Announcement { address: Ipv4Addr },
+    Announcement {
+        address: Ipv4Addr,
+    },
 }
 
 /// One frame, seen once.
@@ -198,9 +203,8 @@ fn filter(ports: &[Port]) -> Vec<libc::sock_filter> {
     const PACKET_TYPE: u32 = 0xffff_f000 + 4;
     const IFINDEX: u32 = 0xffff_f000 + 8;
     let load = |size: u32, k: u32| instruction(libc::BPF_LD | size | libc::BPF_ABS, 0, 0, k);
-    let equal = |k: u32, jt: usize, jf: usize| {
-        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k)
-    };
+    let equal =
+        |k: u32, jt: usize, jf: usize| instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, jt, jf, k);
     let give = |k: u32| instruction(libc::BPF_RET | libc::BPF_K, 0, 0, k);
     let mut program = vec![
         load(libc::BPF_H, 12),

@@ -109,8 +109,10 @@ impl PacketRing {
                 let header = ptr::read(at.cast::<libc::tpacket3_hdr>());
                 let sender =
                     ptr::read_unaligned(at.add(size_of::<libc::tpacket3_hdr>()).cast::<libc::sockaddr_ll>());
-                let bytes =
-                    std::slice::from_raw_parts(at.add(usize::from(header.tp_mac)), header.tp_snaplen as usize);
+                let bytes = std::slice::from_raw_parts(
+                    at.add(usize::from(header.tp_mac)),
+                    header.tp_snaplen as usize,
+                );
                 (header, sender, bytes)
             };
             see(RingFrame {

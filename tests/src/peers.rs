@@ -116,7 +116,8 @@ impl Keepalived {
     /// Starts it with these instances and more lines in its `global_defs`.
     pub fn start_with(host: &Host, globals: &[&str], peers: &[Peer]) -> Result<Self> {
         let config = host.file("keepalived.conf");
-        fs::write(&config, configuration(globals, peers)).with_context(|| format!("write {}", config.display()))?;
+        fs::write(&config, configuration(globals, peers))
+            .with_context(|| format!("write {}", config.display()))?;
         Ok(Self { process: spawn(host, &config)?, config })
     }
 

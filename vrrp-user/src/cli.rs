@@ -1,11 +1,16 @@
 //! The command line: what can be asked for, in clap's words.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use vrrp_user::config::parse_duration;
 
 /// Where the configuration is, unless the command line says otherwise.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/vrrp/vrrp.yaml";
+/// Where the daemon listens, unless the configuration says otherwise.
+pub(crate) const DEFAULT_SOCKET: &str = "/run/vrrp/vrrp.sock";
 
 /// Keeps a virtual IP on the host that should own it: VRRP with adverts filtered and stamped in the kernel.
 #[derive(Debug, Parser)]
@@ -19,10 +24,45 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the daemon in the foreground. SIGTERM and SIGINT release the addresses and end it.
     Run(Run),
+    /// Show what every virtual router does and why, and how the daemon is.
+    ///
+    /// Exit code 0: shown; 1: the daemon knows no such instance, or broke off; 3: no daemon answers.
+    #[command(after_help = "Example: vrrp status VI_1 --watch")]
+    Status(Status),
+    /// Keep an instance out of the election: its addresses go to the other host, in order.
+    ///
+    /// It stays out, also over a restart, until it is resumed. Preemption plays no part in it. Exit codes as of status.
+    #[command(after_help = "Example: vrrp drain VI_1     (then work on this host, then: vrrp resume VI_1)")]
+    Drain(Which),
+    /// Let a drained instance take part again. It listens first; with `preempt: false` it leaves the other host its
+    /// addresses.
+    ///
+    /// Exit codes as of status.
+    #[command(after_help = "Example: vrrp resume --all")]
+    Resume(Which),
+    /// Have the running daemon read its configuration again. Only what differs is touched.
+    ///
+    /// Exit code 0: in effect; 1: nothing was changed, and why stands on standard error; 3: no daemon answers.
+    #[command(after_help = "Example: vrrp check && vrrp reload")]
+    Reload(Socket),
     /// Check a configuration and print the values in effect. Touches nothing.
     ///
     /// Exit code 0: usable; 2: not, and why stands on standard error.
     Check(File),
+    /// Turn a keepalived.conf into a configuration of ours. Touches nothing.
+    ///
+    /// The YAML goes to standard output or to a file, the report to standard error: what was not carried over, with line
+    /// and reason. error: the YAML does not do what the original did; warning: it does, but look at it; ignored: left out,
+    /// and nothing is lost.
+    ///
+    /// Exit code 0: all is carried over; 1: with warnings; 2: with errors, and the YAML lacks what they name; 3: nothing
+    /// was written, because no virtual router could be carried over, a file could not be read, or the output is there
+    /// already.
+    #[command(after_help = IMPORT_EXAMPLE)]
+    Import(Import),
+    /// Measure what the parts of the daemon cost on this machine. Sends nothing, answers nothing, claims nothing.
+    #[command(subcommand)]
+    Bench(Bench),
     /// The process that takes the addresses off when the daemon dies. The daemon starts it.
     #[command(hide = true)]
     Guard,
@@ -35,13 +75,120 @@ pub(crate) struct File {
     pub(crate) config: PathBuf,
 }
 
+/// The daemon to talk to.
+#[derive(Debug, Args)]
+pub(crate) struct Socket {
+    /// The daemon's control socket.
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub(crate) socket: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) daemon: Socket,
+    /// Only this instance, in full.
+    pub(crate) name: Option<String>,
+    /// All there is to know, as JSON.
+    #[arg(long, conflicts_with_all = ["watch", "name"])]
+    pub(crate) json: bool,
+    /// Again and again, until interrupted.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    #[command(flatten)]
+    pub(crate) daemon: Socket,
+    /// The instances.
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// All that there are.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+const IMPORT_EXAMPLE: &str =
+    "Example: vrrp import /etc/keepalived/keepalived.conf --output /etc/vrrp/vrrp.yaml
+         vrrp check
+         systemctl disable --now keepalived && systemctl enable --now vrrp";
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The keepalived.conf. Files that it includes are read with it.
+    pub(crate) file: PathBuf,
+    /// Write the YAML here, readable by its owner only; there must be no such file yet.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the output if it is there.
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
+    /// What lines with `@NAME` are compared with, as keepalived's own option; this host's name unless given.
+    #[arg(short = 'i', long, value_name = "NAME")]
+    pub(crate) config_id: Option<String>,
+    /// An address of the host that the file is for: tells its own `real_server` from others. This host's addresses unless
+    /// given.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) local: Vec<IpAddr>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) file: File,
+    /// The control socket to listen on; the configuration's `control.socket` unless given.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
     /// How the log on standard error is written; the configuration's `log.format` unless given.
     #[arg(long, value_enum)]
     pub(crate) log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// From an advert's arrival in the kernel to the decision about it: ring buffer beside raw socket, same packets.
+    ///
+    /// On an interface where another router is master; it may run beside the daemon.
+    Latency(Live),
+    /// ns per packet in the kernel half, by kind of packet.
+    ///
+    /// Without an interface: by BPF_PROG_TEST_RUN, no traffic needed. With one: verdicts a second on its traffic.
+    Xdp(Xdp),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Live {
+    /// Where adverts are heard.
+    #[arg(short, long, value_name = "IF")]
+    pub(crate) interface: String,
+    #[command(flatten)]
+    pub(crate) measured: Measured,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Xdp {
+    /// Count the verdicts on this interface's traffic instead.
+    #[arg(short, long, value_name = "IF")]
+    pub(crate) interface: Option<String>,
+    /// How often each kind of packet is measured.
+    #[arg(long, value_name = "N", default_value_t = 41, conflicts_with = "interface")]
+    pub(crate) rounds: usize,
+    #[command(flatten)]
+    pub(crate) measured: Measured,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Measured {
+    /// The virtual routers of this configuration; otherwise those that are heard first.
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How long to measure live traffic.
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) time: Duration,
+    /// The result as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

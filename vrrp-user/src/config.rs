@@ -24,10 +24,11 @@ use std::fs::File;
 use std::io::Read;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU8;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use crate::wire::{Centiseconds, Seconds};
+pub use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use explain::explain;
 pub use password::Password;
@@ -56,6 +57,7 @@ pub struct Config {
     /// SCHED_FIFO priority of the advert thread and the guard; 0 leaves the scheduler alone.
     pub realtime_priority: u8,
     pub log: Log,
+    pub control: Control,
     /// At least one. Names are unique, and so is (interface, virtual_router_id).
     pub instances: Vec<Instance>,
 }
@@ -145,6 +147,20 @@ pub enum LogLevel {
     Info,
     Debug,
     Trace,
+}
+
+/// Where the operator's commands reach the daemon, and what it remembers of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    pub socket: PathBuf,
+    /// Which instances are drained stands in a file in it.
+    pub state_dir: PathBuf,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { socket: "/run/vrrp/vrrp.sock".into(), state_dir: "/var/lib/vrrp".into() }
+    }
 }
 
 /// Form of the version 3 checksum over IPv4 that we send; both are accepted.

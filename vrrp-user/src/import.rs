@@ -69,9 +69,8 @@ pub enum ImportError {
 
 /// Reads the file and what it includes.
 pub fn import(file: &Path, files: &dyn Files, options: &Options) -> Result<Imported, ImportError> {
-    let bytes = files
-        .read(file)
-        .map_err(|source| ImportError::Read { file: file.display().to_string(), source })?;
+    let bytes =
+        files.read(file).map_err(|source| ImportError::Read { file: file.display().to_string(), source })?;
     let mut report = Report::default();
     let statements = statements(file, bytes, files, &options.config_id, &mut report);
     let mut import = Import {
@@ -85,14 +84,24 @@ pub fn import(file: &Path, files: &dyn Files, options: &Options) -> Result<Impor
     let (globals, instances) = import.compose(&statements);
     let yaml = verify::verified(globals, instances, &mut report);
     if yaml.is_none() {
-        report.error(Place::default(), "(file)", "no virtual router in it can be carried over: nothing is written");
+        report.error(
+            Place::default(),
+            "(file)",
+            "no virtual router in it can be carried over: nothing is written",
+        );
     }
     report.sort();
     let yaml = yaml.map(|text| headed(&text, file, &report));
     Ok(Imported { yaml, report })
 }
 
-fn statements(file: &Path, bytes: Vec<u8>, files: &dyn Files, id: &str, report: &mut Report) -> Vec<Statement> {
+fn statements(
+    file: &Path,
+    bytes: Vec<u8>,
+    files: &dyn Files,
+    id: &str,
+    report: &mut Report,
+) -> Vec<Statement> {
     let mut builder = Builder::default();
     lines::read(file, bytes, files, id, report, &mut |report, line| builder.line(line, report));
     builder.finish(report)
@@ -149,11 +158,14 @@ impl Import<'_> {
                 (Grade::Error, "is not there: configure it where the host's network is configured")
             }
             "track_group" => (Grade::Ignored, "is for static addresses and routes"),
-            "vrrp_track_process" | "track_file" | "vrrp_track_file" | "bfd_instance" => (Grade::Ignored, TRACKED),
-            "garp_group" => (Grade::Warning, "is not there: a burst of gratuitous ARP goes out at once"),
-            "linkbeat_interfaces" => {
-                (Grade::Warning, "carrier is what the kernel tells; a driver that tells nothing is not polled")
+            "vrrp_track_process" | "track_file" | "vrrp_track_file" | "bfd_instance" => {
+                (Grade::Ignored, TRACKED)
             }
+            "garp_group" => (Grade::Warning, "is not there: a burst of gratuitous ARP goes out at once"),
+            "linkbeat_interfaces" => (
+                Grade::Warning,
+                "carrier is what the kernel tells; a driver that tells nothing is not polled",
+            ),
             "interface_up_down_delays" => {
                 (Grade::Error, "is not there: a carrier that is lost means FAULT at once")
             }
@@ -163,11 +175,16 @@ impl Import<'_> {
             "net_namespace" => {
                 (Grade::Error, "is not there: start the daemon inside the namespace, with `ip netns exec`")
             }
-            "instance" | "use_pid_dir" | "child_wait_time" | "net_namespace_ipvs" | "namespace_with_ipsets" => {
-                (Grade::Ignored, "is about keepalived's own processes")
-            }
+            "instance"
+            | "use_pid_dir"
+            | "child_wait_time"
+            | "net_namespace_ipvs"
+            | "namespace_with_ipsets" => (Grade::Ignored, "is about keepalived's own processes"),
             "" => (Grade::Warning, "a block without a name; left out, as keepalived does"),
-            _ => (Grade::Warning, "is not a keyword of keepalived 2.2 at this place; left out, as keepalived does"),
+            _ => (
+                Grade::Warning,
+                "is not a keyword of keepalived 2.2 at this place; left out, as keepalived does",
+            ),
         };
         self.report.add(grade, block.place, keyword, why);
     }
@@ -179,7 +196,11 @@ impl Import<'_> {
         let mut addresses: HashMap<(String, std::net::Ipv4Addr), String> = HashMap::new();
         instances.retain_mut(|instance| {
             if let Some(first) = names.get(&instance.name) {
-                let why = format!("{} is defined already in line {}; left out, as keepalived does", instance.name, first.line());
+                let why = format!(
+                    "{} is defined already in line {}; left out, as keepalived does",
+                    instance.name,
+                    first.line()
+                );
                 self.report.error(instance.place(), "vrrp_instance", why);
                 return false;
             }
@@ -197,13 +218,20 @@ impl Import<'_> {
                 routers.insert(key, instance.name.clone());
             }
             names.insert(instance.name.clone(), instance.place());
-            let keys: Vec<(String, std::net::Ipv4Addr)> =
-                instance.addresses.iter().map(|address| (instance.device(address).to_owned(), address.address)).collect();
+            let keys: Vec<(String, std::net::Ipv4Addr)> = instance
+                .addresses
+                .iter()
+                .map(|address| (instance.device(address).to_owned(), address.address))
+                .collect();
             let mut keys = keys.into_iter();
             instance.addresses.retain(|address| {
                 let Some(key) = keys.next() else { return true };
                 if let Some(owner) = addresses.get(&key) {
-                    let why = format!("{} on {} stands already in {owner}; left out here", key.1, report::shown(&key.0));
+                    let why = format!(
+                        "{} on {} stands already in {owner}; left out here",
+                        key.1,
+                        report::shown(&key.0)
+                    );
                     self.report.error(address.item.origin.place, "virtual_ipaddress", why);
                     return false;
                 }
@@ -222,12 +250,15 @@ const MAX_NAMED: usize = 20;
 fn headed(text: &str, file: &Path, report: &Report) -> String {
     let clean = |text: &str| text.chars().map(yaml::printable).collect::<String>();
     let mut head = format!("# From {} by `vrrp import`.\n", clean(&file.display().to_string()));
-    let errors: Vec<&Finding> = report.findings().iter().filter(|finding| finding.grade == Grade::Error).collect();
+    let errors: Vec<&Finding> =
+        report.findings().iter().filter(|finding| finding.grade == Grade::Error).collect();
     if !errors.is_empty() {
         head.push_str("# It does not do all that the original did:\n");
         for finding in errors.iter().take(MAX_NAMED) {
             let line = format!("#   {} {}: {}\n", report.place(finding.place), finding.what, finding.why);
-            head.push_str(&line.chars().map(|c| if c == '\n' { c } else { yaml::printable(c) }).collect::<String>());
+            head.push_str(
+                &line.chars().map(|c| if c == '\n' { c } else { yaml::printable(c) }).collect::<String>(),
+            );
         }
         if errors.len() > MAX_NAMED {
             head.push_str(&format!("#   and {} more\n", errors.len() - MAX_NAMED));

@@ -10,4 +10,8 @@ pub mod config;
 
 pub mod import;
 
+pub mod control;
+
 pub mod daemon;
+
+pub mod bench;

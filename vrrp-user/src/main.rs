@@ -1,15 +1,19 @@
 //! The `vrrp` command: reads the command line, sets up the log, and hands over.
 
 mod cli;
+mod migration;
+mod remote;
 
+use std::fmt::Display;
 use std::io;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::Serialize;
 use tracing::level_filters::LevelFilter;
-use vrrp_user::config::{Config, Loaded, LogFormat, LogLevel};
-use vrrp_user::{config, daemon, net};
+use vrrp_user::config::{Config, ConfigError, Loaded, LogFormat, LogLevel};
+use vrrp_user::daemon::Source;
+use vrrp_user::{bench, config, daemon, net};
 
 use crate::cli::{Cli, Command};
 
@@ -18,11 +22,18 @@ const BAD_CONFIGURATION: u8 = 2;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run(run) => match load(&run.file.config) {
-            Ok(loaded) => serve(&loaded, run.log_format),
-            Err(code) => code,
-        },
-        Command::Check(file) => match load(&file.config) {
+        Command::Run(run) => {
+            let source = Source { file: run.file.config, socket: run.socket };
+            match load(source.load()) {
+                Ok(loaded) => serve(loaded, &source, run.log_format),
+                Err(code) => code,
+            }
+        }
+        Command::Status(status) => remote::status(&status),
+        Command::Drain(which) => remote::drain(&which),
+        Command::Resume(which) => remote::resume(&which),
+        Command::Reload(daemon) => remote::reload(&daemon),
+        Command::Check(file) => match load(Config::load(&file.config)) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     eprintln!("warning: {warning}");
@@ -32,6 +43,8 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
+        Command::Import(import) => migration::run(&import),
+        Command::Bench(bench) => measure(&bench),
         Command::Guard => {
             start_log(LogFormat::Human, LogLevel::Info);
             finish(net::guard::watch::run().map_err(anyhow::Error::from))
@@ -39,14 +52,50 @@ fn main() -> ExitCode {
     }
 }
 
-fn load(file: &Path) -> Result<Loaded, ExitCode> {
-    Config::load(file).map_err(|error| {
+fn measure(what: &cli::Bench) -> ExitCode {
+    start_log(LogFormat::Human, LogLevel::Info);
+    let (interface, measured) = match what {
+        cli::Bench::Latency(live) => (Some(&live.interface), &live.measured),
+        cli::Bench::Xdp(xdp) => (xdp.interface.as_ref(), &xdp.measured),
+    };
+    let config = match measured.config.as_deref().map(|file| load(Config::load(file))).transpose() {
+        Ok(loaded) => loaded.map(|loaded| loaded.config),
+        Err(code) => return code,
+    };
+    let live = interface.map(|interface| bench::latency::Options {
+        interface: interface.clone(),
+        config,
+        time: measured.time,
+    });
+    finish(match (what, live) {
+        (cli::Bench::Latency(_), Some(live)) => show(bench::latency::run(&live), measured.json),
+        (cli::Bench::Xdp(_), Some(live)) => show(bench::verdicts::run(&live), measured.json),
+        (cli::Bench::Xdp(xdp), None) => show(bench::xdp::run(xdp.rounds), measured.json),
+        (cli::Bench::Latency(_), None) => Ok(()),
+    })
+}
+
+fn show<T: Display + Serialize, E: std::error::Error + Send + Sync + 'static>(
+    result: Result<T, E>,
+    json: bool,
+) -> anyhow::Result<()> {
+    let report = result?;
+    if json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}
+
+fn load(loaded: Result<Loaded, ConfigError>) -> Result<Loaded, ExitCode> {
+    loaded.map_err(|error| {
         eprintln!("{error}");
         ExitCode::from(BAD_CONFIGURATION)
     })
 }
 
-fn serve(loaded: &Loaded, format: Option<cli::LogFormat>) -> ExitCode {
+fn serve(loaded: Loaded, source: &Source, format: Option<cli::LogFormat>) -> ExitCode {
     let format = match format {
         Some(cli::LogFormat::Text) => LogFormat::Human,
         Some(cli::LogFormat::Json) => LogFormat::Json,
@@ -56,7 +105,7 @@ fn serve(loaded: &Loaded, format: Option<cli::LogFormat>) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    finish(daemon::run(&loaded.config).map_err(anyhow::Error::from))
+    finish(daemon::run(loaded.config, source).map_err(anyhow::Error::from))
 }
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {

@@ -3,28 +3,55 @@
 //! Owns which measurements run, in what order, and the report they end in. Refuses to know how each is made: one file
 //! per topic.
 
+#![expect(clippy::float_arithmetic, reason = "measured values and their ratios")]
+
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
+use vrrp_lab::clock;
+
+use crate::{
+    command::{cargo, require_root, succeed, target_folder},
+    setup::{self, Group},
+};
 
 mod density;
+mod failover;
+mod files;
+mod flood;
+mod goals;
+mod html;
+mod kernel_half;
 mod machine;
-mod scene;
 mod report;
+mod scene;
+mod starve;
 mod stats;
+mod text;
+
+use report::{Report, SCHEMA};
+use scene::Contender;
 
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask bench                      everything, under 25 minutes\n  \
+                        cargo xtask bench failover density     two topics\n  \
+                        cargo xtask bench --quick              a first impression, under 3 minutes"
+)]
 pub(crate) struct Options {
     /// What to measure
     #[arg(value_enum, default_values_t = [Topic::All])]
     topics: Vec<Topic>,
-    /// Fewer rounds and shorter windows: under 3 minutes for everything
+    /// Fewer rounds and settings, shorter windows: under 3 minutes for everything. No goal is judged by it
     #[arg(long)]
     quick: bool,
-    /// Rounds of each comparison; the goals are judged from 5 on
-    #[arg(long, value_name = "N")]
-    rounds: Option<usize>,
+    /// Rounds of each comparison; the goals want at least 5
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: u16,
+    /// Whom to measure against; `tuned` adds keepalived with real-time priority, locked memory and large buffers
+    #[arg(long, value_enum, default_values_t = [Peer::Keepalived])]
+    peer: Vec<Peer>,
     /// Folder for report.json and report.html; `bench` in the build folder unless given
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
@@ -32,31 +59,110 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Topic {
+    /// Stop, kill and cut: when the other one speaks and announces
     Failover,
+    /// Many virtual routers: adverts due and sent, lateness, CPU, memory
     Density,
+    /// Junk, weaker strangers and replays from a third host
     Flood,
+    /// Load, and daemons that are stopped for a while
     Starve,
+    /// Arrival in the kernel to decision: the ring buffer beside a raw socket
     Latency,
+    /// What a packet costs in the kernel half
     Xdp,
-    Mysql,
     All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    Keepalived,
+    Tuned,
+    None,
+}
+
+/// How often, and who.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rounds {
+    pub(crate) count: usize,
+    pub(crate) quick: bool,
+    keepalived: bool,
+    tuned: bool,
+}
+
+impl Rounds {
+    /// In the order in which they alternate.
+    pub(crate) fn contenders(self) -> impl Iterator<Item = Contender> {
+        Contender::ALL.into_iter().filter(move |contender| match contender {
+            Contender::Ours => true,
+            Contender::Keepalived => self.keepalived,
+            Contender::Tuned => self.tuned,
+        })
+    }
 }
 
 /// The verb itself.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let binary = crate::command::target_folder()?.join("release/vrrp");
-    let args: Vec<u32> = std::env::var("DENS").unwrap().split(',').map(|x| x.parse().unwrap()).collect();
-    let setting = scene::Setting { version: 3, advert_ms: args[1], instances: args[0] as usize };
-    for _ in 0..args[2] {
-        for contender in [scene::Contender::Ours, scene::Contender::Keepalived] {
-            if args[3] == 0 && contender != scene::Contender::Ours { continue; }
-            let run = density::measure(setting, contender, std::time::Duration::from_secs(4), &binary);
-            match run {
-                Ok(r) => println!("{} settled {:.0} sent {:.4} ({:.0}/s) late p50 {:?} p99 {:?} max {:?} false {} cpu {:.1}/{:.1} mib {:.1}/{:.1} steal {:.3}", contender.name(), r.settled_ms, r.sent_share, r.sent_per_second, r.lateness_ms.median(), r.lateness_ms.percentile(0.99), r.lateness_ms.max(), r.false_masters, r.master_cpu, r.backup_cpu, r.master_mib, r.backup_mib, r.steal),
-                Err(e) => println!("{e:#}"),
-            }
-        }
+    require_root("cargo xtask bench (it builds hosts out of network namespaces)")?;
+    setup::ensure(&[Group::Build, Group::Lab, Group::Test])?;
+    succeed(&mut cargo(&["build", "--release", "--locked", "--package", "vrrp-user"]))
+        .context("build what is to be measured")?;
+    let binary = target_folder()?.join("release/vrrp");
+    let rounds = Rounds {
+        count: if options.quick { 1 } else { usize::from(options.rounds) },
+        quick: options.quick,
+        keepalived: options.peer.contains(&Peer::Keepalived),
+        tuned: options.peer.contains(&Peer::Tuned),
+    };
+    let wanted = |topic| options.topics.contains(&topic) || options.topics.contains(&Topic::All);
+    let (began, cpu) = (clock::now_ns(), machine::CpuTime::now());
+    let mut machine = machine::Machine::look();
+    let mut sections = Vec::new();
+    let mut findings = goals::Findings::default();
+    // The cheap ones first: a run that is cut short has said something.
+    if wanted(Topic::Xdp) {
+        sections.push(kernel_half::costs(rounds, &binary, &mut findings.kernel_half)?);
     }
-    drop((options.topics.len(), options.quick, options.rounds, options.output.clone()));
+    if wanted(Topic::Latency) {
+        sections.push(kernel_half::latency(rounds, &binary, &mut findings.kernel_half)?);
+    }
+    if wanted(Topic::Density) {
+        let (section, found) = density::run(rounds, &binary)?;
+        sections.push(section);
+        findings.density = Some(found);
+    }
+    if wanted(Topic::Failover) {
+        let (section, found) = failover::run(rounds, &binary)?;
+        sections.push(section);
+        findings.failover = Some(found);
+    }
+    if wanted(Topic::Flood) {
+        let (section, found) = flood::run(rounds, &binary)?;
+        sections.push(section);
+        findings.flood = Some(found);
+    }
+    if wanted(Topic::Starve) {
+        let (section, found) = starve::run(rounds, &binary)?;
+        sections.push(section);
+        findings.starve = Some(found);
+    }
+    let goals = goals::judge(rounds, &findings);
+    machine.load_after = machine::load();
+    machine.steal = cpu.steal_since();
+    let report = Report {
+        schema: SCHEMA,
+        quick: options.quick,
+        machine,
+        seconds: stats::milliseconds(began, clock::now_ns()) / 1e3,
+        goals,
+        sections,
+    };
+    text::print(&report);
+    let folder = match &options.output {
+        Some(folder) => folder.clone(),
+        None => target_folder()?.join("bench"),
+    };
+    let (json, html) = report.write(&folder)?;
+    println!("\n{}\n{}", html.display(), json.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -16,8 +16,19 @@ pub(super) struct Section {
 
 pub(super) const ROOT: Section = Section {
     name: "the top level",
-    keys: &["router_id", "rx", "delivery", "consume", "guard", "realtime_priority", "log", "instances"],
+    keys: &[
+        "router_id",
+        "rx",
+        "delivery",
+        "consume",
+        "guard",
+        "realtime_priority",
+        "log",
+        "control",
+        "instances",
+    ],
 };
+pub(super) const CONTROL: Section = Section { name: "`control`", keys: &["socket", "state_dir"] };
 pub(super) const LOG: Section = Section { name: "`log`", keys: &["format", "level"] };
 pub(super) const INSTANCE: Section = Section {
     name: "an instance",
@@ -44,7 +55,7 @@ pub(super) const AUTH: Section = Section { name: "`auth`", keys: &["type", "pass
 pub(super) const ADDRESS: Section =
     Section { name: "an entry of `virtual_addresses`", keys: &["address", "dev", "label", "scope"] };
 pub(super) const GARP: Section = Section { name: "`garp`", keys: &["burst", "repeat_after", "refresh"] };
-const SECTIONS: [&Section; 6] = [&ROOT, &LOG, &INSTANCE, &AUTH, &ADDRESS, &GARP];
+const SECTIONS: [&Section; 7] = [&ROOT, &LOG, &CONTROL, &INSTANCE, &AUTH, &ADDRESS, &GARP];
 
 /// A node and where it was found.
 #[derive(Clone)]

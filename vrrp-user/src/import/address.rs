@@ -32,7 +32,8 @@ pub(super) enum Read {
 pub(super) fn read(statement: &Statement, interface: Option<&str>, report: &mut Report) -> Read {
     let place = statement.place;
     let Some((written, options)) = statement.words.split_first() else { return Read::Nothing };
-    let (text, mask) = written.split_once('/').map_or((written.as_str(), None), |(text, mask)| (text, Some(mask)));
+    let (text, mask) =
+        written.split_once('/').map_or((written.as_str(), None), |(text, mask)| (text, Some(mask)));
     let address = match text.parse::<IpAddr>() {
         Ok(IpAddr::V4(address)) => address,
         Ok(IpAddr::V6(_)) => return Read::Six,
@@ -47,7 +48,10 @@ pub(super) fn read(statement: &Statement, interface: Option<&str>, report: &mut 
         match mask.parse::<u8>().ok().filter(|bits| (1..=32).contains(bits)) {
             Some(bits) => prefix = bits,
             None => {
-                let why = format!("`/{}` is no prefix length: keepalived takes /32 then, and so does this", shown(mask));
+                let why = format!(
+                    "`/{}` is no prefix length: keepalived takes /32 then, and so does this",
+                    shown(mask)
+                );
                 report.warn(place, BLOCK, why);
             }
         }
@@ -105,12 +109,17 @@ impl Extra {
                 }
                 "peer" => {
                     if argument(report).is_some() {
-                        report.error(place, what, "point-to-point addresses are not there; put on as an ordinary one");
+                        report.error(
+                            place,
+                            what,
+                            "point-to-point addresses are not there; put on as an ordinary one",
+                        );
                     }
                 }
                 "preferred_lft" => {
                     if argument(report).is_some_and(|text| text != "forever") {
-                        let why = "is not there: the kernel may choose the address as source of new connections";
+                        let why =
+                            "is not there: the kernel may choose the address as source of new connections";
                         report.error(place, what, why);
                     }
                 }
@@ -122,10 +131,15 @@ impl Extra {
                     report.warn(place, what, "an address that somebody takes away is always put back");
                 }
                 "noprefixroute" => {
-                    let why = "the kernel adds the route of the address's network; write /32 if that is unwanted";
+                    let why =
+                        "the kernel adds the route of the address's network; write /32 if that is unwanted";
                     report.error(place, what, why);
                 }
-                "use_vmac" => report.error(place, what, "there is no virtual MAC address yet: the interface's own is used"),
+                "use_vmac" => report.error(
+                    place,
+                    what,
+                    "there is no virtual MAC address yet: the interface's own is used",
+                ),
                 "home" | "-nodad" | "nodad" | "mngtmpaddr" | "autojoin" => {
                     report.ignore(place, what, "means nothing for an IPv4 address of a service");
                 }
@@ -143,7 +157,11 @@ fn scope(text: &str, what: &str, place: super::report::Place, report: &mut Repor
         "link" | "253" => "link",
         "host" | "254" => "host",
         _ => {
-            report.error(place, what, format!("`{}` is no scope that can be set; global is used", shown(text)));
+            report.error(
+                place,
+                what,
+                format!("`{}` is no scope that can be set; global is used", shown(text)),
+            );
             return None;
         }
     };

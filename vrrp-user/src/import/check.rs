@@ -54,9 +54,11 @@ impl Check {
         let reaction = match reaction {
             Reaction::Release => Value::word("release"),
             Reaction::Report => Value::word("report"),
-            Reaction::Weight(weight) => {
-                Value::Map(vec![Entry::new("weight", Value::number(weight), &Origin { comment: None, ..origin.clone() })])
-            }
+            Reaction::Weight(weight) => Value::Map(vec![Entry::new(
+                "weight",
+                Value::number(weight),
+                &Origin { comment: None, ..origin.clone() },
+            )]),
         };
         entries.push(Entry::new("on_failure", reaction, origin));
         for (key, script) in [("notify_down", &self.notify_down), ("notify_up", &self.notify_up)] {
@@ -111,7 +113,11 @@ impl Scripts {
     /// What nobody tracks.
     pub(super) fn report_unused(&self, report: &mut Report) {
         for script in self.scripts.values().filter(|script| !script.is_used) {
-            report.ignore(script.from.place, "vrrp_script", "no instance tracks it, so keepalived never runs it either");
+            report.ignore(
+                script.from.place,
+                "vrrp_script",
+                "no instance tracks it, so keepalived never runs it either",
+            );
         }
     }
 
@@ -132,10 +138,16 @@ impl Scripts {
         let words: Vec<&str> = line.words.iter().skip(1).map(String::as_str).collect();
         let (weight, is_reverse) = match words.as_slice() {
             [] => (None, script.is_reverse),
-            ["weight", weight] | ["weight", weight, "no_reverse" | "noreverse"] => (Some((*weight).to_owned()), false),
+            ["weight", weight] | ["weight", weight, "no_reverse" | "noreverse"] => {
+                (Some((*weight).to_owned()), false)
+            }
             ["weight", weight, "reverse"] => (Some((*weight).to_owned()), true),
             [..] => {
-                report.warn(line.place, "track_script", "only `weight N [reverse]` can stand here; the rest is ignored");
+                report.warn(
+                    line.place,
+                    "track_script",
+                    "only `weight N [reverse]` can stand here; the rest is ignored",
+                );
                 (None, script.is_reverse)
             }
         };
@@ -185,10 +197,20 @@ impl Script {
         report: &mut Report,
     ) -> Option<Check> {
         let Setting { text, origin: script_from } = self.script.as_ref()?;
-        let settings = script_settings(text, script_from, self.timeout.as_ref(), self.user.as_ref().or(default_user), report);
+        let settings = script_settings(
+            text,
+            script_from,
+            self.timeout.as_ref(),
+            self.user.as_ref().or(default_user),
+            report,
+        );
         let mut settings = settings;
         if self.init_fail {
-            settings.push(Entry::new("init_fail", Value::word(true), &Origin { comment: None, ..self.from.clone() }));
+            settings.push(Entry::new(
+                "init_fail",
+                Value::word(true),
+                &Origin { comment: None, ..self.from.clone() },
+            ));
         }
         let interval = self.interval.as_ref().map_or_else(
             || ("1s".to_owned(), Origin { comment: None, ..self.from.clone() }),
@@ -206,8 +228,16 @@ impl Script {
         };
         // The comment of the line that tracks it: the definition's own may belong to several instances.
         let from = Origin { what: "track_script".to_owned(), ..origin(line) };
-        let weight_from = if weight_from.place == from.place { Origin { comment: None, ..weight_from } } else { weight_from };
-        let weight_from = if weight_from.place == self.from.place { Origin { comment: None, ..weight_from } } else { weight_from };
+        let weight_from = if weight_from.place == from.place {
+            Origin { comment: None, ..weight_from }
+        } else {
+            weight_from
+        };
+        let weight_from = if weight_from.place == self.from.place {
+            Origin { comment: None, ..weight_from }
+        } else {
+            weight_from
+        };
         Some(Check {
             name: identifier(name),
             from,

@@ -51,7 +51,9 @@ fn shell_quoted(word: &str) -> String {
 
 /// Words that only a shell understands. keepalived 2 passes them on as they are, and so do we.
 pub(super) fn needs_shell(text: &str) -> bool {
-    split(text).iter().any(|word| ["|", "||", "&", "&&", ";", ">", ">>", "<", "2>&1"].contains(&word.as_str()))
+    split(text)
+        .iter()
+        .any(|word| ["|", "||", "&", "&&", ";", ">", ">>", "<", "2>&1"].contains(&word.as_str()))
 }
 
 /// What a script that runs when a server goes down does to keepalived itself.
@@ -96,7 +98,8 @@ fn kills(line: &str) -> bool {
     }
     let words: Vec<&str> = line.split(|c: char| c.is_whitespace() || ";|&()`\"'".contains(c)).collect();
     let has = |wanted: &str| words.iter().any(|word| word.rsplit('/').next() == Some(wanted));
-    let is_stopped = has("stop") && (has("systemctl") || has("service") || has("keepalived") || has("rc-service"));
+    let is_stopped =
+        has("stop") && (has("systemctl") || has("service") || has("keepalived") || has("rc-service"));
     // Signal 0 only asks whether it lives.
     let is_killed = (has("pkill") || has("killall") || has("kill")) && !has("-0");
     is_killed || is_stopped

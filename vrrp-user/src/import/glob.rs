@@ -26,7 +26,12 @@ pub(super) fn expand(files: &dyn Files, folder: &Path, pattern: &str) -> Vec<Pat
                     .iter()
                     .flat_map(|path| {
                         let fits = |name: &String| fits(part, name);
-                        files.names(path).into_iter().filter(fits).map(|name| path.join(name)).collect::<Vec<_>>()
+                        files
+                            .names(path)
+                            .into_iter()
+                            .filter(fits)
+                            .map(|name| path.join(name))
+                            .collect::<Vec<_>>()
                     })
                     .take(MOST)
                     .collect();

@@ -31,29 +31,46 @@ const NO_LOAD: &str = "is about balancing load with IPVS, which this daemon does
 const NO_CHECKER: &str = "there is no checker process";
 const NO_BFD: &str = "there is no BFD";
 const SELF_SIZED: &str = "buffers size themselves";
-const NO_FIREWALL: &str = "no firewall rule is ever set: the MASTER always accepts what comes to its addresses";
+const NO_FIREWALL: &str =
+    "no firewall rule is ever set: the MASTER always accepts what comes to its addresses";
 const NO_SNMP: &str = "there is no SNMP: `vrrp status` and the metrics tell the same";
 const RELOAD: &str = "a reload always checks the whole new file first, and touches only what changed";
 
 /// A name, or its beginning followed by `*`; the first that fits counts.
 const LEFT_OUT: &[(&str, Grade, &str)] = &[
-    ("vrrp_skip_check_adv_addr", Grade::Ignored, "a neighbour whose list of addresses differs is never ignored"),
+    (
+        "vrrp_skip_check_adv_addr",
+        Grade::Ignored,
+        "a neighbour whose list of addresses differs is never ignored",
+    ),
     ("vrrp_check_unicast_src", Grade::Ignored, "`peers` always limits the senders"),
     ("vrrp_no_swap", Grade::Ignored, "memory is always locked"),
     ("vrrp_priority", Grade::Ignored, "adverts are sent by a thread with real-time priority"),
     ("vrrp_rlimit_rttime", Grade::Ignored, "the advert thread never runs for long"),
-    ("max_auto_priority", Grade::Ignored, "adverts are sent by a thread with real-time priority from the start"),
+    (
+        "max_auto_priority",
+        Grade::Ignored,
+        "adverts are sent by a thread with real-time priority from the start",
+    ),
     ("min_auto_priority_delay", Grade::Ignored, "adverts are sent by a thread with real-time priority"),
     ("vrrp_cpu_affinity", Grade::Warning, "is not there; use CPUAffinity= of systemd if it must be"),
     ("vrrp_netlink_*", Grade::Ignored, SELF_SIZED),
     ("vrrp_rx_bufs_*", Grade::Ignored, SELF_SIZED),
     ("process_monitor_rcv_bufs*", Grade::Ignored, SELF_SIZED),
-    ("vrrp_garp_lower_prio_*", Grade::Ignored, "a losing advert is answered, with a burst of gratuitous ARP at most once a second"),
+    (
+        "vrrp_garp_lower_prio_*",
+        Grade::Ignored,
+        "a losing advert is answered, with a burst of gratuitous ARP at most once a second",
+    ),
     ("vrrp_garp_master_refresh_repeat", Grade::Ignored, "one frame for each address in each period"),
     ("vrrp_garp_interval", Grade::Warning, "is not there: a burst goes out at once"),
     ("vrrp_gna_interval", Grade::Ignored, "is for IPv6"),
     ("vrrp_garp_extra_if", Grade::Ignored, "addresses are announced on the interface that they are on"),
-    ("vrrp_lower_prio_no_advert", Grade::Warning, "a MASTER always answers a weaker one (RFC 9568, section 6.4.3)"),
+    (
+        "vrrp_lower_prio_no_advert",
+        Grade::Warning,
+        "a MASTER always answers a weaker one (RFC 9568, section 6.4.3)",
+    ),
     ("vrrp_higher_prio_send_advert", Grade::Ignored, "the winner announces its addresses again by itself"),
     ("vrrp_mcast_group6", Grade::Ignored, "is for IPv6"),
     ("vrrp_iptables", Grade::Ignored, NO_FIREWALL),
@@ -67,7 +84,11 @@ const LEFT_OUT: &[(&str, Grade, &str)] = &[
     ("vrrp_notify_priority_changes", Grade::Warning, "changes of priority are not told to the FIFO"),
     ("fifo_write_vrrp_states_on_reload", Grade::Warning, "a reload that changes no state tells nobody"),
     ("enable_script_security", Grade::Ignored, "a script that others can write is never run as root"),
-    ("dynamic_interfaces", Grade::Warning, "an interface must be there at the start; one that is replaced is noticed"),
+    (
+        "dynamic_interfaces",
+        Grade::Warning,
+        "an interface must be there at the start; one that is replaced is noticed",
+    ),
     ("default_interface", Grade::Ignored, "is for static addresses"),
     ("net_namespace_ipvs", Grade::Ignored, NO_LOAD),
     (
@@ -78,13 +99,21 @@ const LEFT_OUT: &[(&str, Grade, &str)] = &[
     ("instance", Grade::Ignored, "one daemon a host, or one a network namespace"),
     ("use_pid_dir", Grade::Ignored, "there are no pid files"),
     ("child_wait_time", Grade::Ignored, "leaving takes at most a second"),
-    ("linkbeat_use_polling", Grade::Warning, "carrier is what the kernel tells; a driver that tells nothing is not polled"),
+    (
+        "linkbeat_use_polling",
+        Grade::Warning,
+        "carrier is what the kernel tells; a driver that tells nothing is not polled",
+    ),
     ("log_unknown_vrids", Grade::Ignored, "adverts of other virtual routers are counted"),
     ("vmac_*", Grade::Ignored, "there is no virtual MAC address yet"),
     ("snmp_*", Grade::Warning, NO_SNMP),
     ("enable_snmp_*", Grade::Warning, NO_SNMP),
     ("enable_traps", Grade::Warning, NO_SNMP),
-    ("enable_dbus", Grade::Warning, "there is no D-Bus: the control socket /run/vrrp/vrrp.sock tells the same"),
+    (
+        "enable_dbus",
+        Grade::Warning,
+        "there is no D-Bus: the control socket /run/vrrp/vrrp.sock tells the same",
+    ),
     ("dbus_*", Grade::Ignored, "there is no D-Bus"),
     ("startup_script*", Grade::Error, "is not there: use ExecStartPre= of systemd"),
     ("shutdown_script*", Grade::Error, "is not there: use ExecStopPost= of systemd"),
@@ -162,8 +191,7 @@ impl Globals {
     }
 }
 
-pub(super) const STRICT: &str =
-    "is not there. keepalived drops packets to the address then, unless the priority is 255 or `accept` stands there; \
+pub(super) const STRICT: &str = "is not there. keepalived drops packets to the address then, unless the priority is 255 or `accept` stands there; \
      here the MASTER always accepts them. It forbids authentication: none is written";
 
 /// The group to which adverts go.

@@ -87,7 +87,13 @@ impl Instance {
         Some(instance)
     }
 
-    fn keyword(&mut self, statement: &Statement, globals: &Globals, scripts: &mut Scripts, report: &mut Report) {
+    fn keyword(
+        &mut self,
+        statement: &Statement,
+        globals: &Globals,
+        scripts: &mut Scripts,
+        report: &mut Report,
+    ) {
         let place = statement.place;
         match statement.keyword() {
             "interface" => {}
@@ -297,7 +303,10 @@ impl Instance {
                     report.ignore(origin.place, "state", why);
                 }
                 _ => {
-                    let why = format!("`{}` is neither MASTER nor BACKUP; every router starts as BACKUP", shown(text));
+                    let why = format!(
+                        "`{}` is neither MASTER nor BACKUP; every router starts as BACKUP",
+                        shown(text)
+                    );
                     report.warn(origin.place, "state", why);
                 }
             }
@@ -308,7 +317,11 @@ impl Instance {
             if self.nopreempt.is_some() {
                 report.ignore(origin.place, "preempt_delay", "means nothing with nopreempt");
             } else if is_master {
-                report.warn(origin.place, "preempt_delay", "keepalived ignores it with `state MASTER`, and so does this");
+                report.warn(
+                    origin.place,
+                    "preempt_delay",
+                    "keepalived ignores it with `state MASTER`, and so does this",
+                );
             } else {
                 let why = "is not there: a stronger router takes over after its down interval. `startup_delay` delays the \
                            first claim after a start";
@@ -340,13 +353,18 @@ impl Instance {
                 return None;
             }
             _ => {
-                let why = format!("`{}` is no authentication that keepalived knows: none is written", shown(kind));
+                let why =
+                    format!("`{}` is no authentication that keepalived knows: none is written", shown(kind));
                 report.warn(place, "auth_type", why);
                 return None;
             }
         }
         if is_v3 {
-            report.warn(place, "authentication", "version 3 has none: keepalived ignores it, and so does this");
+            report.warn(
+                place,
+                "authentication",
+                "version 3 has none: keepalived ignores it, and so does this",
+            );
             return None;
         }
         if is_strict {
@@ -390,7 +408,8 @@ impl Instance {
             let origin = globals.min_garp.clone()?;
             Some(Setting { text: text.to_owned(), origin })
         };
-        let repeat = self.garp_repeat.clone().or_else(|| globals.garp_repeat.clone()).or_else(|| minimal("1"));
+        let repeat =
+            self.garp_repeat.clone().or_else(|| globals.garp_repeat.clone()).or_else(|| minimal("1"));
         let delay = self.garp_delay.clone().or_else(|| globals.garp_delay.clone()).or_else(|| minimal("0"));
         let refresh = self.garp_refresh.clone().or_else(|| globals.garp_refresh.clone());
         let mut entries = Vec::new();
@@ -411,7 +430,8 @@ impl Instance {
             self.down_timer_adverts.as_ref().or(globals.down_timer_adverts.as_ref())
             && text != "3"
         {
-            let why = "is not there: three adverts are missed before a BACKUP takes over (RFC 9568, section 6.1)";
+            let why =
+                "is not there: three adverts are missed before a BACKUP takes over (RFC 9568, section 6.1)";
             report.error(origin.place, "down_timer_adverts", why);
         }
     }
@@ -471,6 +491,5 @@ impl Instance {
     }
 }
 
-const MASTER_NOPREEMPT: &str =
-    "with `state MASTER` keepalived switches `nopreempt` off, and takes the address back when it returns. The file asks for \
+const MASTER_NOPREEMPT: &str = "with `state MASTER` keepalived switches `nopreempt` off, and takes the address back when it returns. The file asks for \
      nopreempt, so `preempt: false` is written; write `preempt: true` if you relied on the return";

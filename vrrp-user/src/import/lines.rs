@@ -298,7 +298,8 @@ impl Reader<'_> {
             match replacement {
                 Replacement::Text(text) => raw.code = format!("{head}{text}{tail}"),
                 Replacement::Random(least) => {
-                    let why = format!("a random number in keepalived, another at each start; {least} is written");
+                    let why =
+                        format!("a random number in keepalived, another at each start; {least} is written");
                     self.report.error(raw.place, "${_RANDOM}", why);
                     raw.code = format!("{head}{least}{tail}");
                 }

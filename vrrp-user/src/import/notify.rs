@@ -75,15 +75,22 @@ impl Mail {
     pub(super) fn entry(&self, report: &mut Report) -> Option<Entry> {
         let (_, first) = self.to.first()?;
         let block = Origin { comment: None, ..first.clone() };
-        let to = self.to.iter().map(|(address, origin)| Item { value: Value::text(address), origin: origin.clone() });
+        let to = self
+            .to
+            .iter()
+            .map(|(address, origin)| Item { value: Value::text(address), origin: origin.clone() });
         let mut entries = vec![Entry::new("to", Value::List(to.collect()), &block)];
         match &self.from {
             Some(Setting { text, origin }) => entries.push(Entry::new("from", Value::text(text), origin)),
-            None => report.ignore(block.place, "notification_email", "no sender is named: vrrp@ the host's name"),
+            None => {
+                report.ignore(block.place, "notification_email", "no sender is named: vrrp@ the host's name")
+            }
         }
         match &self.server {
             Some(Setting { text, origin }) => entries.push(Entry::new("server", Value::text(text), origin)),
-            None => report.warn(block.place, "notification_email", "no smtp_server is named: 127.0.0.1 is used"),
+            None => {
+                report.warn(block.place, "notification_email", "no smtp_server is named: 127.0.0.1 is used")
+            }
         }
         if let Some((port, origin)) = &self.port {
             entries.push(Entry::new("port", Value::number(port), origin));
@@ -125,15 +132,27 @@ impl Notify {
                 return true;
             }
             "notify_deleted" => {
-                report.warn(statement.place, "notify_deleted", "an instance that a reload removes ends with `stop`");
+                report.warn(
+                    statement.place,
+                    "notify_deleted",
+                    "an instance that a reload removes ends with `stop`",
+                );
                 return true;
             }
             "notify_master_rx_lower_pri" => {
-                report.error(statement.place, statement.keyword(), "is not there: nothing is run when a weaker MASTER is heard");
+                report.error(
+                    statement.place,
+                    statement.keyword(),
+                    "is not there: nothing is run when a weaker MASTER is heard",
+                );
                 return true;
             }
             "notify_priority_changes" => {
-                report.warn(statement.place, statement.keyword(), "changes of priority are not told to the FIFO");
+                report.warn(
+                    statement.place,
+                    statement.keyword(),
+                    "changes of priority are not told to the FIFO",
+                );
                 return true;
             }
             _ => return false,
@@ -142,7 +161,8 @@ impl Notify {
         set(&mut slot, statement, report);
         if let Some(setting) = slot {
             if let Some(group) = statement.words.get(3) {
-                let why = format!("runs with the groups of its user, not as `{}`", super::report::shown(group));
+                let why =
+                    format!("runs with the groups of its user, not as `{}`", super::report::shown(group));
                 report.warn(statement.place, statement.keyword(), why);
             }
             let user = statement.words.get(2).cloned();

@@ -5,9 +5,18 @@
 /// One block at the beginning of a line, with the values not yet used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Sequence {
-    Numbers { name: String, next: i64, step: i64, end: i64, is_hex: bool },
+    Numbers {
+        name: String,
+        next: i64,
+        step: i64,
+        end: i64,
+        is_hex: bool,
+    },
     /// For each turn a value for each name; the last turn first.
-    List { names: Vec<String>, turns: Vec<Vec<String>> },
+    List {
+        names: Vec<String>,
+        turns: Vec<Vec<String>>,
+    },
 }
 
 impl Sequence {
@@ -81,7 +90,9 @@ fn number(text: &str) -> Result<i64, String> {
         Some(hex) => i64::from_str_radix(hex, 16),
         None => digits.parse(),
     };
-    value.map(|value: i64| sign * value).map_err(|_error| format!("`{}` is not a number", super::report::shown(text)))
+    value
+        .map(|value: i64| sign * value)
+        .map_err(|_error| format!("`{}` is not a number", super::report::shown(text)))
 }
 
 fn variable(text: &str) -> Result<String, String> {
@@ -104,7 +115,8 @@ fn groups(inside: &str) -> Vec<Vec<String>> {
                 (group.split(',').map(|value| value.trim().to_owned()).collect(), after)
             }
             None => {
-                let (value, after) = rest.split_once(',').map_or((rest, ""), |(value, _)| (value, &rest[value.len()..]));
+                let (value, after) =
+                    rest.split_once(',').map_or((rest, ""), |(value, _)| (value, &rest[value.len()..]));
                 (vec![value.trim().to_owned()], after)
             }
         };
@@ -145,7 +157,17 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        for line in ["~SEQ", "~SEQ(", "~SEQ(A)", "~SEQ(A,1,0,5)", "~SEQ(1,2)", "~SEQ(A,b)", "~LST(A)", "~LST({A,B},1)", "~SEQ(A,1,1,1,1)"] {
+        for line in [
+            "~SEQ",
+            "~SEQ(",
+            "~SEQ(A)",
+            "~SEQ(A,1,0,5)",
+            "~SEQ(1,2)",
+            "~SEQ(A,b)",
+            "~LST(A)",
+            "~LST({A,B},1)",
+            "~SEQ(A,1,1,1,1)",
+        ] {
             assert!(matches!(Sequence::parse(line), Some(Err(_))), "{line}");
         }
         assert_eq!(Sequence::parse("SEQ(A,1)"), None);

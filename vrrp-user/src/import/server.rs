@@ -16,15 +16,43 @@ use super::yaml::{Entry, Origin, Value};
 /// keepalived's default of `delay_loop`.
 const DELAY_LOOP: &str = "60";
 
-const NO_LOAD: &str = "is about balancing load, which this daemon does not do; a local server is reached at the address itself";
+const NO_LOAD: &str =
+    "is about balancing load, which this daemon does not do; a local server is reached at the address itself";
 
 /// Keywords about the balancing.
 const BALANCING: [&str; 32] = [
-    "lb_algo", "lvs_sched", "lb_kind", "lvs_method", "persistence_timeout", "persistence_engine",
-    "persistence_granularity", "protocol", "weight", "inhibit_on_failure", "uthreshold", "lthreshold", "virtualhost",
-    "snmp_name", "quorum", "hysteresis", "ha_suspend", "ops", "flag-1", "flag-2", "flag-3", "sh-port", "sh-fallback",
-    "mh-port", "mh-fallback", "ip_family", "nat_mask", "smtp_alert", "sorry_server_inhibit", "sorry_server_lvs_method",
-    "bypass", "log_all_failures",
+    "lb_algo",
+    "lvs_sched",
+    "lb_kind",
+    "lvs_method",
+    "persistence_timeout",
+    "persistence_engine",
+    "persistence_granularity",
+    "protocol",
+    "weight",
+    "inhibit_on_failure",
+    "uthreshold",
+    "lthreshold",
+    "virtualhost",
+    "snmp_name",
+    "quorum",
+    "hysteresis",
+    "ha_suspend",
+    "ops",
+    "flag-1",
+    "flag-2",
+    "flag-3",
+    "sh-port",
+    "sh-fallback",
+    "mh-port",
+    "mh-fallback",
+    "ip_family",
+    "nat_mask",
+    "smtp_alert",
+    "sorry_server_inhibit",
+    "sorry_server_lvs_method",
+    "bypass",
+    "log_all_failures",
 ];
 
 /// What a virtual server, a real server and a checker may each set.
@@ -76,7 +104,8 @@ pub(super) fn read(block: &Statement, instances: &mut [Instance], import: &mut I
     let words: Vec<&str> = block.words.iter().skip(1).map(String::as_str).collect();
     let (address, port) = match words.as_slice() {
         ["group" | "fwmark", ..] => {
-            let why = "a group or a mark is only about balancing load, which this daemon does not do; left out";
+            let why =
+                "a group or a mark is only about balancing load, which this daemon does not do; left out";
             return import.report.error(place, "virtual_server", why);
         }
         [address, rest @ ..] => (*address, rest.first().copied()),
@@ -85,7 +114,8 @@ pub(super) fn read(block: &Statement, instances: &mut [Instance], import: &mut I
     let index = match owner(address, instances) {
         Some(index) => index,
         None => {
-            let why = format!("no instance has the address {}: its checks cannot be carried over", shown(address));
+            let why =
+                format!("no instance has the address {}: its checks cannot be carried over", shown(address));
             return import.report.error(place, "virtual_server", why);
         }
     };
@@ -101,8 +131,14 @@ pub(super) fn read(block: &Statement, instances: &mut [Instance], import: &mut I
                 let why = "another server to balance to is not supported; left out";
                 import.report.error(statement.place, "sorry_server", why);
             }
-            "omega" => import.report.ignore(statement.place, "omega", "a planned stop runs the scripts of `notify: { stop: }`"),
-            keyword if BALANCING.contains(&keyword) => import.report.ignore(statement.place, keyword, NO_LOAD),
+            "omega" => import.report.ignore(
+                statement.place,
+                "omega",
+                "a planned stop runs the scripts of `notify: { stop: }`",
+            ),
+            keyword if BALANCING.contains(&keyword) => {
+                import.report.ignore(statement.place, keyword, NO_LOAD)
+            }
             keyword => {
                 if !timing.keyword(statement, import.report) {
                     let why = "is not a keyword of a virtual_server; left out, as keepalived does";
@@ -131,7 +167,11 @@ fn owner(address: &str, instances: &[Instance]) -> Option<usize> {
 }
 
 /// The servers on this host: by its addresses, else the only one there is.
-fn locals<'s>(virtual_address: &str, servers: &[&'s Statement], import: &mut Import<'_>) -> Vec<&'s Statement> {
+fn locals<'s>(
+    virtual_address: &str,
+    servers: &[&'s Statement],
+    import: &mut Import<'_>,
+) -> Vec<&'s Statement> {
     let is_local = |server: &&Statement| {
         let Some(text) = server.value() else { return false };
         let Ok(address) = text.parse::<IpAddr>() else { return false };
@@ -171,7 +211,9 @@ fn real_server(
                            of that kind";
                 import.report.error(statement.place, keyword, why);
             }
-            keyword if BALANCING.contains(&keyword) => import.report.ignore(statement.place, keyword, NO_LOAD),
+            keyword if BALANCING.contains(&keyword) => {
+                import.report.ignore(statement.place, keyword, NO_LOAD)
+            }
             keyword => {
                 if !timing.keyword(statement, import.report) {
                     let why = "is not a keyword of a real_server; left out, as keepalived does";
@@ -207,7 +249,8 @@ fn real_server(
 fn merged(inner: Scripts, outer: &Scripts, report: &mut Report) -> Scripts {
     let mut both = |inner: Option<Setting>, outer: &Option<Setting>| {
         if let (Some(_), Some(outer)) = (&inner, outer) {
-            let why = "one script runs at each event, and that is the real_server's; call this one from there";
+            let why =
+                "one script runs at each event, and that is the real_server's; call this one from there";
             report.error(outer.origin.place, &outer.origin.what, why);
         }
         inner.or_else(|| outer.clone())
@@ -216,7 +259,11 @@ fn merged(inner: Scripts, outer: &Scripts, report: &mut Report) -> Scripts {
 }
 
 /// What failing comes to, and the script that still has to run then.
-fn reaction(server: &Statement, scripts: &Scripts, import: &mut Import<'_>) -> ((Reaction, Origin), Option<Setting>) {
+fn reaction(
+    server: &Statement,
+    scripts: &Scripts,
+    import: &mut Import<'_>,
+) -> ((Reaction, Origin), Option<Setting>) {
     let bare = Origin { comment: None, ..origin(server) };
     let Some(down) = &scripts.down else {
         let why = "keepalived takes the server out of the balancing and leaves the address where it is, so a failure is only \
@@ -264,7 +311,13 @@ fn interval(timing: &Timing, bare: &Origin) -> (String, Origin) {
     }
 }
 
-fn tcp(checker: &Statement, server: &Statement, port: Option<&str>, outer: &Timing, report: &mut Report) -> Check {
+fn tcp(
+    checker: &Statement,
+    server: &Statement,
+    port: Option<&str>,
+    outer: &Timing,
+    report: &mut Report,
+) -> Check {
     let bare = Origin { comment: None, ..origin(checker) };
     let mut timing = Timing::default();
     let (mut ip, mut connect_port) = (None, None);
@@ -276,10 +329,16 @@ fn tcp(checker: &Statement, server: &Statement, port: Option<&str>, outer: &Timi
                 let why = "is not there: the kernel chooses where the connection comes from";
                 report.warn(statement.place, statement.keyword(), why);
             }
-            "log_all_failures" => report.ignore(statement.place, statement.keyword(), "changes of a check are in the log"),
+            "log_all_failures" => {
+                report.ignore(statement.place, statement.keyword(), "changes of a check are in the log")
+            }
             keyword => {
                 if !timing.keyword(statement, report) {
-                    report.warn(statement.place, keyword, "is not a keyword of a TCP_CHECK; left out, as keepalived does");
+                    report.warn(
+                        statement.place,
+                        keyword,
+                        "is not a keyword of a TCP_CHECK; left out, as keepalived does",
+                    );
                 }
             }
         }
@@ -293,7 +352,8 @@ fn tcp(checker: &Statement, server: &Statement, port: Option<&str>, outer: &Timi
         origin: origin(server),
     });
     let number = connect_port.map(|setting| (setting.text, setting.origin));
-    let number = number.or_else(|| port.map(|port| (port.to_owned(), Origin { comment: None, ..origin(server) })));
+    let number =
+        number.or_else(|| port.map(|port| (port.to_owned(), Origin { comment: None, ..origin(server) })));
     let or = |setting: &Option<Setting>, default: &str| {
         setting.clone().unwrap_or_else(|| Setting { text: default.to_owned(), origin: bare.clone() })
     };
@@ -331,7 +391,11 @@ fn misc(checker: &Statement, outer: &Timing, import: &mut Import<'_>) -> Option<
             }
             keyword => {
                 if !timing.keyword(statement, report) {
-                    report.warn(statement.place, keyword, "is not a keyword of a MISC_CHECK; left out, as keepalived does");
+                    report.warn(
+                        statement.place,
+                        keyword,
+                        "is not a keyword of a MISC_CHECK; left out, as keepalived does",
+                    );
                 }
             }
         }
@@ -365,14 +429,20 @@ fn misc(checker: &Statement, outer: &Timing, import: &mut Import<'_>) -> Option<
         }
         fall = Some((retries.saturating_add(1).to_string(), origin.clone()));
     }
-    let name = super::command::split(&text).first().and_then(|program| program.rsplit('/').next()).map_or_else(
-        || "script".to_owned(),
-        identifier,
-    );
+    let name = super::command::split(&text)
+        .first()
+        .and_then(|program| program.rsplit('/').next())
+        .map_or_else(|| "script".to_owned(), identifier);
     Some(Check { fall, ..check(name, "script", settings, interval, bare) })
 }
 
-fn check(name: String, kind: &'static str, settings: Vec<Entry>, interval: (String, Origin), bare: Origin) -> Check {
+fn check(
+    name: String,
+    kind: &'static str,
+    settings: Vec<Entry>,
+    interval: (String, Origin),
+    bare: Origin,
+) -> Check {
     Check {
         name,
         kind,

@@ -36,7 +36,11 @@ pub(super) fn set(slot: &mut Option<Setting>, statement: &Statement, report: &mu
     let Some(setting) = value(statement, report) else { return };
     if let Some(earlier) = slot.replace(setting) {
         // A password has no place in a report.
-        let text = if statement.keyword() == "auth_pass" { "it".to_owned() } else { format!("`{}`", shown(&earlier.text)) };
+        let text = if statement.keyword() == "auth_pass" {
+            "it".to_owned()
+        } else {
+            format!("`{}`", shown(&earlier.text))
+        };
         let why = format!(
             "stands again in line {}, and the last one counts: {text} here has no effect",
             statement.place.line(),

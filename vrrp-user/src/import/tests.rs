@@ -62,12 +62,19 @@ fn draft_of(files: &Memory, local: &[&str]) -> String {
 
 /// An instance that needs nothing more, with these lines in it from line 5 on.
 fn instance(lines: &str) -> String {
-    format!("vrrp_instance VI_1 {{\ninterface eth0\nvirtual_router_id 51\nvirtual_ipaddress {{ 10.0.0.9 }}\n{lines}\n}}\n")
+    format!(
+        "vrrp_instance VI_1 {{\ninterface eth0\nvirtual_router_id 51\nvirtual_ipaddress {{ 10.0.0.9 }}\n{lines}\n}}\n"
+    )
 }
 
 /// Grade, line and keyword of all findings.
 fn findings(imported: &Imported) -> Vec<(Grade, u32, &str)> {
-    imported.report.findings().iter().map(|found| (found.grade, found.place.line(), found.what.as_str())).collect()
+    imported
+        .report
+        .findings()
+        .iter()
+        .map(|found| (found.grade, found.place.line(), found.what.as_str()))
+        .collect()
 }
 
 /// Whether the parser of this version knows the key of an instance.

@@ -15,7 +15,11 @@ const MAX_ROUNDS: usize = 40;
 const MAX_TEXT: usize = 16 << 20;
 
 /// The text, if anything usable is left of it.
-pub(super) fn verified(mut globals: Vec<Entry>, mut instances: Vec<Item>, report: &mut Report) -> Option<String> {
+pub(super) fn verified(
+    mut globals: Vec<Entry>,
+    mut instances: Vec<Item>,
+    report: &mut Report,
+) -> Option<String> {
     let stub = stub();
     globals.retain(|entry| !matches!(entry.key, "instances"));
     settle(&mut globals, &stub, report);
@@ -28,7 +32,11 @@ pub(super) fn verified(mut globals: Vec<Entry>, mut instances: Vec<Item>, report
         let document = whole(&globals, &instances);
         let text = render(&document);
         if text.len() > MAX_TEXT {
-            report.error(Place::default(), "(file)", "comes to more than 16 MiB of YAML: nothing is written; split the file");
+            report.error(
+                Place::default(),
+                "(file)",
+                "comes to more than 16 MiB of YAML: nothing is written; split the file",
+            );
             return None;
         }
         let findings = match parse(&text) {
@@ -175,10 +183,8 @@ fn warn(document: &[Entry], loaded: &Loaded, report: &mut Report) {
 }
 
 fn place(document: &[Entry], path: &[Step<'_>]) -> (Place, String) {
-    origin(document, path).map_or_else(
-        || (Place::default(), "(file)".to_owned()),
-        |origin| (origin.place, origin.what.clone()),
-    )
+    origin(document, path)
+        .map_or_else(|| (Place::default(), "(file)".to_owned()), |origin| (origin.place, origin.what.clone()))
 }
 
 fn parse(text: &str) -> Result<Loaded, Vec<Finding>> {

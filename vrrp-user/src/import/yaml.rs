@@ -58,7 +58,8 @@ impl Value {
     /// A number where it is one, else text, which the parser will refuse with a good message.
     pub(super) fn number(text: &str) -> Self {
         let digits = text.strip_prefix('-').unwrap_or(text);
-        let is_number = !digits.is_empty() && digits.len() < 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number =
+            !digits.is_empty() && digits.len() < 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
         if is_number {
             // Without the zeros in front, which keepalived reads as nothing special.
             let digits = digits.trim_start_matches('0');
@@ -76,7 +77,8 @@ impl Value {
         match self {
             Self::Scalar(text) => text.len() < WIDTH,
             Self::List(items) => {
-                items.len() < 20 && items.iter().all(|item| item.origin.comment.is_none() && item.value.is_short())
+                items.len() < 20
+                    && items.iter().all(|item| item.origin.comment.is_none() && item.value.is_short())
             }
             Self::Map(entries) => {
                 entries.iter().all(|entry| entry.origin.comment.is_none() && entry.value.is_short())
@@ -193,7 +195,8 @@ fn quoted(text: &str) -> String {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
         && !WORDS.contains(&text.to_ascii_lowercase().as_str());
     // An address, which begins with a digit and has three dots or a slash, is no number either.
-    let address = text.chars().all(|c| c.is_ascii_digit() || c == '.' || c == '/') && text.matches('.').count() == 3;
+    let address =
+        text.chars().all(|c| c.is_ascii_digit() || c == '.' || c == '/') && text.matches('.').count() == 3;
     if plain || address || is_duration(text) { text.to_owned() } else { in_quotes(text) }
 }
 
@@ -251,10 +254,12 @@ pub(super) fn origin<'e>(entries: &'e [Entry], steps: &[Step<'_>]) -> Option<&'e
     let mut items: Option<&[Item]> = None;
     for step in steps {
         let next = match step {
-            Step::Key(key) => {
-                entries.and_then(|all| all.iter().find(|entry| entry.key == *key)).map(|entry| (&entry.origin, &entry.value))
+            Step::Key(key) => entries
+                .and_then(|all| all.iter().find(|entry| entry.key == *key))
+                .map(|entry| (&entry.origin, &entry.value)),
+            Step::Index(index) => {
+                items.and_then(|all| all.get(*index)).map(|item| (&item.origin, &item.value))
             }
-            Step::Index(index) => items.and_then(|all| all.get(*index)).map(|item| (&item.origin, &item.value)),
         };
         let Some((origin, value)) = next else { break };
         found = Some(origin);

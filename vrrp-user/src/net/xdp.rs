@@ -17,7 +17,7 @@ use thiserror::Error;
 use vrrp_ebpf::abi::{ABI_MARK, ABI_VERSION};
 
 use super::maps::{Maps, MapsError};
-use super::ring::Ring;
+use super::ring::{Ring, RingGauge};
 use super::slots::{Slots, SlotsError};
 use super::{Attachment, Interface, Mode};
 
@@ -90,6 +90,8 @@ pub enum Diagnostics {
 pub struct Programs {
     bpf: Ebpf,
     links: HashMap<u32, Link>,
+    /// None where it cannot be had: nothing but the status is poorer for it.
+    gauge: Option<RingGauge>,
     /// The kernel half's own words; None if it was told to say nothing.
     diagnostics: Option<EbpfLogger<&'static dyn log::Log>>,
 }
@@ -102,6 +104,17 @@ enum Link {
 
 const XDP: &str = "vrrp_xdp";
 const TCX: &str = "vrrp_tcx";
+const NOTHING: &str = "vrrp_nothing";
+const CLOCK: &str = "vrrp_clock";
+
+/// Programs of the object to compare with: never attached, loaded when first asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// Passes every packet unread.
+    Nothing,
+    /// Reads the clock once, as every delivered advert must.
+    Clock,
+}
 
 /// Loads the kernel half. Nothing is attached yet.
 pub(super) fn load(
@@ -129,15 +142,15 @@ pub(super) fn load(
         .load(OBJECT)?;
     let maps = Maps::take(&mut bpf)?;
     let adverts = bpf.take_map("ADVERTS").ok_or(MapsError::Missing { name: "ADVERTS" })?;
+    let size = sizes.ring_bytes.next_power_of_two();
+    let gauge = if let Map::RingBuf(data) = &adverts { RingGauge::new(data.fd(), size).ok() } else { None };
     let ring = Ring::new(adverts).map_err(|source| MapsError::Shape { name: "ADVERTS", source })?;
     let Some(Map::Array(map)) = bpf.map("SLOTS") else {
         return Err(MapsError::Missing { name: "SLOTS" }.into());
     };
     let slots = Slots::map(map.fd(), sizes.rules)?;
-    let mut programs = Programs { bpf, links: HashMap::new(), diagnostics: None };
-    // Both now, while all maps are open: the programs name them by descriptor.
+    let mut programs = Programs { bpf, links: HashMap::new(), gauge, diagnostics: None };
     programs.xdp()?.load().map_err(|source| XdpLoadError::Program { name: XDP, source })?;
-    programs.tcx()?.load().map_err(|source| XdpLoadError::Program { name: TCX, source })?;
     // Silenced at load, the program has no map for its words.
     programs.diagnostics = EbpfLogger::init(&mut programs.bpf).ok();
     Ok((programs, maps, ring, slots))
@@ -149,16 +162,37 @@ fn abi_version(object: &[u8]) -> Option<u16> {
 }
 
 impl Programs {
-    /// The XDP program, for tests that run it on a frame.
+    /// The XDP program, for tests and measurements that run it on a frame.
     pub fn xdp(&mut self) -> Result<&mut Xdp, XdpLoadError> {
         let program = self.bpf.program_mut(XDP).ok_or(XdpLoadError::MissingProgram { name: XDP })?;
         program.try_into().map_err(|source| XdpLoadError::Program { name: XDP, source })
     }
 
-    /// The TCX program, likewise.
+    /// The TCX program, likewise. Loaded when first asked for: most hosts never need it, and the verifier takes its time.
+    /// It names the maps by the descriptors they had at load, which stay open as long as anybody receives.
     pub fn tcx(&mut self) -> Result<&mut SchedClassifier, XdpLoadError> {
+        let failed = |source| XdpLoadError::Program { name: TCX, source };
         let program = self.bpf.program_mut(TCX).ok_or(XdpLoadError::MissingProgram { name: TCX })?;
-        program.try_into().map_err(|source| XdpLoadError::Program { name: TCX, source })
+        let program: &mut SchedClassifier = program.try_into().map_err(failed)?;
+        if program.fd().is_err() {
+            program.load().map_err(failed)?;
+        }
+        Ok(program)
+    }
+
+    /// A program to compare with, likewise.
+    pub fn reference(&mut self, which: Reference) -> Result<&mut Xdp, XdpLoadError> {
+        let name = match which {
+            Reference::Nothing => NOTHING,
+            Reference::Clock => CLOCK,
+        };
+        let program = self.bpf.program_mut(name).ok_or(XdpLoadError::MissingProgram { name })?;
+        let program: &mut Xdp =
+            program.try_into().map_err(|source| XdpLoadError::Program { name, source })?;
+        if program.fd().is_err() {
+            program.load().map_err(|source| XdpLoadError::Program { name, source })?;
+        }
+        Ok(program)
     }
 
     /// Writes to the log what the kernel half had to say of itself: things that cannot happen.
@@ -194,6 +228,11 @@ impl Programs {
             }
         }
         Err(AttachError { interface: interface.name.clone(), refused })
+    }
+
+    /// Bytes of the ring that are taken, and its size.
+    pub(super) fn ring_fill(&self) -> Option<(u64, u64)> {
+        self.gauge.as_ref().map(RingGauge::fill)
     }
 
     /// Detaches; an interface that was not attached is no error.

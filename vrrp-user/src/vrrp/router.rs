@@ -30,6 +30,9 @@ pub const HOLD_DOWN: Duration = Duration::from_secs(5);
 pub const LONGEST_HOLD_DOWN: Duration = Duration::from_secs(320);
 /// A BACKUP's deadline noticed later than this was noticed late.
 pub const LATE_TOLERANCE: Duration = Duration::from_millis(1);
+/// A BACKUP that woke late listens at most so many half intervals longer: more than the one interval for which a
+/// MASTER that slept doubts its right, less than the two within which a dead one is to be replaced.
+pub const LATE_LISTENING_HALVES: u32 = 3;
 /// At most one advert out of turn in this time: two masters that answer each other must not fill the segment.
 pub const ANSWER_EVERY: Duration = Duration::from_millis(10);
 /// At most one announcement out of turn in this time.
@@ -94,6 +97,8 @@ pub struct VirtualRouter {
     state: State,
     link_up: bool,
     primary: Option<Ipv4Addr>,
+    /// Told to stay out.
+    suspended: bool,
     /// The last order to the executor.
     job: Job,
     slot: Option<SlotRule>,
@@ -109,10 +114,16 @@ impl VirtualRouter {
             state: State::Initialize,
             link_up: false,
             primary: None,
+            suspended: false,
             job: Job::default(),
             slot: None,
             hold_down: HOLD_DOWN,
         }
+    }
+
+    /// A new router in the place of this one: results of orders to this one are not taken for its own.
+    pub(super) fn successor(&self, config: Config) -> Self {
+        Self { job: self.job, ..Self::new(config, self.turn) }
     }
 
     pub fn config(&self) -> &Config {
@@ -153,8 +164,12 @@ impl VirtualRouter {
             Event::LinkUp => self.link_up = true,
             Event::LinkDown => self.link_up = false,
             Event::PrimaryAddress(address) => self.primary = address,
-            Event::SetPriority(priority) => self.config.priority = priority,
-            Event::Startup
+            Event::Suspend => self.suspended = true,
+            Event::Resume => self.suspended = false,
+            // Each state judges by the old configuration what has happened under it.
+            Event::SetPriority(_)
+            | Event::Reconfigure { .. }
+            | Event::Startup
             | Event::Shutdown
             | Event::Advert(_)
             | Event::Deadline { .. }
@@ -173,6 +188,8 @@ impl VirtualRouter {
                 Some((fault, why)) => self.enter(State::Fault(fault), why, out),
                 None => self.begin(self.config.startup_delay, now, out),
             },
+            Event::SetPriority(priority) => self.config.priority = priority,
+            Event::Reconfigure { config, .. } => self.config = config,
             // Not taking part: an advert that was under way, a result of orders from before.
             Event::Shutdown
             | Event::Advert(_)
@@ -180,7 +197,8 @@ impl VirtualRouter {
             | Event::LinkUp
             | Event::LinkDown
             | Event::PrimaryAddress(_)
-            | Event::SetPriority(_)
+            | Event::Suspend
+            | Event::Resume
             | Event::VipsHeld(_)
             | Event::VipsRefused(_)
             | Event::VipsReleased(_)
@@ -193,12 +211,23 @@ impl VirtualRouter {
     fn fault(&mut self, fault: Fault, event: Event, now: Instant, out: &mut Outbox<'_>) {
         match event {
             Event::Shutdown => self.enter(State::Initialize, Why::Shutdown, out),
-            Event::Deadline { .. } | Event::LinkUp | Event::LinkDown | Event::PrimaryAddress(_) => {
-                self.reconsider(fault, now, out);
+            Event::Deadline { .. }
+            | Event::LinkUp
+            | Event::LinkDown
+            | Event::PrimaryAddress(_)
+            | Event::Suspend
+            | Event::Resume => self.reconsider(fault, now, out),
+            Event::SetPriority(priority) => self.config.priority = priority,
+            Event::Reconfigure { config, readdressed } => {
+                self.config = config;
+                if let (Fault::Refused { .. }, true) = (fault, readdressed) {
+                    // Other addresses: what was refused may be what was corrected.
+                    self.hold_down = HOLD_DOWN;
+                    self.reconsider(Fault::Refused { until: now }, now, out);
+                }
             }
             Event::Startup
             | Event::Advert(_)
-            | Event::SetPriority(_)
             | Event::VipsHeld(_)
             | Event::VipsRefused(_)
             | Event::VipsReleased(_)
@@ -209,10 +238,10 @@ impl VirtualRouter {
 
     fn reconsider(&mut self, fault: Fault, now: Instant, out: &mut Outbox<'_>) {
         let delay = match fault {
-            Fault::Refused { until } if now < until => return,
+            Fault::Refused { until } if now < until && !self.suspended => return,
             // The interface was there all the time: nothing new to wait for.
             Fault::Refused { .. } => Duration::ZERO,
-            Fault::LinkDown | Fault::NoPrimaryAddress => self.config.startup_delay,
+            Fault::LinkDown | Fault::NoPrimaryAddress | Fault::Suspended => self.config.startup_delay,
         };
         match self.missing() {
             Some((missing, _)) if missing == fault => {}
@@ -221,9 +250,12 @@ impl VirtualRouter {
         }
     }
 
-    /// What the interface lacks.
+    /// What keeps it from taking part. Somebody's will before the interface: a router that is meant to be out is not
+    /// broken.
     fn missing(&self) -> Option<(Fault, Why)> {
-        if !self.link_up {
+        if self.suspended {
+            Some((Fault::Suspended, Why::Suspended))
+        } else if !self.link_up {
             Some((Fault::LinkDown, Why::LinkDown))
         } else if self.primary.is_none() {
             Some((Fault::NoPrimaryAddress, Why::NoPrimaryAddress))
@@ -239,9 +271,12 @@ impl VirtualRouter {
         }
         let backup = self.listen(delay, now);
         let listening_for = backup.deadline().since(now);
-        let why = match self.label() {
-            Label::Initialize => Why::Started { listening_for },
-            Label::Fault | Label::Backup | Label::Master => Why::Recovered { listening_for },
+        let why = match self.state {
+            State::Initialize => Why::Started { listening_for },
+            State::Fault(Fault::Suspended) => Why::Resumed { listening_for },
+            State::Fault(Fault::LinkDown | Fault::NoPrimaryAddress | Fault::Refused { .. })
+            | State::Backup(_)
+            | State::Master(_) => Why::Recovered { listening_for },
         };
         self.enter(State::Backup(backup), why, out);
     }
@@ -263,16 +298,21 @@ impl VirtualRouter {
     fn become_master(&mut self, why: Why, now: Instant, out: &mut Outbox<'_>) {
         out.push(Action::SendAdvert { priority: self.config.priority });
         out.push(Action::TakeVips(self.next_job()));
-        let interval = self.config.advert_interval.duration();
         let master = Master {
             since: now,
-            advertise_at: now + (interval - self.turn.of_interval(interval)),
+            advertise_at: self.first_beat(now),
             last_sent: now,
             phase: Phase::Promoting { deadline: now + self.config.vip_deadline },
             answered_at: None,
             announced_at: None,
         };
         self.enter(State::Master(master), why, out);
+    }
+
+    /// After the first advert, and after the first at another interval.
+    fn first_beat(&self, now: Instant) -> Instant {
+        let interval = self.config.advert_interval.duration();
+        now + (interval - self.turn.of_interval(interval))
     }
 
     fn enter(&mut self, state: State, why: Why, out: &mut Outbox<'_>) {

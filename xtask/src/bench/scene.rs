@@ -65,7 +65,7 @@ impl Setting {
     }
 
     pub(crate) fn label(self) -> String {
-        let interval = if self.advert_ms % 1000 == 0 {
+        let interval = if self.advert_ms.is_multiple_of(1000) {
             format!("{} s", self.advert_ms / 1000)
         } else {
             format!("{} ms", self.advert_ms)
@@ -248,25 +248,10 @@ impl Scene {
                 tail(&a.process().log())
             );
         }
-        let b_started = clock::now_ns();
         let mut b = self.start(contender, "b")?;
         // Loading, attaching, listening; and thousands of instances take a moment to read.
         let many = Duration::from_millis(self.setting.instances as u64 / 2);
         std::thread::sleep(self.setting.interval() * 2 + Duration::from_millis(700) + many);
-        if std::env::var("GAPS").is_ok() {
-            let mut last: std::collections::HashMap<usize, u64> = Default::default();
-            let mut shown = 0;
-            let mut worst: std::collections::BTreeMap<u64, usize> = Default::default();
-            observer.look(0, |all| for s in all {
-                if let Kind::Advert { priority, .. } = s.kind && is_from(s, 0) && let Some(r) = self.router_of(s) {
-                    let before = last.insert(r, s.time_ns).unwrap_or(s.time_ns);
-                    let gap = (s.time_ns - before) / 1_000_000;
-                    *worst.entry(gap).or_default() += 1;
-                    if (priority == 0 || gap > 20) && shown < 30 { shown += 1; println!("router {r} prio {priority} at {:.3} gap {gap} ms", (s.time_ns - started) as f64 / 1e6); }
-                }
-            });
-            println!("gaps {worst:?}; b started at {:.1}", (b_started - started) as f64 / 1e6);
-        }
         for router in [&mut a, &mut b] {
             if !router.process_mut().is_running() {
                 bail!("{} ended: {}", router.process().name(), tail(&router.process().log()));

@@ -43,7 +43,11 @@ const INSTANCE: &[Case] = &[
     ("auth_type PASS", "", &[(Warning, 5, "auth_type")]),
     ("auth_pass 1111", "", &[(Warning, 5, "auth_pass")]),
     ("version 3\nauth_type PASS\nauth_pass 1111", "version: 3\n", &[(Warning, 6, "authentication")]),
-    ("strict_mode\nauth_type PASS\nauth_pass 1111", "", &[(Warning, 5, "strict_mode"), (Warning, 6, "authentication")]),
+    (
+        "strict_mode\nauth_type PASS\nauth_pass 1111",
+        "",
+        &[(Warning, 5, "strict_mode"), (Warning, 6, "authentication")],
+    ),
     ("strict_mode off", "", &[]),
     ("strict_mode maybe", "", &[(Warning, 5, "strict_mode")]),
     ("auth_hmac key", "", &[(Error, 5, "auth_hmac")]),
@@ -52,10 +56,11 @@ const INSTANCE: &[Case] = &[
         "garp: { burst: 2, repeat_after: 10s, refresh: 60s }\n",
         &[],
     ),
-    ("garp_lower_prio_repeat 1\ngarp_master_refresh_repeat 2", "", &[
-        (Ignored, 5, "garp_lower_prio_repeat"),
-        (Ignored, 6, "garp_master_refresh_repeat"),
-    ]),
+    (
+        "garp_lower_prio_repeat 1\ngarp_master_refresh_repeat 2",
+        "",
+        &[(Ignored, 5, "garp_lower_prio_repeat"), (Ignored, 6, "garp_master_refresh_repeat")],
+    ),
     ("down_timer_adverts 3", "", &[]),
     ("down_timer_adverts 5", "", &[(Error, 5, "down_timer_adverts")]),
     ("use_vmac vrrp51", "", &[(Error, 5, "use_vmac")]),
@@ -93,15 +98,23 @@ const INSTANCE: &[Case] = &[
     ("virtual_ipaddress {\n10.0.0.0/24\n}", "10.0.0.0/24", &[(Error, 6, "virtual_ipaddress")]),
     ("virtual_ipaddress {\nnonsense\n}", "", &[(Error, 6, "virtual_ipaddress")]),
     ("virtual_ipaddress {\n10.0.0.9\n}", "", &[(Error, 6, "virtual_ipaddress")]),
-    ("virtual_ipaddress {\n10.0.0.8 peer 10.0.0.7 no_track home what\n}", "10.0.0.8", &[
-        (Error, 6, "virtual_ipaddress: peer"),
-        (Warning, 6, "virtual_ipaddress: no_track"),
-        (Warning, 6, "virtual_ipaddress: what"),
-        (Ignored, 6, "virtual_ipaddress: home"),
-    ]),
+    (
+        "virtual_ipaddress {\n10.0.0.8 peer 10.0.0.7 no_track home what\n}",
+        "10.0.0.8",
+        &[
+            (Error, 6, "virtual_ipaddress: peer"),
+            (Warning, 6, "virtual_ipaddress: no_track"),
+            (Warning, 6, "virtual_ipaddress: what"),
+            (Ignored, 6, "virtual_ipaddress: home"),
+        ],
+    ),
     ("virtual_ipaddress {\n10.0.0.8 scope nowhere\n}", "10.0.0.8", &[(Error, 6, "virtual_ipaddress: scope")]),
     ("virtual_ipaddress {\n10.0.0.8 scope 254\n}", "scope: host", &[]),
-    ("virtual_ipaddress_excluded {\n10.0.0.8\n}", "[10.0.0.9, 10.0.0.8]", &[(Error, 5, "virtual_ipaddress_excluded")]),
+    (
+        "virtual_ipaddress_excluded {\n10.0.0.8\n}",
+        "[10.0.0.9, 10.0.0.8]",
+        &[(Error, 5, "virtual_ipaddress_excluded")],
+    ),
     ("virtual_ipaddress_excluded {\nfe80::1\n}", "", &[(Error, 6, "virtual_ipaddress_excluded")]),
 ];
 
@@ -140,11 +153,15 @@ const GLOBAL: &[Case] = &[
     ("net_namespace n", "", &[(Error, 2, "net_namespace")]),
     ("lvs_sync_daemon eth0", "", &[(Ignored, 2, "lvs_sync_daemon")]),
     ("notify_fifo_script /x", "", &[(Error, 2, "notify_fifo_script")]),
-    ("vrrp_process_name x\nprocess_names\nchecker_process_name y", "", &[
-        (Ignored, 2, "vrrp_process_name"),
-        (Ignored, 3, "process_names"),
-        (Ignored, 4, "checker_process_name"),
-    ]),
+    (
+        "vrrp_process_name x\nprocess_names\nchecker_process_name y",
+        "",
+        &[
+            (Ignored, 2, "vrrp_process_name"),
+            (Ignored, 3, "process_names"),
+            (Ignored, 4, "checker_process_name"),
+        ],
+    ),
     ("vrrp_down_timer_adverts 4", "", &[(Error, 2, "down_timer_adverts")]),
     ("what_is_this", "", &[(Warning, 2, "what_is_this")]),
 ];
@@ -188,10 +205,26 @@ fn instances_that_cannot_be_leave_the_others_alone() {
         ("vrrp_instance {\n}", 7, "vrrp_instance"),
         ("vrrp_instance B {\nvirtual_router_id 5\n}", 7, "vrrp_instance"),
         ("vrrp_instance B {\ninterface eth1\nvirtual_ipaddress { 10.0.0.5 }\n}", 7, "vrrp_instance"),
-        ("vrrp_instance B {\ninterface eth0\nvirtual_router_id 051\nvirtual_ipaddress { 10.0.0.5 }\n}", 9, "virtual_router_id"),
-        ("vrrp_instance VI_1 {\ninterface eth1\nvirtual_router_id 5\nvirtual_ipaddress { 10.0.0.5 }\n}", 7, "vrrp_instance"),
-        ("vrrp_instance B {\ninterface eth1\nvirtual_router_id 5\nvirtual_ipaddress { 2001:db8::1 }\n}", 7, "vrrp_instance"),
-        ("vrrp_instance B {\ninterface eth0/1\nvirtual_router_id 5\nvirtual_ipaddress { 10.0.0.5 }\n}", 8, "interface"),
+        (
+            "vrrp_instance B {\ninterface eth0\nvirtual_router_id 051\nvirtual_ipaddress { 10.0.0.5 }\n}",
+            9,
+            "virtual_router_id",
+        ),
+        (
+            "vrrp_instance VI_1 {\ninterface eth1\nvirtual_router_id 5\nvirtual_ipaddress { 10.0.0.5 }\n}",
+            7,
+            "vrrp_instance",
+        ),
+        (
+            "vrrp_instance B {\ninterface eth1\nvirtual_router_id 5\nvirtual_ipaddress { 2001:db8::1 }\n}",
+            7,
+            "vrrp_instance",
+        ),
+        (
+            "vrrp_instance B {\ninterface eth0/1\nvirtual_router_id 5\nvirtual_ipaddress { 10.0.0.5 }\n}",
+            8,
+            "interface",
+        ),
     ] {
         let imported = imported(&format!("{good}{bad}\n"));
         let config = parsed(imported.yaml.as_deref().unwrap()).config;
@@ -202,7 +235,8 @@ fn instances_that_cannot_be_leave_the_others_alone() {
 
 #[test]
 fn a_file_of_which_nothing_is_left_writes_nothing() {
-    for text in ["", "# nothing\n", "global_defs {\nrouter_id a\n}\n", "vrrp_instance A {\ninterface lo\n}\n"] {
+    for text in ["", "# nothing\n", "global_defs {\nrouter_id a\n}\n", "vrrp_instance A {\ninterface lo\n}\n"]
+    {
         let imported = imported(text);
         assert_eq!(imported.yaml, None);
         assert!(findings(&imported).contains(&(Error, 0, "(file)")), "{text}");

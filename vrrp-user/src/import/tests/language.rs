@@ -9,7 +9,9 @@ fn names(imported: &Imported) -> Vec<String> {
 }
 
 fn numbered(number: u8) -> String {
-    format!("vrrp_instance V{number} {{\ninterface eth0\nvirtual_router_id {number}\nvirtual_ipaddress {{ 10.0.0.{number} }}\n}}\n")
+    format!(
+        "vrrp_instance V{number} {{\ninterface eth0\nvirtual_router_id {number}\nvirtual_ipaddress {{ 10.0.0.{number} }}\n}}\n"
+    )
 }
 
 #[test]
@@ -73,7 +75,9 @@ fn conditions_are_decided_by_the_configuration_id() {
 fn definitions_are_replaced_when_they_are_used() {
     let text = format!(
         "$BASE=10.0.${{SUB}}\n$SUB=0\n$PRIO=120\n$IF_X=@x\n{}",
-        instance("priority $PRIO\n$SUB=7\n$IF_X advert_int 9\nvirtual_ipaddress {\n${BASE}.8\n}\nauth_type PASS\nauth_pass a${_HASH}${_BANG}$UNKNOWN")
+        instance(
+            "priority $PRIO\n$SUB=7\n$IF_X advert_int 9\nvirtual_ipaddress {\n${BASE}.8\n}\nauth_type PASS\nauth_pass a${_HASH}${_BANG}$UNKNOWN"
+        )
     );
     let yaml = draft(&text);
     assert!(yaml.contains("priority: 120\n") && yaml.contains("10.0.7.8"), "{yaml}");
@@ -99,7 +103,10 @@ fn sequences_write_instances_out() {
     let text = "$I= \\\nvrrp_instance V.${A}.${B} { \\\ninterface eth${A} \\\nvirtual_router_id ${B} \\\nvirtual_ipaddress { 10.0.${A}.${B} } \\\n}\n\
                 ~SEQ(A,0,2) ~SEQ(B,1,2,5) $I\n~LST({A,B},{7,1},{8,2}) $I\n";
     let imported = imported(text);
-    assert_eq!(names(&imported), ["V.0.1", "V.0.3", "V.0.5", "V.1.1", "V.1.3", "V.1.5", "V.2.1", "V.2.3", "V.2.5", "V.7.1", "V.8.2"]);
+    assert_eq!(
+        names(&imported),
+        ["V.0.1", "V.0.3", "V.0.5", "V.1.1", "V.1.3", "V.1.5", "V.2.1", "V.2.3", "V.2.5", "V.7.1", "V.8.2"]
+    );
     assert!(findings(&imported).is_empty(), "{}", imported.report);
 }
 
@@ -118,12 +125,21 @@ fn braces_may_stand_anywhere() {
 
 #[test]
 fn braces_missing_or_too_many_are_reported_with_their_block() {
-    let open = format!("{}vrrp_instance V2 {{\ninterface eth0\nvirtual_router_id 2\nvirtual_ipaddress {{\n10.0.0.2\n", numbered(1));
+    let open = format!(
+        "{}vrrp_instance V2 {{\ninterface eth0\nvirtual_router_id 2\nvirtual_ipaddress {{\n10.0.0.2\n",
+        numbered(1)
+    );
     let imported_open = imported(&open);
-    assert_eq!(findings(&imported_open), [(Warning, 6, "vrrp_instance V2"), (Warning, 9, "virtual_ipaddress")]);
+    assert_eq!(
+        findings(&imported_open),
+        [(Warning, 6, "vrrp_instance V2"), (Warning, 9, "virtual_ipaddress")]
+    );
     assert_eq!(names(&imported_open), ["V1", "V2"]);
 
-    let middle = format!("vrrp_instance V2 {{\ninterface eth0\nvirtual_router_id 2\nvirtual_ipaddress {{ 10.0.0.2 }}\n{}", numbered(1));
+    let middle = format!(
+        "vrrp_instance V2 {{\ninterface eth0\nvirtual_router_id 2\nvirtual_ipaddress {{ 10.0.0.2 }}\n{}",
+        numbered(1)
+    );
     let imported_middle = imported(&middle);
     assert_eq!(findings(&imported_middle), [(Error, 1, "vrrp_instance V2")]);
     assert_eq!(names(&imported_middle), ["V2", "V1"]);

@@ -24,7 +24,9 @@ fn both_files_give_the_pair_that_they_promise() {
         assert_eq!((instance.virtual_router_id.get(), instance.priority.get()), (51, priority));
         assert_eq!(instance.advert_interval().duration(), Duration::from_secs(1));
         assert!(!instance.preempt, "the recipe says that nobody preempts");
-        let Protocol::V2 { password: Some(password), .. } = &instance.protocol else { panic!("{instance:?}") };
+        let Protocol::V2 { password: Some(password), .. } = &instance.protocol else {
+            panic!("{instance:?}")
+        };
         assert_eq!(password.zero_filled(), *b"1111\0\0\0\0");
         let [vip] = instance.virtual_addresses.as_slice() else { panic!("{instance:?}") };
         assert_eq!((vip.address.to_string().as_str(), vip.prefix), ("192.168.1.200", 32));

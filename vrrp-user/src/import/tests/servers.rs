@@ -50,7 +50,10 @@ fn what_cannot_be_tracked_is_said() {
         ("script /x", "chk", Warning, 2, "script"),
         ("script /x\nuser a\nwhat 5", "chk", Warning, 4, "what"),
     ] {
-        let text = format!("vrrp_script chk {{\n{script}\n}}\n{}", instance(&format!("track_script {{\n{line}\n}}")));
+        let text = format!(
+            "vrrp_script chk {{\n{script}\n}}\n{}",
+            instance(&format!("track_script {{\n{line}\n}}"))
+        );
         let imported = imported(&text);
         assert!(findings(&imported).contains(&(grade, place, what)), "{text}\n{}", imported.report);
     }
@@ -78,11 +81,15 @@ fn settings_are_inherited_and_defaults_are_keepalived_s() {
         "tcp: { address: 127.0.0.1, port: 3307, connect_timeout: 5s, retries: 1, retry_delay: 1s } interval: 60s"
     );
     assert_eq!(
-        tcp("delay_loop 2\nretry 5\nconnect_timeout 4\nreal_server 127.0.0.1 {\nretry 0\nTCP_CHECK {\nconnect_ip 10.1.1.1\n}\n}"),
+        tcp(
+            "delay_loop 2\nretry 5\nconnect_timeout 4\nreal_server 127.0.0.1 {\nretry 0\nTCP_CHECK {\nconnect_ip 10.1.1.1\n}\n}"
+        ),
         "tcp: { address: 10.1.1.1, port: 3306, connect_timeout: 4s, retries: 0 } interval: 2s"
     );
     assert_eq!(
-        tcp("real_server 127.0.0.1 3306 {\nTCP_CHECK {\nnb_get_retry 3\ndelay_before_retry 1.5\nconnect_port 99\n}\n}"),
+        tcp(
+            "real_server 127.0.0.1 3306 {\nTCP_CHECK {\nnb_get_retry 3\ndelay_before_retry 1.5\nconnect_port 99\n}\n}"
+        ),
         "tcp: { address: 127.0.0.1, port: 99, connect_timeout: 5s, retries: 3, retry_delay: 1500ms } interval: 60s"
     );
 }
@@ -95,7 +102,9 @@ fn a_script_check_keeps_its_path_user_and_timeout() {
     let expected = "      - name: check.sh\n        script: { command: \"/opt/check.sh a\", timeout: 3s, user: mysql }\n        \
                     interval: 4s\n        on_failure: report\n";
     assert!(yaml.contains(expected), "{yaml}");
-    let text = server("delay_loop 4\nreal_server 127.0.0.1 3306 {\nMISC_CHECK {\nmisc_path /x\nretry 2\nuser a\n}\n}");
+    let text = server(
+        "delay_loop 4\nreal_server 127.0.0.1 3306 {\nMISC_CHECK {\nmisc_path /x\nretry 2\nuser a\n}\n}",
+    );
     assert!(draft(&text).contains("fall: 3\n"), "{}", draft(&text));
     assert!(findings(&imported(&text)).contains(&(Warning, 12, "retry")));
 }
@@ -124,7 +133,9 @@ fn what_happens_on_failure_is_what_the_script_did() {
 
 #[test]
 fn servers_elsewhere_are_not_supported_and_a_sole_one_is_taken_for_local() {
-    let two = server("real_server 10.0.0.1 3306 {\nTCP_CHECK {\n}\n}\nreal_server 10.0.0.2 3306 {\nTCP_CHECK {\n}\n}");
+    let two = server(
+        "real_server 10.0.0.1 3306 {\nTCP_CHECK {\n}\n}\nreal_server 10.0.0.2 3306 {\nTCP_CHECK {\n}\n}",
+    );
     let local = ["10.0.0.2".parse().unwrap()];
     let options = Options { local: local.to_vec(), ..Options::default() };
     let imported = with(Memory::default().with(FILE, two.as_str()), &options);
@@ -134,7 +145,9 @@ fn servers_elsewhere_are_not_supported_and_a_sole_one_is_taken_for_local() {
 
     let nobody = super::imported(&two);
     let elsewhere = findings(&nobody);
-    assert!(elsewhere.contains(&(Error, 8, "real_server")) && elsewhere.contains(&(Error, 12, "real_server")));
+    assert!(
+        elsewhere.contains(&(Error, 8, "real_server")) && elsewhere.contains(&(Error, 12, "real_server"))
+    );
 
     let sole = server("real_server 10.0.0.7 3306 {\nTCP_CHECK {\n}\n}");
     assert!(draft(&sole).contains("address: 10.0.0.7"));
@@ -143,7 +156,9 @@ fn servers_elsewhere_are_not_supported_and_a_sole_one_is_taken_for_local() {
 
 #[test]
 fn what_is_only_about_balancing_is_left_out_and_listed() {
-    let text = server("lb_algo rr\nlb_kind DR\nprotocol TCP\nsorry_server 10.0.0.3 80\nreal_server 127.0.0.1 80 {\nweight 1\nHTTP_GET {\n}\n}");
+    let text = server(
+        "lb_algo rr\nlb_kind DR\nprotocol TCP\nsorry_server 10.0.0.3 80\nreal_server 127.0.0.1 80 {\nweight 1\nHTTP_GET {\n}\n}",
+    );
     let imported = imported(&text);
     let said = findings(&imported);
     for expected in [
@@ -190,7 +205,12 @@ fn checks_are_written_as_soon_as_the_parser_takes_them() {
     let yaml = imported.yaml.as_deref().unwrap();
     let is_written = knows("checks: [{ tcp: { port: 80 } }]");
     assert_eq!(yaml.contains("checks:"), is_written, "{yaml}");
-    assert_eq!(findings(&imported).iter().any(|(grade, _, _)| *grade == Error), !is_written, "{}", imported.report);
+    assert_eq!(
+        findings(&imported).iter().any(|(grade, _, _)| *grade == Error),
+        !is_written,
+        "{}",
+        imported.report
+    );
 }
 
 #[test]

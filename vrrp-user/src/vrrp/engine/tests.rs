@@ -111,6 +111,44 @@ fn four_thousand_routers_run_in_the_room_they_were_given() {
 }
 
 #[test]
+fn a_place_is_taken_again_only_once_its_router_has_left_and_old_results_do_not_count() {
+    let mut engine = Engine::with_room([config(100)].into_iter(), 2);
+    let mut actions = Actions::for_routers(2);
+    let now = Instant::from_nanos(1_000_000_000_000);
+    let (first, second, third) = (RouterIndex(0), RouterIndex(1), RouterIndex(2));
+    for event in [Event::LinkUp, Event::PrimaryAddress(Some(Ipv4Addr::new(192, 0, 2, 1))), Event::Startup] {
+        engine.handle(first, event, now, &mut actions);
+    }
+    assert!(!engine.insert(first, config(50)), "it is taken");
+    assert!(!engine.insert(third, config(50)), "the next one is another");
+    assert!(engine.insert(second, config(50)));
+    assert!(!engine.insert(third, config(50)), "there is no more room");
+    engine.due(engine.next_deadline().unwrap(), |_| None, &mut actions);
+    assert_eq!(engine.router(first).unwrap().label(), Label::Master);
+    let old = actions
+        .as_slice()
+        .iter()
+        .find_map(|entry| if let Action::TakeVips(job) = entry.action { Some(job) } else { None })
+        .unwrap();
+    engine.handle(first, Event::LinkDown, now, &mut actions);
+    engine.handle(first, Event::Shutdown, now, &mut actions);
+    assert!(engine.insert(first, config(70)));
+    let router = engine.router(first).unwrap();
+    assert_eq!((router.config().priority.get(), router.label()), (70, Label::Initialize));
+    for event in [Event::LinkUp, Event::PrimaryAddress(Some(Ipv4Addr::new(192, 0, 2, 1))), Event::Startup] {
+        engine.handle(first, event, now, &mut actions);
+    }
+    actions.clear();
+    engine.due(engine.next_deadline().unwrap(), |_| None, &mut actions);
+    let new = actions
+        .as_slice()
+        .iter()
+        .find_map(|entry| if let Action::TakeVips(job) = entry.action { Some(job) } else { None })
+        .unwrap();
+    assert_ne!(new, old);
+}
+
+#[test]
 fn routers_that_became_master_together_do_not_speak_in_chorus_even_after_a_stall() {
     const ROUTERS: usize = 8;
     let interval = config(100).advert_interval.duration();
@@ -134,7 +172,8 @@ fn routers_that_became_master_together_do_not_speak_in_chorus_even_after_a_stall
             let sent = actions.as_slice().iter().filter(|e| matches!(e.action, Action::SendAdvert { .. }));
             beats.extend(sent.map(|_| now));
         }
-        let mut places: Vec<_> = beats.iter().map(|at| u128::from(at.as_nanos()) % interval.as_nanos()).collect();
+        let mut places: Vec<_> =
+            beats.iter().map(|at| u128::from(at.as_nanos()) % interval.as_nanos()).collect();
         places.sort_unstable();
         let gaps: Vec<_> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert_eq!(gaps, vec![interval.as_nanos() / 8; ROUTERS - 1], "after a stall of {stall:?}");

@@ -5,6 +5,7 @@ use crate::vrrp::RELEASE;
 use crate::vrrp::action::{Actions, RouterIndex};
 use crate::vrrp::state::{Refusal, Then};
 
+mod changes;
 mod late;
 mod ownership;
 mod properties;
@@ -63,7 +64,12 @@ impl Bench {
     /// In INITIALIZE, nothing known of the interface.
     fn new(config: Config) -> Self {
         let start = Instant::from_nanos(1_000_000_000_000);
-        Self { router: VirtualRouter::new(config, Turn::default()), actions: Actions::default(), start, now: start }
+        Self {
+            router: VirtualRouter::new(config, Turn::default()),
+            actions: Actions::default(),
+            start,
+            now: start,
+        }
     }
 
     /// Started on an interface that works.

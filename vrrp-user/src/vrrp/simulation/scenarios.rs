@@ -245,7 +245,7 @@ fn a_lone_master_that_was_stalled_resumes_after_listening() {
         pair.world.begin(Fault::Starve(STRONG));
         pair.world.run_for(pair.interval * 10);
         pair.world.end(Fault::Starve(STRONG));
-        let resumes = pair.interval + pair.skew(STRONG) + slack();
+        let resumes = pair.interval + slack();
         let sent = |pair: &Pair| pair.world.hosts[STRONG].master().unwrap().last_sent;
         let silent_from = sent(&pair);
         pair.world.run_for(pair.interval);
@@ -254,6 +254,25 @@ fn a_lone_master_that_was_stalled_resumes_after_listening() {
         assert!(sent(&pair) > silent_from);
         assert_eq!(labels(&pair.world), [Label::Master, Label::Fault]);
         assert_eq!(pair.time_with(0), Duration::ZERO);
+    });
+}
+
+#[test]
+fn a_pair_that_slept_together_keeps_its_master() {
+    for_each_pair(Setup { guarded: false, ..PLAIN }, |mut pair| {
+        let sleepers = [Fault::Freeze(WEAK), Fault::Freeze(STRONG)];
+        // Whoever wakes first.
+        for order in [[0, 1], [1, 0]] {
+            sleepers.into_iter().for_each(|fault| pair.world.begin(fault));
+            pair.world.run_for(pair.down(WEAK) * 3);
+            for sleeper in order {
+                pair.world.end(sleepers[sleeper]);
+                pair.world.run_for(pair.interval / 10);
+            }
+            pair.world.run_for(pair.interval * 5);
+            assert_eq!(labels(&pair.world), [Label::Master, Label::Backup]);
+        }
+        assert_eq!(pair.takeovers(), 0);
     });
 }
 
@@ -268,5 +287,52 @@ fn a_refused_promotion_hands_over_to_who_can() {
         pair.world.run_for(pair.interval * 5);
         assert!(pair.world.hosts[STRONG].holds);
         assert_eq!(pair.time_with(2), Duration::ZERO);
+    });
+}
+
+#[test]
+fn a_master_told_to_stay_out_costs_the_skew_time_and_never_two_holders() {
+    for_each_pair(PLAIN, |mut pair| {
+        pair.world.begin(Fault::Suspend(STRONG));
+        pair.world.run_for(pair.interval * 5);
+        assert_eq!(labels(&pair.world), [Label::Fault, Label::Master]);
+        assert!(pair.time_with(0) <= pair.skew(WEAK) + slack(), "{:?}", pair.time_with(0));
+        // Back, and without preemption it leaves things as they are.
+        pair.world.end(Fault::Suspend(STRONG));
+        pair.world.run_for(pair.interval * 10);
+        assert_eq!(labels(&pair.world), [Label::Backup, Label::Master]);
+        assert_eq!(pair.takeovers(), 1);
+        // And the other way round: the address comes back, with no preemption involved.
+        pair.world.begin(Fault::Suspend(WEAK));
+        pair.world.run_for(pair.interval * 5);
+        assert_eq!(labels(&pair.world), [Label::Master, Label::Fault]);
+        assert_eq!(pair.time_with(2), Duration::ZERO);
+    });
+}
+
+#[test]
+fn with_preemption_a_strong_router_takes_back_once_it_may_take_part_again() {
+    for_each_pair(Setup { preempt: true, ..PLAIN }, |mut pair| {
+        pair.world.begin(Fault::Suspend(STRONG));
+        pair.world.run_for(pair.interval * 5);
+        assert_eq!(labels(&pair.world), [Label::Fault, Label::Master]);
+        pair.world.end(Fault::Suspend(STRONG));
+        pair.world.run_for(pair.interval * 5);
+        assert_eq!(labels(&pair.world), [Label::Master, Label::Backup]);
+        assert!(pair.time_with(2) <= slack(), "{:?}", pair.time_with(2));
+    });
+}
+
+#[test]
+fn a_backup_told_to_stay_out_does_not_replace_a_dead_master() {
+    for_each_pair(PLAIN, |mut pair| {
+        pair.world.begin(Fault::Suspend(WEAK));
+        pair.world.begin(Fault::Kill(STRONG));
+        pair.world.run_for(pair.interval * 10);
+        assert_eq!(pair.world.hosts[WEAK].engine.routers()[0].label(), Label::Fault);
+        assert_eq!(pair.takeovers(), 0);
+        pair.world.end(Fault::Suspend(WEAK));
+        pair.world.run_for(pair.down(WEAK) + slack());
+        assert!(pair.world.hosts[WEAK].holds);
     });
 }
