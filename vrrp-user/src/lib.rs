@@ -8,6 +8,8 @@ pub mod net;
 
 pub mod config;
 
+pub mod import;
+
 pub mod control;
 
 pub mod daemon;

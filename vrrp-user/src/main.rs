@@ -1,6 +1,7 @@
 //! The `vrrp` command: reads the command line, sets up the log, and hands over.
 
 mod cli;
+mod migration;
 mod remote;
 
 use std::fmt::Display;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
+        Command::Import(import) => migration::run(&import),
         Command::Bench(bench) => measure(&bench),
         Command::Guard => {
             start_log(LogFormat::Human, LogLevel::Info);
