@@ -5,6 +5,11 @@
 
 pub mod code;
 pub mod judge;
+pub mod mysql;
+pub mod process;
+mod script;
 pub mod secret;
 pub mod settings;
+mod tcp;
 pub mod verdict;
+pub mod watch;
