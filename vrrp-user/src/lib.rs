@@ -4,6 +4,8 @@ pub mod wire;
 
 pub mod vrrp;
 
+pub mod mysql;
+
 pub mod health;
 
 pub mod net;

@@ -6,7 +6,7 @@ mod error;
 mod fast;
 mod line;
 mod login;
-pub mod server;
+mod seen;
 mod state;
 mod write;
 
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use super::process::{self, Witness};
 use super::settings::Mysql;
 use super::watch::{Desk, Probes};
-use server::ServerState;
+pub use seen::Seen;
 
 /// What the probes of one server share.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ pub(super) struct Shared {
     pub(super) kick: Arc<Notify>,
     /// Whether this host holds the address.
     pub(super) active: watch::Receiver<bool>,
-    pub(super) state: watch::Sender<Option<ServerState>>,
+    pub(super) seen: watch::Sender<Option<Seen>>,
 }
 
 /// Starts them all.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::judge::{Change, Finding, Judge, Symptom, View};
 use super::mysql;
-use super::mysql::server::ServerState;
+use super::mysql::Seen;
 use super::process::Witness;
 use super::script::{self, Outcome};
 use super::settings::{Check, CommandLine, Kind, Reaction};
@@ -69,7 +69,7 @@ pub struct Watch {
     name: String,
     kind: &'static str,
     standing: watch::Receiver<Standing>,
-    server: watch::Receiver<Option<ServerState>>,
+    server: watch::Receiver<Option<Seen>>,
     task: JoinHandle<()>,
 }
 
@@ -103,7 +103,7 @@ impl Watch {
     }
 
     /// What the server said last; None without a state probe, or while it does not answer.
-    pub fn server(&self) -> Option<ServerState> {
+    pub fn server(&self) -> Option<Seen> {
         self.server.borrow().clone()
     }
 }
@@ -181,7 +181,7 @@ async fn supervise(
     mut judge: Judge,
     context: Context,
     standing: watch::Sender<Standing>,
-    server: watch::Sender<Option<ServerState>>,
+    server: watch::Sender<Option<Seen>>,
 ) {
     let start = Instant::now();
     let (findings_in, mut findings) = mpsc::channel(FINDINGS);
@@ -202,7 +202,7 @@ async fn supervise(
                 desk: desk.clone(),
                 kick: Arc::new(Notify::new()),
                 active: context.active.clone(),
-                state: server,
+                seen: server,
             };
             mysql::start(&mut probes, &shared, context.witness.clone());
             View::State

@@ -3,17 +3,17 @@
 //! Owns the client library's options and its one trap: a connection whose command ran out of time must never be used
 //! again, or it reads the stale answer and calls a hung server healthy.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable as _;
-use mysql_async::{Conn, Opts, OptsBuilder, Row, SslOpts, Value};
+use mysql_async::{Conn, Opts, OptsBuilder, SslOpts, Value};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::{finding, silence};
 use crate::health::judge::{Finding, Symptom};
 use crate::health::settings::{Account, Mysql, Tls};
+use crate::mysql::Row;
 
 /// The server forgets a connection of ours that is silent for so long; more than any probe's interval.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(3600 + 60);
@@ -40,9 +40,6 @@ pub(super) struct Line {
     conn: Option<Conn>,
     deadline: Duration,
 }
-
-/// One row by column name; None is NULL.
-pub(super) type Fields = HashMap<String, Option<String>>;
 
 impl Line {
     pub(super) fn new(settings: &Mysql, account: &Account, way: Way, deadline: Duration) -> Self {
@@ -91,12 +88,12 @@ impl Line {
         self.settle(conn, result, doing)
     }
 
-    pub(super) async fn rows(&mut self, statement: &str, doing: &str) -> Result<Vec<Fields>, Finding> {
+    pub(super) async fn rows(&mut self, statement: &str, doing: &str) -> Result<Vec<Row>, Finding> {
         let until = Instant::now() + self.deadline;
         let mut conn = self.take(until).await?;
-        let result = timeout_at(until, conn.query::<Row, _>(statement)).await;
+        let result = timeout_at(until, conn.query::<mysql_async::Row, _>(statement)).await;
         let rows = self.settle(conn, result, doing)?;
-        Ok(rows.into_iter().map(fields).collect())
+        Ok(rows.into_iter().map(named).collect())
     }
 
     /// Without a bound, for whoever waits for its end. The connection is gone afterwards.
@@ -213,7 +210,7 @@ fn ssl(tls: &Tls) -> SslOpts {
     opts
 }
 
-fn fields(row: Row) -> Fields {
+fn named(row: mysql_async::Row) -> Row {
     let columns = row.columns();
     let values = row.unwrap_raw();
     columns

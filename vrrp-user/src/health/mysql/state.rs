@@ -3,10 +3,11 @@
 use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
-use super::line::{Fields, Line, Way};
-use super::server::{Identity, SEMI_SYNC, ServerState, VERSION};
+use super::line::{Line, Way};
+use super::seen::Seen;
 use crate::health::judge::{Finding, Symptom, View};
-use crate::health::settings::State;
+use crate::mysql::statements::{SEMI_SYNC_SETTINGS, SEMI_SYNC_STATE, VERSION};
+use crate::mysql::{Flavour, ReplicaStatus, SemiSync, ServerState};
 
 /// Ends only with its task.
 pub(super) async fn run(shared: Shared) {
@@ -14,43 +15,37 @@ pub(super) async fn run(shared: Shared) {
     let mut line = Line::new(&shared.settings, &shared.settings.account, Way::Control, state.deadline);
     loop {
         let began = Instant::now();
-        let finding = match look(&mut line).await {
+        let (seen, finding) = match look(&mut line).await {
             Ok(seen) => {
-                let finding = judge(&seen, state);
-                shared.state.send_replace(Some(seen));
-                finding
+                let finding = seen
+                    .trouble(state.max_lag)
+                    .map_or_else(Finding::good, |trouble| Finding::new(Symptom::Impaired, trouble));
+                (Some(seen), finding)
             }
-            Err(finding) => {
-                // Old news would be taken for new.
-                shared.state.send_replace(None);
-                finding
-            }
+            // What was seen before would be taken for what is now.
+            Err(finding) => (None, finding),
         };
+        shared.seen.send_replace(seen);
         shared.desk.tell(View::State, finding).await;
         sleep_until(began + state.interval).await;
     }
 }
 
-fn judge(seen: &ServerState, state: State) -> Finding {
-    match seen.trouble(state.max_lag) {
-        Some(trouble) => Finding::new(Symptom::Impaired, trouble),
-        None => Finding::good(),
-    }
-}
-
-async fn look(line: &mut Line) -> Result<ServerState, Finding> {
-    let version = first(line.rows(VERSION, "ask for its version").await?);
-    let value = |name: &str| version.get(name).cloned().flatten().unwrap_or_default();
-    let Some(identity) = Identity::parse(&value("version"), &value("comment")) else {
-        let cause = format!("the server calls its version \"{}\", which is none", value("version"));
+async fn look(line: &mut Line) -> Result<Seen, Finding> {
+    let version = line.rows(VERSION, "ask for its version").await?;
+    let flavour = Flavour::of(version.first().and_then(|row| row.at(0)).unwrap_or_default());
+    let identity = line.rows(&flavour.identity(), "ask for its role").await?;
+    let Some(server) = identity.first().and_then(ServerState::read) else {
+        let cause =
+            format!("{flavour} does not say its server_id and read_only; is it a MySQL or MariaDB server?");
         return Err(Finding::new(Symptom::Wrong, cause));
     };
-    let variables = first(line.rows(identity.variables(), "ask for its role").await?);
-    let replication = line.rows(identity.replication(), "ask for its replication").await?;
-    let semi_sync = line.rows(SEMI_SYNC, "ask for semi-sync").await?;
-    Ok(ServerState::read(identity, &variables, &replication, &semi_sync))
-}
-
-fn first(rows: Vec<Fields>) -> Fields {
-    rows.into_iter().next().unwrap_or_default()
+    let replicas = line.rows(flavour.replica_status(), "ask for its replication").await?;
+    let settings = line.rows(SEMI_SYNC_SETTINGS, "ask for semi-sync").await?;
+    let semi_sync = line.rows(SEMI_SYNC_STATE, "ask for semi-sync").await?;
+    Ok(Seen {
+        server,
+        replicas: replicas.iter().map(ReplicaStatus::read).collect(),
+        semi_sync: SemiSync::read(&settings, &semi_sync),
+    })
 }

@@ -12,9 +12,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Shared;
 use super::line::{Line, Way};
-use super::server::ReadOnly;
 use crate::health::judge::{Finding, Symptom, View};
 use crate::health::settings::Write;
+use crate::mysql::statements::VERSION;
+use crate::mysql::{Flavour, ServerState};
 
 /// A file system that does not answer within this is not waited for.
 const STATVFS: Duration = Duration::from_millis(200);
@@ -26,6 +27,7 @@ pub(super) async fn run(shared: Shared) {
     let mut prober = Prober {
         line: Line::new(&shared.settings, &shared.settings.account, Way::Control, write.deadline),
         stuck: None,
+        beat: 0,
         directories: Vec::new(),
         looking: None,
     };
@@ -41,6 +43,7 @@ struct Prober {
     line: Line,
     /// A session of ours in which a write hangs.
     stuck: Option<u32>,
+    beat: u64,
     directories: Vec<PathBuf>,
     /// A look at the file systems that has not come back.
     looking: Option<JoinHandle<Vec<(PathBuf, u64, u64)>>>,
@@ -67,10 +70,14 @@ impl Prober {
                 return Err(Finding::new(Symptom::Timeout, "a write still hangs; it is being killed"));
             }
         }
-        let rows =
-            self.line.rows("SELECT @@global.read_only AS read_only", "ask whether it is writable").await?;
-        let value = rows.first().and_then(|row| row.get("read_only").cloned().flatten());
-        if !*shared.active.borrow() || ReadOnly::parse(value.as_deref()) != Some(ReadOnly::Off) {
+        if !*shared.active.borrow() {
+            return Ok(());
+        }
+        let version = self.line.rows(VERSION, "ask for its version").await?;
+        let flavour = Flavour::of(version.first().and_then(|row| row.at(0)).unwrap_or_default());
+        let identity = self.line.rows(&flavour.identity(), "ask whether it is writable").await?;
+        let Some(server) = identity.first().and_then(ServerState::read) else { return Ok(()) };
+        if !server.writability.is_writable() {
             return Ok(());
         }
         if self.directories.is_empty() {
@@ -78,10 +85,8 @@ impl Prober {
         }
         let id = self.line.id();
         let (schema, table) = &write.table;
-        let statement = format!(
-            "INSERT INTO `{schema}`.`{table}` (server_id, ts) VALUES (@@global.server_id, NOW(6)) ON DUPLICATE KEY UPDATE ts \
-             = VALUES(ts)"
-        );
+        self.beat += 1;
+        let statement = flavour.beat(&format!("`{schema}`.`{table}`"), server.server_id, self.beat);
         let result = self.line.execute(&statement, &format!("write to {schema}.{table}")).await;
         if let Err(Finding { symptom: Symptom::Timeout, .. }) = &result {
             self.stuck = id;
@@ -92,7 +97,7 @@ impl Prober {
     async fn ask_directories(&mut self) -> Result<(), Finding> {
         let rows = self.line.rows(DIRECTORIES, "ask for its directories").await?;
         let Some(row) = rows.first() else { return Ok(()) };
-        let value = |name: &str| row.get(name).cloned().flatten().map(PathBuf::from);
+        let value = |name: &str| row.get(&[name]).map(PathBuf::from);
         let binlog = value("log_bin").and_then(|base| base.parent().map(Path::to_owned));
         self.directories = [value("datadir"), binlog].into_iter().flatten().collect();
         self.directories.dedup();
