@@ -12,4 +12,6 @@ pub mod net;
 
 pub mod config;
 
+pub mod control;
+
 pub mod daemon;

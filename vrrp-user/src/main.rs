@@ -19,7 +19,7 @@ const BAD_CONFIGURATION: u8 = 2;
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => match load(&run.file.config) {
-            Ok(loaded) => serve(&loaded, run.log_format),
+            Ok(loaded) => serve(loaded, &run.file.config, run.log_format),
             Err(code) => code,
         },
         Command::Check(file) => match load(&file.config) {
@@ -46,7 +46,7 @@ fn load(file: &Path) -> Result<Loaded, ExitCode> {
     })
 }
 
-fn serve(loaded: &Loaded, format: Option<cli::LogFormat>) -> ExitCode {
+fn serve(loaded: Loaded, file: &Path, format: Option<cli::LogFormat>) -> ExitCode {
     let format = match format {
         Some(cli::LogFormat::Text) => LogFormat::Human,
         Some(cli::LogFormat::Json) => LogFormat::Json,
@@ -56,7 +56,7 @@ fn serve(loaded: &Loaded, format: Option<cli::LogFormat>) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    finish(daemon::run(&loaded.config).map_err(anyhow::Error::from))
+    finish(daemon::run(loaded.config, file).map_err(anyhow::Error::from))
 }
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {

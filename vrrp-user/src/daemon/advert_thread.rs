@@ -4,9 +4,12 @@
 //! kernel knows (fences, ring, slots), then what is due. Refuses to wait for anybody: no netlink, no log, no lock, no
 //! allocation once it runs. What it asks of others goes through bounded mailboxes.
 
+mod parts;
+
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
+use std::num::NonZeroU8;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,21 +20,20 @@ use rustix::time::{
 };
 use thiserror::Error;
 use vrrp_ebpf::abi;
-use vrrp_ebpf::slot::Liveness;
 
-use crate::daemon::frames::Frames;
 use crate::daemon::notice::Notice;
 use crate::daemon::wiring::Wired;
 use crate::net::board::Board;
 use crate::net::clock;
-use crate::net::executor::{Report, Task};
+use crate::net::executor::{Holding, Report, Task};
 use crate::net::mailbox::{Full, Mailbox};
 use crate::net::packet::{PacketSocketError, PacketSockets};
 use crate::net::receiver::Receiver;
-use crate::net::slots::Slots;
 use crate::vrrp::{Action, Actions, Advert, Engine, Event, Instant, Label, RouterIndex};
 use crate::wire::frame::Packet;
-use crate::wire::{AdvertInterval, Version};
+
+use parts::Presence;
+pub(super) use parts::{Change, Lateness, Reading, Router, Sheet, Step, Tally};
 
 /// Wake-ups are at least this far apart while deadlines alone call for them: a thousand routers cost no more of them
 /// than ten. The price is at most this much lateness, and only for whoever follows closely on another.
@@ -40,15 +42,13 @@ const COARSE_SLOT: Duration = Duration::from_micros(200);
 const DRAIN: usize = 512;
 /// Tasks that found no room are offered again after this.
 const RETRY_TASKS: Duration = Duration::from_millis(1);
-/// Tries to read a slot that is being written.
-const SPINS: usize = 200;
 /// A wake this late is worth counting.
 const LATE: Duration = Duration::from_millis(1);
 /// Leaving takes no longer than this, whatever the executor does.
 const LEAVE: Duration = Duration::from_millis(500);
 
 /// What the service runtime asks of the thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Order {
     LinkUp {
         ifindex: u32,
@@ -64,8 +64,32 @@ pub(super) enum Order {
         ifindex: u32,
         address: Ipv4Addr,
     },
+    /// [`Event::SetPriority`].
+    SetPriority {
+        router: usize,
+        priority: NonZeroU8,
+    },
+    /// [`Event::Suspend`], [`Event::Resume`].
+    Suspend {
+        router: usize,
+    },
+    Resume {
+        router: usize,
+    },
+    /// Comes back as [`Return::Change`] once it holds.
+    Change(Box<Change>),
+    /// Say how things are; comes back as [`Return::Sheet`].
+    #[expect(dead_code, reason = "asked by the control socket")]
+    Read(Box<Sheet>),
     /// Release everything and end.
     Leave,
+}
+
+/// What the thread gives back: its memory is for others to free.
+#[derive(Debug)]
+pub(super) enum Return {
+    Change(Box<Change>),
+    Sheet(Box<Sheet>),
 }
 
 /// The thread's ends of the queues it shares.
@@ -75,6 +99,8 @@ pub(super) struct Lines {
     pub(super) reports: Arc<Mailbox<Report>>,
     pub(super) tasks: Arc<Mailbox<Task>>,
     pub(super) notices: Arc<Mailbox<Notice>>,
+    /// As deep as there can be orders that come back.
+    pub(super) returns: Arc<Mailbox<Return>>,
     pub(super) board: Arc<Board>,
 }
 
@@ -87,50 +113,12 @@ pub enum AdvertThreadError {
     Packet(#[from] PacketSocketError),
 }
 
-/// What the thread did, for the last line of the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) wakes: u64,
-    pub(super) late_wakes: u64,
-    pub(super) adverts_sent: u64,
-    pub(super) adverts_refused: u64,
-    pub(super) adverts_received: u64,
-}
-
-struct Router {
-    ifindex: u32,
-    slot: u32,
-    version: Version,
-    frames: Frames,
-    vips: Vec<(u32, Ipv4Addr)>,
-    /// What the slot said when it was last read.
-    last_heard: Option<Advert>,
-    /// The guard's mark, as last seen.
-    fenced: bool,
-}
-
-impl Router {
-    /// What the slot says. A slot that is being written for longer than we can spin (a stalled CPU in a virtual
-    /// machine) is a sign of life: the last known content, heard now.
-    fn hear(&mut self, slots: &Slots) -> Option<Advert> {
-        for _ in 0..SPINS {
-            if let Ok(liveness) = slots.read(self.slot) {
-                self.last_heard = liveness.and_then(|liveness| self.advert(&liveness));
-                return self.last_heard;
-            }
-            std::hint::spin_loop();
-        }
-        self.last_heard.map(|advert| Advert { arrived: clock::now(), ..advert })
-    }
-
-    fn advert(&self, liveness: &Liveness) -> Option<Advert> {
-        Some(Advert {
-            arrived: Instant::from_nanos(liveness.arrived_ns),
-            sender: Ipv4Addr::from_bits(liveness.sender.low()),
-            priority: liveness.priority,
-            advert_interval: AdvertInterval::from_wire(self.version, liveness.advert_interval)?,
-        })
-    }
+/// How a router starts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Initial {
+    pub(super) suspended: bool,
+    pub(super) running: bool,
+    pub(super) primary_address: Option<Ipv4Addr>,
 }
 
 /// See the file's head.
@@ -148,9 +136,14 @@ pub(super) struct AdvertThread {
     /// Tasks that the executor's queue had no room for yet.
     waiting_tasks: Vec<Task>,
     fences_seen: u64,
+    /// Routers that were told to leave and have not yet.
+    leaving: usize,
+    /// The earliest deadline of this round.
+    due: Option<Instant>,
     /// What the timer is set for.
     armed: Option<Instant>,
     tally: Tally,
+    lateness: Lateness,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -160,17 +153,18 @@ struct Outgoing {
 }
 
 impl AdvertThread {
-    /// Puts it together; nothing runs yet.
+    /// Puts it together, with room for so many routers in all; nothing runs yet.
     pub(super) fn new(
         engine: Engine,
         receiver: Receiver,
         wired: &[Wired],
+        sockets: PacketSockets,
         lines: Lines,
+        room: usize,
     ) -> Result<Self, AdvertThreadError> {
         let failed = |operation| {
             move |errno: rustix::io::Errno| AdvertThreadError::System { operation, source: errno.into() }
         };
-        let sockets = PacketSockets::open(wired.iter().map(|router| router.ifindex))?;
         let poller = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed("epoll_create"))?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
             .map_err(failed("timerfd_create"))?;
@@ -184,44 +178,35 @@ impl AdvertThread {
         add(timer.as_fd())?;
         add(lines.orders.as_fd())?;
         add(lines.reports.as_fd())?;
-        let routers = wired
-            .iter()
-            .map(|router| Router {
-                ifindex: router.ifindex,
-                slot: router.rule.slot,
-                version: router.core.advert_interval.version(),
-                frames: router.frames.clone(),
-                vips: router.holding.vips.iter().map(|vip| (vip.ifindex, vip.address)).collect(),
-                last_heard: None,
-                fenced: false,
-            })
-            .collect::<Vec<_>>();
-        let routers_count = routers.len();
-        let room = routers_count * Actions::MOST_PER_EVENT + 64;
+        let routers = wired.iter().map(Router::new);
+        let mut places = Vec::with_capacity(room);
+        places.extend(routers);
+        let most_actions = room * Actions::MOST_PER_EVENT + 64;
         Ok(Self {
             engine,
             receiver,
-            routers,
+            routers: places,
             sockets,
             fences_seen: lines.board.fences(),
             lines,
             poller,
             timer,
-            actions: Actions::for_routers(routers_count),
-            outgoing: Vec::with_capacity(room),
-            waiting_tasks: Vec::with_capacity(room),
+            actions: Actions::for_routers(room),
+            outgoing: Vec::with_capacity(most_actions),
+            waiting_tasks: Vec::with_capacity(most_actions),
+            leaving: 0,
+            due: None,
             armed: None,
             tally: Tally::default(),
+            lateness: Lateness::default(),
         })
     }
 
     /// Runs until told to leave and everything is released.
-    pub(super) fn run(mut self, initial: &[(bool, Option<Ipv4Addr>)]) -> Tally {
+    pub(super) fn run(mut self, initial: &[Initial]) -> Tally {
         let now = clock::now();
-        for (router, (running, primary)) in initial.iter().enumerate() {
-            self.handle(router, Event::PrimaryAddress(*primary), now);
-            self.handle(router, if *running { Event::LinkUp } else { Event::LinkDown }, now);
-            self.handle(router, Event::Startup, now);
+        for (router, initial) in initial.iter().enumerate() {
+            self.begin(router, *initial, now);
         }
         let mut leave_by: Option<Instant> = None;
         let mut asked: Option<Instant> = None;
@@ -235,6 +220,7 @@ impl AdvertThread {
             self.work_deadlines(clock::now());
             // The core has changed rules of the kernel half: what arrived under the old ones is in the ring.
             let more = self.drain_ring(clock::now());
+            self.see_off();
             self.flush();
             if let Some(by) = leave_by
                 && (self.is_at_rest() || clock::now() >= by)
@@ -243,6 +229,15 @@ impl AdvertThread {
             }
             asked = self.wait(now, more, leave_by);
         }
+    }
+
+    fn begin(&mut self, router: usize, initial: Initial, now: Instant) {
+        if initial.suspended {
+            self.handle(router, Event::Suspend, now);
+        }
+        self.handle(router, Event::PrimaryAddress(initial.primary_address), now);
+        self.handle(router, if initial.running { Event::LinkUp } else { Event::LinkDown }, now);
+        self.handle(router, Event::Startup, now);
     }
 
     fn handle(&mut self, router: usize, event: Event, now: Instant) {
@@ -282,7 +277,7 @@ impl AdvertThread {
     /// True if there may be more.
     fn drain_ring(&mut self, now: Instant) -> bool {
         for _ in 0..DRAIN {
-            let Some((router, event)) = self.next_advert() else { return self.receiver.has_more() };
+            let Some((router, event)) = self.next_advert(now) else { return self.receiver.has_more() };
             self.tally.adverts_received += 1;
             if let Some(event) = event {
                 self.handle(router, event, now);
@@ -293,9 +288,17 @@ impl AdvertThread {
 
     /// The oldest record of the ring, for which router. The kernel half has checked what it says; a record that fails
     /// here is a fault of ours and no news to anybody: no event.
-    fn next_advert(&mut self) -> Option<(usize, Option<Event>)> {
+    fn next_advert(&mut self, now: Instant) -> Option<(usize, Option<Event>)> {
         let record = self.receiver.next_record()?;
         let arrived = Instant::from_nanos(record.arrived_ns());
+        let router = record.slot() as usize;
+        // It may have been for another router that had this place before.
+        if self.routers.get(router).is_none_or(|known| arrived < known.since) {
+            return Some((router, None));
+        }
+        if record.woke() {
+            self.lateness.received.add(now.since(arrived));
+        }
         let packet = Packet::parse_frame(record.frame()).ok();
         let event = packet.map(|packet| {
             Event::Advert(Advert {
@@ -305,7 +308,7 @@ impl AdvertThread {
                 advert_interval: packet.advert.advert_interval(),
             })
         });
-        Some((record.slot() as usize, event))
+        Some((router, event))
     }
 
     fn drain_lines(&mut self, now: Instant, leave_by: &mut Option<Instant>) {
@@ -322,8 +325,9 @@ impl AdvertThread {
                     self.handle(router, Event::VipsReleased(job), now);
                 }
                 Report::Expired { router } => self.handle(router, Event::VipLost, now),
-                // The executor goes on trying; the core's own deadline bounds the wait.
-                Report::Stuck { .. } => {}
+                // The executor goes on trying, and the core's own deadline bounds the wait; whose place is free is known
+                // by who gives out places.
+                Report::Stuck { .. } | Report::Changed { .. } => {}
             }
         }
         while let Some(order) = self.lines.orders.take() {
@@ -345,6 +349,13 @@ impl AdvertThread {
                         }
                     }
                 }
+                Order::SetPriority { router, priority } => {
+                    self.handle(router, Event::SetPriority(priority), now);
+                }
+                Order::Suspend { router } => self.handle(router, Event::Suspend, now),
+                Order::Resume { router } => self.handle(router, Event::Resume, now),
+                Order::Change(change) => self.change(change, now),
+                Order::Read(sheet) => self.fill(sheet, now),
                 Order::Leave => {
                     *leave_by = Some(now + LEAVE);
                     for router in 0..self.routers.len() {
@@ -353,6 +364,108 @@ impl AdvertThread {
                 }
             }
         }
+    }
+
+    /// Swaps in what was prepared; what it replaces goes back.
+    fn change(&mut self, mut change: Box<Change>, now: Instant) {
+        std::mem::swap(&mut self.sockets, &mut change.sockets);
+        // The executor hears of all that is less before the core asks for anything more: an address may go from one
+        // router to another.
+        for step in &mut change.steps {
+            match step {
+                Step::Remove { router } => self.remove(*router, now),
+                Step::Alter { router, parts, holding, .. } => {
+                    self.replace(*router, parts);
+                    self.hand_over(*router, holding);
+                }
+                Step::Insert { router, holding, .. } => self.hand_over(*router, holding),
+            }
+        }
+        for step in &mut change.steps {
+            match step {
+                Step::Remove { .. } => {}
+                Step::Alter { router, core, readdressed, .. } => {
+                    let event = Event::Reconfigure { config: *core, readdressed: *readdressed };
+                    self.handle(*router, event, now);
+                }
+                Step::Insert { router, parts, core, initial, .. } => {
+                    let index = u32::try_from(*router).map(RouterIndex);
+                    if let Ok(index) = index
+                        && let Some(mut new) = parts.take()
+                        && self.engine.insert(index, *core)
+                    {
+                        new.since = now;
+                        if let Some(former) = self.routers.get_mut(*router) {
+                            *parts = Some(std::mem::replace(former, new));
+                        } else {
+                            self.routers.push(new);
+                        }
+                        self.begin(*router, *initial, now);
+                    }
+                }
+            }
+        }
+        give_back(&self.lines, Return::Change(change));
+    }
+
+    fn remove(&mut self, router: usize, now: Instant) {
+        if let Some(known) = self.routers.get_mut(router)
+            && known.presence == Presence::Here
+        {
+            known.presence = Presence::Leaving;
+            self.leaving += 1;
+            self.handle(router, Event::Shutdown, now);
+        }
+    }
+
+    fn replace(&mut self, router: usize, parts: &mut Router) {
+        if let Some(known) = self.routers.get_mut(router) {
+            (parts.since, parts.presence) = (known.since, known.presence);
+            (parts.last_heard, parts.fenced) = (known.last_heard, known.fenced);
+            std::mem::swap(known, parts);
+        }
+    }
+
+    fn hand_over(&mut self, router: usize, holding: &mut Option<Box<Holding>>) {
+        if holding.is_some() {
+            self.waiting_tasks.push(Task::Change { router, holding: holding.take() });
+        }
+    }
+
+    /// Routers that have left: the executor may forget them, and their places will be free.
+    fn see_off(&mut self) {
+        if self.leaving == 0 {
+            return;
+        }
+        for (router, known) in self.routers.iter_mut().enumerate() {
+            let at_rest = self.engine.routers().get(router).is_some_and(|r| r.label() == Label::Initialize);
+            if known.presence == Presence::Leaving && at_rest {
+                known.presence = Presence::Gone;
+                self.leaving -= 1;
+                self.waiting_tasks.push(Task::Change { router, holding: None });
+            }
+        }
+    }
+
+    fn fill(&mut self, mut sheet: Box<Sheet>, now: Instant) {
+        sheet.at = now;
+        sheet.tally = self.tally;
+        sheet.lateness.copy_from(&self.lateness);
+        sheet.readings.clear();
+        let slots = self.receiver.slots();
+        for (router, (known, core)) in self.routers.iter_mut().zip(self.engine.routers()).enumerate() {
+            if known.presence == Presence::Gone || sheet.readings.len() == sheet.readings.capacity() {
+                continue;
+            }
+            sheet.readings.push(Reading {
+                router,
+                state: *core.state(),
+                config: *core.config(),
+                suspended: core.is_suspended(),
+                heard: known.hear(slots),
+            });
+        }
+        give_back(&self.lines, Return::Sheet(sheet));
     }
 
     fn handle_all(&mut self, ifindex: u32, event: Event, now: Instant) {
@@ -365,6 +478,7 @@ impl AdvertThread {
 
     fn work_deadlines(&mut self, now: Instant) {
         let (slots, routers) = (self.receiver.slots(), &mut self.routers);
+        self.due = self.engine.next_deadline().filter(|at| *at <= now);
         self.engine.due(now, |router| routers.get_mut(router.0 as usize)?.hear(slots), &mut self.actions);
         self.obey();
     }
@@ -431,6 +545,9 @@ impl AdvertThread {
                     self.lines.board.note_sent(outgoing.router, now);
                 }
             }
+            if let (Some(due), true) = (self.due, sent.frames > 0) {
+                self.lateness.sent.add(now.since(due));
+            }
             self.tally.adverts_sent += u64::from(sent.frames);
             self.tally.adverts_refused += u64::from(sent.refused);
             if sent.refused > 0 {
@@ -439,12 +556,17 @@ impl AdvertThread {
             from += run;
         }
         self.outgoing.clear();
+        self.due = None;
         let mut handed = 0;
-        for task in &self.waiting_tasks {
-            if let Err(Full(_)) = self.lines.tasks.post(*task) {
-                break;
+        for task in &mut self.waiting_tasks {
+            // In its place stays one that says nothing, and is drained.
+            match self.lines.tasks.post(std::mem::replace(task, Task::Stop)) {
+                Ok(()) => handed += 1,
+                Err(Full(back)) => {
+                    *task = back;
+                    break;
+                }
             }
-            handed += 1;
         }
         self.waiting_tasks.drain(..handed);
     }
@@ -472,6 +594,13 @@ impl AdvertThread {
         match epoll::wait(&self.poller, &mut events, more.then_some(&timeout)) {
             Ok(_) | Err(_) => deadline,
         }
+    }
+}
+
+fn give_back(lines: &Lines, what: Return) {
+    if let Err(Full(lost)) = lines.returns.post(what) {
+        // The queue has room for all that can be under way. To free it here would be to wait for the allocator.
+        std::mem::forget(lost);
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) struct Frames {
 }
 
 /// All that the frames say but the source address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Template {
     pub(super) mac: MacAddress,
     pub(super) virtual_router_id: u8,
@@ -53,6 +53,11 @@ impl Frames {
             self.template.priority = priority;
             self.rebuild();
         }
+    }
+
+    /// Whether both say the same, from wherever.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.template == other.template
     }
 
     fn rebuild(&mut self) {

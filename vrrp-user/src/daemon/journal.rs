@@ -3,7 +3,7 @@
 //! Owns the words, and the limit on them: what comes in by the packet is counted there and said here at most a few
 //! times, so that a flood cannot fill a disk.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -11,8 +11,9 @@ use std::time::Duration;
 use vrrp_ebpf::abi::Counter;
 use vrrp_ebpf::slot::Rejected;
 
-use crate::daemon::advert_thread::{Lines, Tally};
+use crate::daemon::advert_thread::Tally;
 use crate::daemon::notice::Notice;
+use crate::daemon::standing::Standing;
 use crate::daemon::wiring::Wiring;
 use crate::net::clock;
 use crate::net::executor::Report;
@@ -20,7 +21,7 @@ use crate::net::links::LinkNews;
 use crate::net::mailbox::Mailbox;
 use crate::net::netlink::Vip;
 use crate::net::receiver::Control;
-use crate::vrrp::{Instant, Label};
+use crate::vrrp::{Instant, Label, Why};
 
 /// The same rejected sender is named again after this.
 const REPEAT: Duration = Duration::from_secs(3600);
@@ -32,7 +33,9 @@ const QUIET: Duration = Duration::from_secs(10);
 
 /// See the file's head.
 pub(super) struct Journal {
-    instances: Vec<Instance>,
+    /// By place.
+    instances: BTreeMap<usize, Instance>,
+    standing: Standing,
     interfaces: HashMap<u32, String>,
     control: Control,
     rejects: Rejects,
@@ -49,34 +52,53 @@ struct Instance {
 }
 
 impl Journal {
-    pub(super) fn new(wiring: &Wiring, control: Control) -> Self {
-        let instances = wiring
-            .routers
-            .iter()
-            .map(|router| Instance {
-                name: router.name.clone(),
-                slot: router.rule.slot,
-                vips: router.holding.vips.clone(),
-                interval: router.core.advert_interval.to_string(),
-            })
-            .collect();
-        Self {
-            instances,
-            interfaces: wiring.interest.interfaces.clone().into_iter().collect(),
+    pub(super) fn new(wiring: &Wiring, control: Control, standing: Standing) -> Self {
+        let mut journal = Self {
+            instances: BTreeMap::new(),
+            standing,
+            interfaces: HashMap::new(),
             control,
             rejects: Rejects::default(),
             late: Limited::default(),
             refused: Limited::default(),
             lost: 0,
-        }
+        };
+        journal.learn(wiring);
+        journal
     }
 
-    /// Writes what has gathered.
-    pub(super) fn write(&mut self, notices: &Mailbox<Notice>) {
-        notices.hush();
-        while let Some(notice) = notices.take() {
-            self.write_notice(&notice);
-        }
+    /// Names and addresses of a configuration. Those of routers that are leaving stay known.
+    pub(super) fn learn(&mut self, wiring: &Wiring) {
+        let instances = wiring.routers.iter().map(|router| {
+            let instance = Instance {
+                name: router.name.clone(),
+                slot: router.rule.slot,
+                vips: router.holding.vips.clone(),
+                interval: router.core.advert_interval.to_string(),
+            };
+            (router.router, instance)
+        });
+        self.instances.extend(instances);
+        self.interfaces.extend(wiring.interest.interfaces.clone());
+    }
+
+    /// A router has left for good.
+    pub(super) fn forget(&mut self, router: usize) {
+        self.instances.remove(&router);
+    }
+
+    /// The rules, peers and counters of the kernel half.
+    pub(super) fn control(&mut self) -> &mut Control {
+        &mut self.control
+    }
+
+    /// Writes one.
+    pub(super) fn write(&mut self, notice: &Notice) {
+        self.write_notice(notice);
+    }
+
+    /// Says how many notices did not fit.
+    pub(super) fn write_lost(&mut self, notices: &Mailbox<Notice>) {
         let lost = notices.refused();
         if lost > self.lost {
             tracing::warn!(
@@ -93,6 +115,8 @@ impl Journal {
                 let instance = self.name(router);
                 if from == to {
                     tracing::info!(instance, "{to}: {why}");
+                } else if why == Why::Suspended {
+                    tracing::warn!(instance, "{from} -> {to}: {why} ({})", self.standing.reasons(instance));
                 } else if to == Label::Fault {
                     tracing::error!(instance, "{from} -> {to}: {why}");
                 } else {
@@ -140,6 +164,7 @@ impl Journal {
                 self.vip(router, vip),
                 io::Error::from_raw_os_error(errno)
             ),
+            Report::Changed { .. } => {}
             Report::Expired { router } => tracing::error!(
                 instance = self.name(router),
                 "the lifetime of {} ended before it could be renewed",
@@ -166,13 +191,12 @@ impl Journal {
     }
 
     /// Once a second: who was rejected and why.
-    pub(super) fn tick(&mut self, lines: &Lines) {
-        self.write(&lines.notices);
+    pub(super) fn tick(&mut self) {
         if let Some(programs) = self.control.programs_mut() {
             programs.log_diagnostics();
         }
         let now = clock::now();
-        for instance in &self.instances {
+        for instance in self.instances.values() {
             let Some(rejected) = self.control.slots().last_reject(instance.slot) else { continue };
             if self.rejects.is_worth_a_line(instance.slot, rejected, now) {
                 let sender = Ipv4Addr::from(rejected.sender);
@@ -208,7 +232,7 @@ impl Journal {
     }
 
     fn name(&self, router: usize) -> &str {
-        self.instances.get(router).map_or("?", |instance| instance.name.as_str())
+        self.instances.get(&router).map_or("?", |instance| instance.name.as_str())
     }
 
     fn interface(&self, ifindex: u32) -> &str {
@@ -216,12 +240,12 @@ impl Journal {
     }
 
     fn vip(&self, router: usize, vip: usize) -> String {
-        let vip = self.instances.get(router).and_then(|instance| instance.vips.get(vip));
+        let vip = self.instances.get(&router).and_then(|instance| instance.vips.get(vip));
         vip.map_or_else(|| "an address".to_owned(), |vip| format!("{}/{}", vip.address, vip.prefix))
     }
 
     fn vips(&self, router: usize) -> String {
-        match self.instances.get(router).map(|instance| instance.vips.as_slice()) {
+        match self.instances.get(&router).map(|instance| instance.vips.as_slice()) {
             Some([only]) => format!("{}/{}", only.address, only.prefix),
             Some([first, rest @ ..]) => format!("{}/{} and {} more", first.address, first.prefix, rest.len()),
             Some([]) | None => "no address".to_owned(),

@@ -32,12 +32,22 @@ pub(super) fn keep_others(wiring: &Wiring, picture: &Picture) {
     }
 }
 
-/// Takes them off and says priority 0 for each router that had any. True if there were some.
-pub(super) fn clear(netlink: &mut Netlink, picture: &Picture, wiring: &Wiring) -> Result<bool, NetlinkError> {
+/// Takes them off and says priority 0 for each router that had any. True if there were some. What routers of `living`
+/// have is not left over, but may be held.
+pub(super) fn clear(
+    netlink: &mut Netlink,
+    picture: &Picture,
+    wiring: &Wiring,
+    living: Option<&Wiring>,
+) -> Result<bool, NetlinkError> {
     let mut found = false;
+    let known = living.map(|living| &living.interest.vips);
     for router in &wiring.routers {
         let mut had_any = false;
         for vip in &router.holding.vips {
+            if known.is_some_and(|known| known.contains(&(vip.ifindex, vip.address))) {
+                continue;
+            }
             // Whatever prefix it has: a changed configuration must not leave the old form behind.
             let left = picture
                 .addresses
@@ -56,8 +66,9 @@ pub(super) fn clear(netlink: &mut Netlink, picture: &Picture, wiring: &Wiring) -
                 had_any = true;
             }
         }
-        if had_any {
-            found = true;
+        let lives = living.is_some_and(|living| living.router(router.router).is_some());
+        found |= had_any;
+        if had_any && !lives {
             if let Ok(sockets) = PacketSockets::open([router.ifindex]) {
                 sockets.send(router.ifindex, std::iter::once(router.frames.release()));
             }

@@ -1,7 +1,7 @@
 //! Where a checked configuration meets the interfaces of this host.
 //!
 //! Owns the translation: names to indices, values to frames, rules, holdings and wards. After it every router has
-//! one index that all threads use, its place in the configuration. Opens nothing and starts nothing.
+//! one place that all threads know it by, from its start to its end. Opens nothing and starts nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -38,11 +38,18 @@ pub enum WiringError {
          {mtu}; use fewer, or a larger MTU"
     )]
     TooLong { instance: String, interface: String, addresses: usize, length: usize, mtu: u32 },
+    #[error(
+        "instance {instance}: this process was started with room for {room} instances, counting those that are just \
+         leaving; restart it for more"
+    )]
+    NoRoom { instance: String, room: usize },
 }
 
 /// One virtual router as all parts of the daemon see it.
 #[derive(Clone, Debug)]
 pub(super) struct Wired {
+    /// Its place.
+    pub(super) router: usize,
     pub(super) name: String,
     pub(super) interface: String,
     pub(super) ifindex: u32,
@@ -66,7 +73,8 @@ pub(super) struct Wiring {
 
 impl Wiring {
     /// Finds every interface; says which one is missing.
-    pub(super) fn new(config: &Config, picture: &Picture) -> Result<Self, WiringError> {
+    pub(super) fn new(config: &Config, picture: &Picture, places: &Places) -> Result<Self, WiringError> {
+        let mut places = places.clone();
         let mut interfaces = BTreeMap::new();
         let mut devices = BTreeMap::new();
         let mut vips = BTreeSet::new();
@@ -84,24 +92,61 @@ impl Wiring {
         let routers = config
             .instances
             .iter()
-            .enumerate()
-            .map(|(index, instance)| wire(config, instance, index, picture, &interest))
+            .map(|instance| wire(config, instance, &mut places, picture, &interest))
             .collect::<Result<_, _>>()?;
         Ok(Self { routers, interest })
     }
 
-    /// What the guard must know, in the order of the routers.
-    pub(super) fn wards(&self) -> Vec<Ward> {
-        self.routers
-            .iter()
-            .map(|router| Ward {
-                name: router.name.clone(),
-                vips: router.holding.vips.clone(),
-                ifindex: router.ifindex,
-                release: router.frames.release().to_vec(),
-                freeze_limit_ns: u64::try_from(router.holding.freeze_limit.as_nanos()).unwrap_or(u64::MAX),
-            })
-            .collect()
+    /// The router of this place.
+    pub(super) fn router(&self, place: usize) -> Option<&Wired> {
+        self.routers.iter().find(|router| router.router == place)
+    }
+}
+
+impl Wired {
+    /// What the guard must know of it.
+    pub(super) fn ward(&self) -> Ward {
+        Ward {
+            name: self.name.clone(),
+            vips: self.holding.vips.clone(),
+            ifindex: self.ifindex,
+            release: self.frames.release().to_vec(),
+            freeze_limit_ns: u64::try_from(self.holding.freeze_limit.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// Which places are taken, and by whom. A virtual router that stays keeps its own, and one that is new gets the first
+/// that is free.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    room: usize,
+    owners: BTreeMap<abi::RuleKey, usize>,
+    taken: BTreeSet<usize>,
+}
+
+impl Places {
+    pub(super) fn new(room: usize) -> Self {
+        Self { room, owners: BTreeMap::new(), taken: BTreeSet::new() }
+    }
+
+    pub(super) fn own(&mut self, key: abi::RuleKey, place: usize) {
+        self.owners.insert(key, place);
+        self.taken.insert(place);
+    }
+
+    /// Taken by one that leaves.
+    pub(super) fn block(&mut self, place: usize) {
+        self.taken.insert(place);
+    }
+
+    fn find(&mut self, key: &abi::RuleKey) -> Option<usize> {
+        if let Some(place) = self.owners.get(key) {
+            return Some(*place);
+        }
+        let free = (0..self.room).find(|place| !self.taken.contains(place))?;
+        self.taken.insert(free);
+        Some(free)
     }
 }
 
@@ -116,7 +161,7 @@ fn find<'p>(picture: &'p Picture, instance: &Instance, interface: &str) -> Resul
 fn wire(
     config: &Config,
     instance: &Instance,
-    index: usize,
+    places: &mut Places,
     picture: &Picture,
     interest: &Interest,
 ) -> Result<Wired, WiringError> {
@@ -181,9 +226,14 @@ fn wire(
         lifetime: config.address_lifetime(instance),
         freeze_limit: down.saturating_sub(core.advert_interval.duration()),
     };
-    let slot = u32::try_from(index).unwrap_or(u32::MAX);
-    let (rule_key, rule) = rule(config, instance, link.ifindex, slot);
+    let rule_key = rule_key(instance, link.ifindex);
+    let place = places.find(&rule_key).and_then(|place| Some((place, u32::try_from(place).ok()?)));
+    let Some((router, slot)) = place else {
+        return Err(WiringError::NoRoom { instance: instance.name.clone(), room: places.room });
+    };
+    let rule = rule(config, instance, slot);
     Ok(Wired {
+        router,
         name: instance.name.clone(),
         interface: link.name.clone(),
         ifindex: link.ifindex,
@@ -256,13 +306,16 @@ pub(super) const fn mapped(address: Ipv4Addr) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
 }
 
-fn rule(config: &Config, instance: &Instance, ifindex: u32, slot: u32) -> (abi::RuleKey, abi::Rule) {
-    let key = abi::RuleKey {
+fn rule_key(instance: &Instance, ifindex: u32) -> abi::RuleKey {
+    abi::RuleKey {
         ifindex,
         family: abi::FAMILY_IPV4,
         virtual_router_id: instance.virtual_router_id.get(),
         padding: 0,
-    };
+    }
+}
+
+fn rule(config: &Config, instance: &Instance, slot: u32) -> abi::Rule {
     let mut flags = 0;
     for (bit, set) in [
         (abi::RULE_PEERS_ONLY, !instance.peers.is_empty()),
@@ -279,5 +332,5 @@ fn rule(config: &Config, instance: &Instance, ifindex: u32, slot: u32) -> (abi::
     };
     let auth_type = if password.is_some() { abi::AUTH_PASS } else { abi::AUTH_NONE };
     let password = password.map_or([0; 8], |password| password.zero_filled());
-    (key, abi::Rule { slot, version, auth_type, flags, v2_interval, password })
+    abi::Rule { slot, version, auth_type, flags, v2_interval, password }
 }

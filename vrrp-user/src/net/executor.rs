@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_millis(100);
 const STACK: usize = 256 * 1024;
 
 /// What the core may ask for; `router` is its index, `job` comes back with the report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Put the addresses on and announce them. Asking again repairs and announces again.
     Take { router: usize, job: Job },
@@ -35,6 +35,9 @@ pub enum Task {
     Drop { router: usize, job: Job },
     /// Announce them again, if they are on.
     Announce { router: usize },
+    /// Go by something else for this router from now on, `None`: it is gone. Of what is on, that which it no longer has
+    /// comes off; what it has now is put on by the next [`Self::Take`]. Reported once all that has come off.
+    Change { router: usize, holding: Option<Box<Holding>> },
     /// End the thread.
     Stop,
 }
@@ -52,6 +55,8 @@ pub enum Report {
     Stuck { router: usize, vip: usize, errno: i32 },
     /// Their lifetime ran out before they could be renewed.
     Expired { router: usize },
+    /// A [`Task::Change`] is done: nothing of what the router had before is on. `gone`: nor is there a router any more.
+    Changed { router: usize, gone: bool },
 }
 
 /// When addresses are announced besides the first time.
@@ -66,7 +71,7 @@ pub struct Announcing {
 }
 
 /// What the executor knows of a router.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holding {
     pub vips: Vec<Vip>,
     /// One frame per address, in the same order.
@@ -76,6 +81,24 @@ pub struct Holding {
     pub lifetime: Option<Duration>,
     /// Nothing is renewed for a router whose last advert is older than this.
     pub freeze_limit: Duration,
+}
+
+impl Holding {
+    /// Whether a MASTER that has this must take the addresses anew to have `next`.
+    pub fn is_retaken_for(&self, next: &Self) -> bool {
+        (&self.vips, self.lifetime) != (&next.vips, next.lifetime)
+    }
+
+    /// Of a router that is gone.
+    pub const fn nothing() -> Self {
+        Self {
+            vips: Vec::new(),
+            announcements: Vec::new(),
+            announcing: Announcing { burst: 0, repeat_after: Duration::ZERO, refresh: Duration::ZERO },
+            lifetime: None,
+            freeze_limit: Duration::ZERO,
+        }
+    }
 }
 
 /// Why the executor did not start.
@@ -101,7 +124,16 @@ pub fn start(
         PacketSockets::open(holdings.iter().flat_map(|holding| &holding.vips).map(|vip| vip.ifindex))?;
     let states = holdings.iter().map(|_| State::Off).collect();
     let netlink = Netlink::open()?;
-    let executor = Executor { holdings, states, sockets, netlink, board, reports, bursts: VecDeque::new() };
+    let executor = Executor {
+        holdings,
+        states,
+        formers: Vec::new(),
+        sockets,
+        netlink,
+        board,
+        reports,
+        bursts: VecDeque::new(),
+    };
     thread::Builder::new()
         .name("vip-executor".to_owned())
         .stack_size(STACK)
@@ -133,9 +165,19 @@ enum State {
     },
 }
 
+/// What a router had before a change, and has yet to lose.
+#[derive(Debug)]
+struct Former {
+    router: usize,
+    vips: Vec<Vip>,
+    retry_at: Instant,
+    told: bool,
+}
+
 struct Executor {
     holdings: Vec<Holding>,
     states: Vec<State>,
+    formers: Vec<Former>,
     sockets: PacketSockets,
     netlink: Netlink,
     board: Arc<Board>,
@@ -154,6 +196,7 @@ impl Executor {
                     Task::Take { router, job } => self.take(router, job),
                     Task::Drop { router, job } => self.release(router, job),
                     Task::Announce { router } => self.announce_again(router),
+                    Task::Change { router, holding } => self.change(router, holding.map(|holding| *holding)),
                     Task::Stop => return,
                 }
             }
@@ -243,6 +286,91 @@ impl Executor {
         false
     }
 
+    fn change(&mut self, router: usize, holding: Option<Holding>) {
+        while self.holdings.len() <= router {
+            self.holdings.push(Holding::nothing());
+            self.states.push(State::Off);
+        }
+        let next = holding.unwrap_or(Holding::nothing());
+        let interfaces = self.holdings.iter().chain([&next]).flat_map(|holding| &holding.vips);
+        match self.sockets.with(interfaces.map(|vip| vip.ifindex)) {
+            Ok(sockets) => self.sockets = sockets,
+            Err(error) => tracing::error!("VIP executor: {error}; no gratuitous ARP leaves there"),
+        }
+        self.bursts.retain(|(bursting, _)| *bursting != router);
+        let former = std::mem::replace(&mut self.holdings[router], next);
+        let next = &self.holdings[router];
+        if let State::On { renew_at, valid_until, .. } = &mut self.states[router]
+            && former.is_retaken_for(next)
+        {
+            // By the order that follows.
+            (*renew_at, *valid_until) = (None, None);
+        }
+        let mut former = former.vips;
+        match self.states[router] {
+            State::Off => former.clear(),
+            State::On { .. } | State::Stuck { .. } => former.retain(|vip| !next.vips.contains(vip)),
+        }
+        if next.vips.is_empty() {
+            self.states[router] = State::Off;
+        }
+        let now = clock::now();
+        // The same address in another form comes off only after the new form is on: it is never gone.
+        let (reformed, gone) = former.into_iter().partition::<Vec<_>, _>(|old| {
+            let place = |vip: &Vip| (vip.ifindex, vip.address);
+            next.vips.iter().any(|vip| place(vip) == place(old) && vip.prefix != old.prefix)
+        });
+        if !reformed.is_empty() {
+            self.formers.push(Former { router, vips: reformed, retry_at: now + RETRY, told: true });
+        }
+        self.formers.push(Former { router, vips: gone, retry_at: now, told: false });
+        self.lose_formers(now);
+    }
+
+    /// Takes off what was another configuration's; returns when to try again.
+    fn lose_formers(&mut self, now: Instant) -> Option<Instant> {
+        let mut formers = std::mem::take(&mut self.formers);
+        for former in formers.iter_mut().filter(|former| former.retry_at <= now) {
+            former.vips.retain(|vip| {
+                // Somebody's again by now: not ours to take off.
+                if self.is_on(vip) {
+                    return false;
+                }
+                let Err(error) = self.netlink.remove_address(vip) else { return false };
+                if !former.told {
+                    tracing::error!("{error}; trying again until it goes");
+                }
+                former.told = true;
+                true
+            });
+            former.retry_at = now + RETRY;
+        }
+        let routers: BTreeSet<usize> = formers.iter().map(|former| former.router).collect();
+        formers.retain(|former| !former.vips.is_empty());
+        for router in routers {
+            if !formers.iter().any(|former| former.router == router) {
+                let gone = self.holdings[router].vips.is_empty();
+                if gone {
+                    self.board.free(router);
+                }
+                self.report(Report::Changed { router, gone });
+            }
+        }
+        self.formers = formers;
+        self.formers.iter().map(|former| former.retry_at).min()
+    }
+
+    fn is_on(&self, vip: &Vip) -> bool {
+        let mut routers = self.holdings.iter().zip(&self.states);
+        let same = |other: &Vip| {
+            (other.ifindex, other.address, other.prefix) == (vip.ifindex, vip.address, vip.prefix)
+        };
+        routers.any(|(holding, state)| match state {
+            State::On { .. } => holding.vips.iter().any(same),
+            State::Off | State::Stuck { .. } => false,
+        })
+    }
+
     fn announce_again(&mut self, router: usize) {
         if let (Some(State::On { .. }), Some(holding)) = (self.states.get(router), self.holdings.get(router))
         {
@@ -279,7 +407,7 @@ impl Executor {
 
     /// Renews, repeats, refreshes, retries what is due; returns when something is due next.
     fn keep(&mut self, now: Instant) -> Option<Instant> {
-        let mut next: Option<Instant> = None;
+        let mut next: Option<Instant> = if self.formers.is_empty() { None } else { self.lose_formers(now) };
         for router in 0..self.states.len() {
             let due = match self.states[router] {
                 State::Off => None,

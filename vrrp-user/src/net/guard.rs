@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::pipe;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::net::board::Board;
@@ -26,11 +26,11 @@ use crate::net::netlink::Vip;
 const READY_DEADLINE: Duration = Duration::from_secs(1);
 /// The guard's plan is written through a descriptor of at least this number, below the usual limit of 1024.
 const FIRST_TO_CLOSE: i32 = 1000;
-/// What it says then.
+/// What it says then, and again for each plan that it goes by.
 const READY: &str = "watching";
 
-/// Everything the guard needs to know of one router.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Everything the guard needs to know of one router. The default is nobody's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ward {
     pub name: String,
     pub vips: Vec<Vip>,
@@ -42,6 +42,15 @@ pub struct Ward {
     pub freeze_limit_ns: u64,
 }
 
+impl Ward {
+    /// Guards what the same router had before, too.
+    pub fn add(&mut self, former: Self) {
+        let more = former.vips.into_iter().filter(|vip| !self.vips.contains(vip)).collect::<Vec<_>>();
+        self.vips.extend(more);
+        self.freeze_limit_ns = self.freeze_limit_ns.max(former.freeze_limit_ns);
+    }
+}
+
 /// One line of JSON on the guard's standard input; a later line replaces an earlier one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
@@ -49,7 +58,7 @@ pub struct Plan {
     /// File descriptor of the board in the daemon.
     pub board_fd: i32,
     pub realtime_priority: Option<u8>,
-    /// In the order of the board's entries.
+    /// In the order of the board's entries; a place that nobody has may have a ward that says nothing.
     pub wards: Vec<Ward>,
 }
 
@@ -76,6 +85,7 @@ pub enum GuardError {
 pub struct Guard {
     child: Child,
     plan: pipe::Sender,
+    answers: BufReader<ChildStdout>,
 }
 
 impl Guard {
@@ -92,21 +102,23 @@ impl Guard {
         let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(GuardError::NotReady);
         };
-        let mut guard = Self { child, plan: first_to_close(stdin).map_err(GuardError::Spawn)? };
-        guard.update(plan).await?;
-        let mut line = String::new();
-        match timeout(READY_DEADLINE, BufReader::new(stdout).read_line(&mut line)).await {
-            Ok(Ok(_)) if line.trim_end() == READY => Ok(guard),
-            Ok(_) | Err(_) => Err(GuardError::NotReady),
-        }
+        let plan_in = first_to_close(stdin).map_err(GuardError::Spawn)?;
+        let mut guard = Self { child, plan: plan_in, answers: BufReader::new(stdout) };
+        timeout(READY_DEADLINE, guard.update(plan)).await.map_err(|_elapsed| GuardError::NotReady)??;
+        Ok(guard)
     }
 
-    /// Hands it a new plan.
+    /// Hands it a new plan and waits until it goes by it. Not to be called again after it was given up half way.
     pub async fn update(&mut self, plan: &Plan) -> Result<(), GuardError> {
         let mut line = serde_json::to_vec(plan).map_err(|error| GuardError::Plan(error.into()))?;
         line.push(b'\n');
         self.plan.write_all(&line).await.map_err(GuardError::Plan)?;
-        self.plan.flush().await.map_err(GuardError::Plan)
+        self.plan.flush().await.map_err(GuardError::Plan)?;
+        let mut answer = String::new();
+        match self.answers.read_line(&mut answer).await {
+            Ok(_) if answer.trim_end() == READY => Ok(()),
+            Ok(_) | Err(_) => Err(GuardError::NotReady),
+        }
     }
 
     /// Waits for its end, which should not come before ours.

@@ -13,7 +13,7 @@ use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{MulticastGroup, new_multicast_connection};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as level};
 
 use crate::net::netlink::{HeldAddress, Link, Netlink, NetlinkError, held_address, link};
 
@@ -140,6 +140,22 @@ impl Picture {
         }
     }
 
+    /// What is so for whoever is interested in more, or in something else, than before.
+    fn introduce(&self, former: &Interest, interest: &Interest, tell: &mut impl FnMut(LinkNews)) {
+        for ifindex in interest.interfaces.keys().copied() {
+            let address = self.primary_address(ifindex, interest);
+            let is_new = !former.interfaces.contains_key(&ifindex);
+            if is_new || address != self.primary_address(ifindex, former) {
+                tell(LinkNews::PrimaryAddress { ifindex, address });
+            }
+            match self.is_running(ifindex) {
+                true if is_new => tell(LinkNews::Up { ifindex }),
+                false if is_new => tell(LinkNews::Down { ifindex }),
+                true | false => {}
+            }
+        }
+    }
+
     fn has(&self, ifindex: u32, address: Ipv4Addr) -> bool {
         self.addresses.iter().any(|held| (held.ifindex, held.address) == (ifindex, address))
     }
@@ -184,13 +200,15 @@ fn same_address(one: &HeldAddress, other: &HeldAddress) -> bool {
     (one.ifindex, one.address, one.prefix) == (other.ifindex, other.address, other.prefix)
 }
 
-/// Tells the news for as long as it runs. `known` is the picture that the listener started from.
+/// Tells the news for as long as it runs. `known` is the picture that the listener started from. When the interest
+/// changes, what is so about an interface that is new in it is news.
 pub async fn watch(
     mut known: Picture,
-    interest: Interest,
+    mut interests: level::Receiver<Interest>,
     listener: mpsc::Sender<LinkNews>,
 ) -> Result<(), WatchError> {
     let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
+    let mut interest = interests.borrow_and_update().clone();
     loop {
         let (connection, _handle, mut messages) =
             new_multicast_connection(&groups).map_err(WatchError::Subscribe)?;
@@ -205,7 +223,15 @@ pub async fn watch(
             for news in told.drain(..) {
                 listener.send(news).await.map_err(|_closed| WatchError::Ended)?;
             }
-            let (message, _) = messages.next().await.ok_or(WatchError::Ended)?;
+            let message = tokio::select! {
+                message = messages.next() => message.ok_or(WatchError::Ended)?.0,
+                changed = interests.changed() => {
+                    changed.map_err(|_closed| WatchError::Ended)?;
+                    let former = std::mem::replace(&mut interest, interests.borrow_and_update().clone());
+                    known.introduce(&former, &interest, &mut |news| told.push(news));
+                    continue;
+                }
+            };
             if let NetlinkPayload::InnerMessage(message) = &message.payload {
                 known.learn(message, &interest, &mut |news| told.push(news));
             } else if let NetlinkPayload::Overrun(_) = message.payload {

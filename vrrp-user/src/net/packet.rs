@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::{array, io, mem};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -113,19 +114,27 @@ impl PacketSocket {
     }
 }
 
-/// One send socket for each interface in use.
-#[derive(Debug, Default)]
+/// One send socket for each interface in use. A clone shares them.
+#[derive(Clone, Debug, Default)]
 pub struct PacketSockets {
-    by_interface: BTreeMap<u32, PacketSocket>,
+    by_interface: BTreeMap<u32, Arc<PacketSocket>>,
 }
 
 impl PacketSockets {
     /// Sockets for these interfaces; one named twice gets one.
     pub fn open(interfaces: impl IntoIterator<Item = u32>) -> Result<Self, PacketSocketError> {
+        Self::default().with(interfaces)
+    }
+
+    /// Sockets for these interfaces: those that are open already, and new ones.
+    pub fn with(&self, interfaces: impl IntoIterator<Item = u32>) -> Result<Self, PacketSocketError> {
         let mut sockets = Self::default();
         for ifindex in interfaces {
             if let Entry::Vacant(place) = sockets.by_interface.entry(ifindex) {
-                place.insert(PacketSocket::open(ifindex)?);
+                place.insert(match self.by_interface.get(&ifindex) {
+                    Some(open) => Arc::clone(open),
+                    None => Arc::new(PacketSocket::open(ifindex)?),
+                });
             }
         }
         Ok(sockets)
@@ -138,7 +147,7 @@ impl PacketSockets {
             if let Entry::Vacant(place) = sockets.by_interface.entry(ifindex)
                 && let Ok(socket) = PacketSocket::open(ifindex)
             {
-                place.insert(socket);
+                place.insert(Arc::new(socket));
             }
         }
         sockets

@@ -69,8 +69,9 @@ pub(super) fn open(slots: Arc<Slots>, room: u32) -> Result<(SoftReceiver, SoftCo
     let changes = Arc::new(ArrayQueue::new(room as usize));
     let counts = Counts::new(std::array::from_fn(|_| AtomicU64::new(0)));
     let state = State {
-        rules: HashMap::new(),
-        peers: HashSet::new(),
+        // As many as there can be: they must not grow in the advert thread.
+        rules: HashMap::with_capacity(room as usize),
+        peers: HashSet::with_capacity(room as usize),
         buckets: vec![None; BUCKETS].into_boxed_slice(),
         slots,
         counts: Arc::clone(&counts),

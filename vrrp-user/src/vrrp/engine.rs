@@ -1,6 +1,6 @@
 //! All virtual routers of a host and their deadlines. Refuses to know what a router does (`router`).
 
-use super::action::{Actions, RouterIndex};
+use super::action::{Actions, Label, RouterIndex};
 use super::deadlines::Deadlines;
 use super::event::{Advert, Event};
 use super::router::{Config, VirtualRouter};
@@ -10,20 +10,43 @@ use super::time::Instant;
 pub struct Engine {
     routers: Vec<VirtualRouter>,
     deadlines: Deadlines,
+    room: usize,
 }
 
 impl Engine {
     /// In INITIALIZE, in the order given: the place in it is the router's index.
     pub fn new(configs: impl ExactSizeIterator<Item = Config>) -> Self {
-        let mut engine = Self {
-            routers: Vec::with_capacity(configs.len()),
-            deadlines: Deadlines::with_capacity(configs.len()),
-        };
+        let room = configs.len();
+        Self::with_room(configs, room)
+    }
+
+    /// As [`Self::new`], with places for `room` routers in all: more do not come in later.
+    pub fn with_room(configs: impl ExactSizeIterator<Item = Config>, room: usize) -> Self {
+        let room = room.max(configs.len());
+        let mut engine =
+            Self { routers: Vec::with_capacity(room), deadlines: Deadlines::with_capacity(room), room };
         for config in configs {
             engine.routers.push(VirtualRouter::new(config));
             engine.deadlines.add();
         }
         engine
+    }
+
+    /// A new router, in INITIALIZE, at a place where none takes part any more or at the next new one. False, and nothing
+    /// happens, at any other place. Does not allocate.
+    pub fn insert(&mut self, index: RouterIndex, config: Config) -> bool {
+        let place = index.as_usize();
+        let next = self.routers.len();
+        match self.routers.get_mut(place) {
+            Some(former) if former.label() == Label::Initialize => *former = former.successor(config),
+            Some(_) => return false,
+            None if place == next && place < self.room => {
+                self.routers.push(VirtualRouter::new(config));
+                self.deadlines.add();
+            }
+            None => return false,
+        }
+        true
     }
 
     pub fn len(&self) -> usize {
@@ -38,7 +61,7 @@ impl Engine {
         self.routers.get(index.as_usize())
     }
 
-    /// In the order of their indices.
+    /// In the order of their indices, with those that have left (INITIALIZE).
     pub fn routers(&self) -> &[VirtualRouter] {
         &self.routers
     }

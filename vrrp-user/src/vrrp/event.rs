@@ -3,6 +3,7 @@
 use core::net::Ipv4Addr;
 use core::num::NonZeroU8;
 
+use super::router::Config;
 use super::time::Instant;
 use crate::wire::AdvertInterval;
 
@@ -50,7 +51,19 @@ pub enum Event {
     LinkDown,
     /// The interface's own first address, the source of our adverts.
     PrimaryAddress(Option<Ipv4Addr>),
+    /// A BACKUP counts its deadline anew, a MASTER's next advert carries it.
     SetPriority(NonZeroU8),
+    /// Stay out: a MASTER releases in order, a BACKUP stops electing. Until [`Self::Resume`], whatever else happens, and
+    /// telling it twice is telling it once.
+    Suspend,
+    /// Take part again: listens as at the start.
+    Resume,
+    /// Another configuration for a living router, which keeps its role. `readdressed`: its addresses are others now, and
+    /// whoever puts them on knows them.
+    Reconfigure {
+        config: Config,
+        readdressed: bool,
+    },
     /// Every address is on the interface.
     VipsHeld(Job),
     /// At least one address could not be added; the executor has said why.

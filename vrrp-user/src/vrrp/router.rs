@@ -74,6 +74,8 @@ pub struct VirtualRouter {
     state: State,
     link_up: bool,
     primary: Option<Ipv4Addr>,
+    /// Told to stay out.
+    suspended: bool,
     /// The last order to the executor.
     job: Job,
     slot: Option<SlotRule>,
@@ -88,10 +90,16 @@ impl VirtualRouter {
             state: State::Initialize,
             link_up: false,
             primary: None,
+            suspended: false,
             job: Job::default(),
             slot: None,
             hold_down: HOLD_DOWN,
         }
+    }
+
+    /// A new router in the place of this one: results of orders to this one are not taken for its own.
+    pub(super) fn successor(&self, config: Config) -> Self {
+        Self { job: self.job, ..Self::new(config) }
     }
 
     pub fn config(&self) -> &Config {
@@ -100,6 +108,10 @@ impl VirtualRouter {
 
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    pub fn is_suspended(&self) -> bool {
+        self.suspended
     }
 
     pub fn label(&self) -> Label {
@@ -132,8 +144,12 @@ impl VirtualRouter {
             Event::LinkUp => self.link_up = true,
             Event::LinkDown => self.link_up = false,
             Event::PrimaryAddress(address) => self.primary = address,
-            Event::SetPriority(priority) => self.config.priority = priority,
-            Event::Startup
+            Event::Suspend => self.suspended = true,
+            Event::Resume => self.suspended = false,
+            // Each state judges by the old configuration what has happened under it.
+            Event::SetPriority(_)
+            | Event::Reconfigure { .. }
+            | Event::Startup
             | Event::Shutdown
             | Event::Advert(_)
             | Event::Deadline { .. }
@@ -152,6 +168,8 @@ impl VirtualRouter {
                 Some((fault, why)) => self.enter(State::Fault(fault), why, out),
                 None => self.begin(self.config.startup_delay, now, out),
             },
+            Event::SetPriority(priority) => self.config.priority = priority,
+            Event::Reconfigure { config, .. } => self.config = config,
             // Not taking part: an advert that was under way, a result of orders from before.
             Event::Shutdown
             | Event::Advert(_)
@@ -159,7 +177,8 @@ impl VirtualRouter {
             | Event::LinkUp
             | Event::LinkDown
             | Event::PrimaryAddress(_)
-            | Event::SetPriority(_)
+            | Event::Suspend
+            | Event::Resume
             | Event::VipsHeld(_)
             | Event::VipsRefused(_)
             | Event::VipsReleased(_)
@@ -172,12 +191,23 @@ impl VirtualRouter {
     fn fault(&mut self, fault: Fault, event: Event, now: Instant, out: &mut Outbox<'_>) {
         match event {
             Event::Shutdown => self.enter(State::Initialize, Why::Shutdown, out),
-            Event::Deadline { .. } | Event::LinkUp | Event::LinkDown | Event::PrimaryAddress(_) => {
-                self.reconsider(fault, now, out);
+            Event::Deadline { .. }
+            | Event::LinkUp
+            | Event::LinkDown
+            | Event::PrimaryAddress(_)
+            | Event::Suspend
+            | Event::Resume => self.reconsider(fault, now, out),
+            Event::SetPriority(priority) => self.config.priority = priority,
+            Event::Reconfigure { config, readdressed } => {
+                self.config = config;
+                if let (Fault::Refused { .. }, true) = (fault, readdressed) {
+                    // Other addresses: what was refused may be what was corrected.
+                    self.hold_down = HOLD_DOWN;
+                    self.reconsider(Fault::Refused { until: now }, now, out);
+                }
             }
             Event::Startup
             | Event::Advert(_)
-            | Event::SetPriority(_)
             | Event::VipsHeld(_)
             | Event::VipsRefused(_)
             | Event::VipsReleased(_)
@@ -188,10 +218,10 @@ impl VirtualRouter {
 
     fn reconsider(&mut self, fault: Fault, now: Instant, out: &mut Outbox<'_>) {
         let delay = match fault {
-            Fault::Refused { until } if now < until => return,
+            Fault::Refused { until } if now < until && !self.suspended => return,
             // The interface was there all the time: nothing new to wait for.
             Fault::Refused { .. } => Duration::ZERO,
-            Fault::LinkDown | Fault::NoPrimaryAddress => self.config.startup_delay,
+            Fault::LinkDown | Fault::NoPrimaryAddress | Fault::Suspended => self.config.startup_delay,
         };
         match self.missing() {
             Some((missing, _)) if missing == fault => {}
@@ -200,9 +230,12 @@ impl VirtualRouter {
         }
     }
 
-    /// What the interface lacks.
+    /// What keeps it from taking part. Somebody's will before the interface: a router that is meant to be out is not
+    /// broken.
     fn missing(&self) -> Option<(Fault, Why)> {
-        if !self.link_up {
+        if self.suspended {
+            Some((Fault::Suspended, Why::Suspended))
+        } else if !self.link_up {
             Some((Fault::LinkDown, Why::LinkDown))
         } else if self.primary.is_none() {
             Some((Fault::NoPrimaryAddress, Why::NoPrimaryAddress))
@@ -218,9 +251,12 @@ impl VirtualRouter {
         }
         let backup = self.listen(delay, now);
         let listening_for = backup.deadline().since(now);
-        let why = match self.label() {
-            Label::Initialize => Why::Started { listening_for },
-            Label::Fault | Label::Backup | Label::Master => Why::Recovered { listening_for },
+        let why = match self.state {
+            State::Initialize => Why::Started { listening_for },
+            State::Fault(Fault::Suspended) => Why::Resumed { listening_for },
+            State::Fault(Fault::LinkDown | Fault::NoPrimaryAddress | Fault::Refused { .. })
+            | State::Backup(_)
+            | State::Master(_) => Why::Recovered { listening_for },
         };
         self.enter(State::Backup(backup), why, out);
     }

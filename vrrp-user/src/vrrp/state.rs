@@ -23,6 +23,8 @@ pub enum State {
 pub enum Fault {
     LinkDown,
     NoPrimaryAddress,
+    /// Told to stay out, by whoever decides that outside of the core.
+    Suspended,
     /// A promotion failed. Not tried again before `until`, or two hosts would hand a broken address to and fro.
     Refused {
         until: Instant,
@@ -91,6 +93,8 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     Initialize,
+    /// To stay out, or to listen if that has been taken back meanwhile.
+    Suspended,
     Fault(Refusal),
 }
 
@@ -123,7 +127,9 @@ impl State {
     /// When to come back with [`super::Event::Deadline`].
     pub fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Initialize | Self::Fault(Fault::LinkDown | Fault::NoPrimaryAddress) => None,
+            Self::Initialize | Self::Fault(Fault::LinkDown | Fault::NoPrimaryAddress | Fault::Suspended) => {
+                None
+            }
             Self::Fault(Fault::Refused { until }) => Some(*until),
             Self::Backup(backup) => Some(backup.deadline()),
             Self::Master(master) => Some(master.deadline()),

@@ -16,6 +16,12 @@ pub enum Why {
     Owner,
     LinkDown,
     NoPrimaryAddress,
+    /// Told to stay out.
+    Suspended,
+    /// Told to take part again: listens, for this long.
+    Resumed {
+        listening_for: Duration,
+    },
     /// What was wrong is right again: listens, for this long.
     Recovered {
         listening_for: Duration,
@@ -79,6 +85,10 @@ impl fmt::Display for Why {
             Self::Owner => f.write_str("priority 255 owns the addresses"),
             Self::LinkDown => f.write_str("the interface has no carrier"),
             Self::NoPrimaryAddress => f.write_str("the interface has no address of its own to send from"),
+            Self::Suspended => f.write_str("told to stay out"),
+            Self::Resumed { listening_for } => {
+                write!(f, "told to take part again, listening for {listening_for:?}")
+            }
             Self::Recovered { listening_for } => {
                 write!(f, "the fault is gone, listening for {listening_for:?}")
             }

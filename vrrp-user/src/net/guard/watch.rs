@@ -66,11 +66,14 @@ pub fn run() -> Result<(), WatchError> {
     for error in [realtime::lock_memory(), priority].into_iter().filter_map(Result::err) {
         tracing::debug!("guard: {error}");
     }
-    let mut output = std::io::stdout();
-    writeln!(output, "{READY}")
-        .and_then(|()| output.flush())
-        .map_err(|source| WatchError::System { operation: "say that it watches", source })?;
+    say_ready().map_err(|source| WatchError::System { operation: "say that it watches", source })?;
     watch.watch(&daemon, &mut input)
+}
+
+fn say_ready() -> std::io::Result<()> {
+    let mut output = std::io::stdout();
+    writeln!(output, "{READY}")?;
+    output.flush()
 }
 
 fn read_plan(input: &mut impl BufRead) -> Result<Option<Plan>, WatchError> {
@@ -139,6 +142,10 @@ impl Watch {
                         self.sockets =
                             PacketSockets::open_those_there(plan.wards.iter().map(|ward| ward.ifindex));
                         self.plan = plan;
+                        // Nobody there to hear it: the daemon is dying, which the next look shows.
+                        if let Err(error) = say_ready() {
+                            tracing::debug!("guard: {error}");
+                        }
                     }
                     // The daemon has let go of us: in order if it holds nothing any more, else it is dying.
                     Ok(None) | Err(_) => {
@@ -161,6 +168,9 @@ impl Watch {
         let mut longest = IDLE;
         let mut silent = Vec::new();
         for (router, ward) in self.plan.wards.iter().enumerate() {
+            if ward.vips.is_empty() {
+                continue;
+            }
             let limit = Duration::from_nanos(ward.freeze_limit_ns);
             // A router that becomes held right after this look must be found in time, too.
             longest = longest.min(limit / 2);
@@ -220,7 +230,8 @@ impl Watch {
 }
 
 fn open_sockets(plan: &Plan) -> Result<PacketSockets, PacketSocketError> {
-    PacketSockets::open(plan.wards.iter().map(|ward| ward.ifindex))
+    let wards = plan.wards.iter().filter(|ward| !ward.vips.is_empty());
+    PacketSockets::open(wards.map(|ward| ward.ifindex))
 }
 
 fn take_off(netlink: &mut Netlink, ward: &Ward) -> Option<NetlinkError> {

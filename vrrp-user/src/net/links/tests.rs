@@ -72,3 +72,20 @@ fn a_device_that_only_addresses_are_on_is_replaced_too_but_is_no_link_of_the_ele
     assert_eq!(news(&both, &gone), []);
     assert_eq!(news(&gone, &back), [LinkNews::Replaced { ifindex: 3 }]);
 }
+
+#[test]
+fn an_interface_that_becomes_interesting_is_introduced_and_a_new_vip_is_no_primary_address() {
+    let picture =
+        Picture { links: vec![eth0(2, true, 1)], addresses: vec![held(VIP, false), held(OWN, true)] };
+    let introduced = |former: &Interest, interest: &Interest| {
+        let mut told = Vec::new();
+        picture.introduce(former, interest, &mut |news| told.push(news));
+        told
+    };
+    let primary = |address| LinkNews::PrimaryAddress { ifindex: 2, address: Some(address) };
+    assert_eq!(introduced(&Interest::default(), &interest()), [primary(OWN), LinkNews::Up { ifindex: 2 }]);
+    assert_eq!(introduced(&interest(), &interest()), []);
+    let without = Interest { vips: BTreeSet::new(), ..interest() };
+    assert_eq!(introduced(&without, &interest()), [primary(OWN)]);
+    assert_eq!(introduced(&interest(), &without), [primary(VIP)]);
+}

@@ -109,3 +109,41 @@ fn four_thousand_routers_run_in_the_room_they_were_given() {
     assert!(adverts >= 10 * ROUTERS, "{adverts}");
     assert_eq!(actions.as_slice().as_ptr(), room, "the buffer never moved");
 }
+
+#[test]
+fn a_place_is_taken_again_only_once_its_router_has_left_and_old_results_do_not_count() {
+    let mut engine = Engine::with_room([config(100)].into_iter(), 2);
+    let mut actions = Actions::for_routers(2);
+    let now = Instant::from_nanos(1_000_000_000_000);
+    let (first, second, third) = (RouterIndex(0), RouterIndex(1), RouterIndex(2));
+    for event in [Event::LinkUp, Event::PrimaryAddress(Some(Ipv4Addr::new(192, 0, 2, 1))), Event::Startup] {
+        engine.handle(first, event, now, &mut actions);
+    }
+    assert!(!engine.insert(first, config(50)), "it is taken");
+    assert!(!engine.insert(third, config(50)), "the next one is another");
+    assert!(engine.insert(second, config(50)));
+    assert!(!engine.insert(third, config(50)), "there is no more room");
+    engine.due(engine.next_deadline().unwrap(), |_| None, &mut actions);
+    assert_eq!(engine.router(first).unwrap().label(), Label::Master);
+    let old = actions
+        .as_slice()
+        .iter()
+        .find_map(|entry| if let Action::TakeVips(job) = entry.action { Some(job) } else { None })
+        .unwrap();
+    engine.handle(first, Event::LinkDown, now, &mut actions);
+    engine.handle(first, Event::Shutdown, now, &mut actions);
+    assert!(engine.insert(first, config(70)));
+    let router = engine.router(first).unwrap();
+    assert_eq!((router.config().priority.get(), router.label()), (70, Label::Initialize));
+    for event in [Event::LinkUp, Event::PrimaryAddress(Some(Ipv4Addr::new(192, 0, 2, 1))), Event::Startup] {
+        engine.handle(first, event, now, &mut actions);
+    }
+    actions.clear();
+    engine.due(engine.next_deadline().unwrap(), |_| None, &mut actions);
+    let new = actions
+        .as_slice()
+        .iter()
+        .find_map(|entry| if let Action::TakeVips(job) = entry.action { Some(job) } else { None })
+        .unwrap();
+    assert_ne!(new, old);
+}

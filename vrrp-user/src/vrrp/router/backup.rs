@@ -1,6 +1,8 @@
 //! BACKUP (RFC 9568 §6.4.2): listens, and decides when a master is dead.
 
-use super::{LATE_TOLERANCE, Skew, VirtualRouter};
+use core::time::Duration;
+
+use super::{Config, LATE_TOLERANCE, Skew, VirtualRouter};
 use crate::vrrp::RELEASE;
 use crate::vrrp::action::Outbox;
 use crate::vrrp::event::{Advert, Event};
@@ -16,14 +18,16 @@ impl VirtualRouter {
             Event::PrimaryAddress(None) => {
                 self.enter(State::Fault(Fault::NoPrimaryAddress), Why::NoPrimaryAddress, out);
             }
+            Event::Suspend => self.enter(State::Fault(Fault::Suspended), Why::Suspended, out),
             Event::Advert(advert) => self.state = State::Backup(self.heard(backup, &advert)),
             Event::Deadline { heard } => self.backup_deadline(backup, heard, now, out),
-            // A new priority rules from the next advert or deadline on; results belong to orders that are history, and
-            // there is nothing to lose or to fence.
+            Event::SetPriority(priority) => self.rearm(backup, Config { priority, ..self.config }, now),
+            Event::Reconfigure { config, .. } => self.rearm(backup, config, now),
+            // Results belong to orders that are history, and there is nothing to lose or to fence.
             Event::Startup
             | Event::LinkUp
             | Event::PrimaryAddress(Some(_))
-            | Event::SetPriority(_)
+            | Event::Resume
             | Event::VipsHeld(_)
             | Event::VipsRefused(_)
             | Event::VipsReleased(_)
@@ -92,6 +96,45 @@ impl VirtualRouter {
             extended: false,
             ..backup
         }
+    }
+
+    /// Another configuration: the timer is counted anew from what armed it.
+    fn rearm(&mut self, backup: Backup, config: Config, now: Instant) {
+        let before = core::mem::replace(&mut self.config, config);
+        if before.advert_interval.version() != config.advert_interval.version() {
+            // Whom it has heard speaks the other version, and says nothing to us any more.
+            self.state =
+                State::Backup(Backup { not_before: backup.not_before, ..self.listen(Duration::ZERO, now) });
+            return;
+        }
+        let master = backup.master.as_ref();
+        let down = self.down_interval(master);
+        let down_at = match backup.armed_by {
+            ArmedBy::Listening => backup.not_before + down,
+            ArmedBy::Advert => backup.armed_from + down,
+            // Who has become weaker gives way to those who now are before it; who has become stronger waits no longer
+            // than it would have.
+            ArmedBy::Release { .. } => match config.skew {
+                Skew::Rfc => backup.down_at.max(backup.armed_from + self.skew_time(master)),
+                Skew::None { .. } => backup.down_at,
+            },
+        };
+        let released = matches!(backup.armed_by, ArmedBy::Release { .. });
+        let other_interval = before.advert_interval != config.advert_interval
+            && self.adopted_interval(master) == config.advert_interval;
+        let least = if released {
+            now
+        } else if other_interval {
+            // The old timer has counted something else.
+            now + down
+        } else if config.priority < before.priority {
+            // A master that was too weak to be obeyed may be one to obey now: it gets the time to say so.
+            now + self.adopted_interval(master).duration() + self.skew_time(master)
+        } else {
+            now
+        };
+        let down_at = if backup.extended { down_at.max(backup.down_at) } else { down_at };
+        self.state = State::Backup(Backup { down_at: down_at.max(least), ..backup });
     }
 
     fn backup_deadline(&mut self, backup: Backup, heard: Option<Advert>, now: Instant, out: &mut Outbox<'_>) {

@@ -1,7 +1,7 @@
 //! MASTER (RFC 9568 §6.4.3): speaks, holds the addresses, and knows when its right has lapsed.
 
 use super::{
-    ANNOUNCE_EVERY, ANSWER_EVERY, HOLD_DOWN, LONGEST_HOLD_DOWN, RELEASE_DEADLINE, SILENT_INTERVALS,
+    ANNOUNCE_EVERY, ANSWER_EVERY, Config, HOLD_DOWN, LONGEST_HOLD_DOWN, RELEASE_DEADLINE, SILENT_INTERVALS,
     VirtualRouter,
 };
 use crate::vrrp::RELEASE;
@@ -18,9 +18,11 @@ impl VirtualRouter {
         }
         match event {
             Event::Shutdown => self.release(master, Then::Initialize, now, out),
-            Event::LinkDown => self.lose_footing(master, Fault::LinkDown, Why::LinkDown, out),
-            Event::PrimaryAddress(None) => {
-                self.lose_footing(master, Fault::NoPrimaryAddress, Why::NoPrimaryAddress, out);
+            Event::Suspend => self.release(master, Then::Suspended, now, out),
+            Event::LinkDown | Event::PrimaryAddress(None) => self.lose_footing(master, out),
+            Event::SetPriority(priority) => self.config.priority = priority,
+            Event::Reconfigure { config, readdressed } => {
+                self.master_reconfigured(master, config, readdressed, now, out);
             }
             Event::Advert(advert) => self.master_advert(master, &advert, now, out),
             Event::Deadline { heard } => self.master_deadline(master, heard, now, out),
@@ -29,8 +31,9 @@ impl VirtualRouter {
             Event::VipsReleased(job) => self.vips_released(master, job, now, out),
             Event::VipLost => self.vip_lost(master, now, out),
             Event::Fenced => self.fenced(master, now, out),
-            // The next advert carries the new priority, or leaves from the new address.
-            Event::Startup | Event::LinkUp | Event::PrimaryAddress(Some(_)) | Event::SetPriority(_) => {}
+            // The next advert leaves from the new address; a release that is under way looks itself whether it was for
+            // nothing.
+            Event::Startup | Event::LinkUp | Event::PrimaryAddress(Some(_)) | Event::Resume => {}
         }
     }
 
@@ -198,11 +201,13 @@ impl VirtualRouter {
 
     /// Addresses off first, then priority 0: never two holders. Adverts flow until then.
     fn release(&mut self, master: Master, then: Then, now: Instant, out: &mut Outbox<'_>) {
-        let deadline = match master.phase {
-            Phase::Releasing { deadline, .. } => deadline,
+        let (deadline, then) = match master.phase {
+            // Nothing outranks leaving for good.
+            Phase::Releasing { deadline, then: Then::Initialize } => (deadline, Then::Initialize),
+            Phase::Releasing { deadline, then: Then::Suspended | Then::Fault(_) } => (deadline, then),
             Phase::Promoting { .. } | Phase::Holding | Phase::Doubting { .. } => {
                 out.push(Action::DropVips(self.next_job()));
-                now + RELEASE_DEADLINE
+                (now + RELEASE_DEADLINE, then)
             }
         };
         let phase = Phase::Releasing { deadline, then };
@@ -213,6 +218,14 @@ impl VirtualRouter {
         out.push(Action::SendRelease);
         match then {
             Then::Initialize => self.enter(State::Initialize, Why::Shutdown, out),
+            Then::Suspended => match self.missing() {
+                Some((fault, why)) => self.enter(State::Fault(fault), why, out),
+                None => {
+                    let backup = self.listen(self.config.startup_delay, now);
+                    let listening_for = backup.deadline().since(now);
+                    self.enter(State::Backup(backup), Why::Resumed { listening_for }, out);
+                }
+            },
             Then::Fault(refusal) => self.refused(refusal, now, out),
         }
     }
@@ -225,17 +238,50 @@ impl VirtualRouter {
     }
 
     /// Nothing can be sent any more, not even priority 0.
-    fn lose_footing(&mut self, master: Master, fault: Fault, why: Why, out: &mut Outbox<'_>) {
+    fn lose_footing(&mut self, master: Master, out: &mut Outbox<'_>) {
+        let Some((fault, why)) = self.missing() else { return };
         match master.phase {
             Phase::Releasing { then: Then::Initialize, .. } => {
                 self.enter(State::Initialize, Why::Shutdown, out);
             }
-            Phase::Releasing { then: Then::Fault(_), .. } => self.enter(State::Fault(fault), why, out),
+            Phase::Releasing { then: Then::Suspended | Then::Fault(_), .. } => {
+                self.enter(State::Fault(fault), why, out);
+            }
             Phase::Promoting { .. } | Phase::Holding | Phase::Doubting { .. } => {
                 out.push(Action::DropVips(self.next_job()));
                 self.enter(State::Fault(fault), why, out);
             }
         }
+    }
+
+    /// It stays what it is; the right does not lapse by a shorter interval under which nothing was owed.
+    fn master_reconfigured(
+        &mut self,
+        master: Master,
+        config: Config,
+        readdressed: bool,
+        now: Instant,
+        out: &mut Outbox<'_>,
+    ) {
+        let retimed = self.config.advert_interval != config.advert_interval;
+        self.config = config;
+        let mut master = master;
+        match master.phase {
+            // Says nothing, or goes: the addresses as they are now come off, or on again after it.
+            Phase::Releasing { .. } | Phase::Doubting { .. } => return,
+            Phase::Promoting { .. } | Phase::Holding => {}
+        }
+        if retimed {
+            // Neighbours go by what the last advert said.
+            out.push(Action::SendAdvert { priority: config.priority });
+            master.last_sent = now;
+            master.advertise_at = now + config.advert_interval.duration();
+        }
+        if readdressed {
+            out.push(Action::TakeVips(self.next_job()));
+            master.phase = Phase::Promoting { deadline: now + config.vip_deadline };
+        }
+        self.state = State::Master(master);
     }
 
     fn vips_held(&mut self, master: Master, job: Job) {

@@ -5,6 +5,7 @@ use crate::vrrp::RELEASE;
 use crate::vrrp::action::{Actions, RouterIndex};
 use crate::vrrp::state::{Refusal, Then};
 
+mod changes;
 mod late;
 mod ownership;
 mod properties;

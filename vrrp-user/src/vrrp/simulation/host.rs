@@ -29,6 +29,8 @@ pub(super) struct Troubles {
     pub(super) slow_executor: u32,
     pub(super) refusing: u32,
     pub(super) dead: u32,
+    /// Told to stay out.
+    pub(super) suspended: u32,
 }
 
 #[derive(Debug)]
@@ -88,6 +90,9 @@ impl Host {
 
     pub(super) fn start(&mut self) {
         let link = if self.has_carrier() { Event::LinkUp } else { Event::LinkDown };
+        if self.troubles.suspended > 0 {
+            self.inbox.push_back(Event::Suspend);
+        }
         self.inbox.extend([link, Event::PrimaryAddress(Some(self.address)), Event::Startup]);
     }
 
@@ -122,6 +127,15 @@ impl Host {
     pub(super) fn is_stopping(&self) -> bool {
         let releasing = |master: Master| matches!(master.phase, Phase::Releasing { .. });
         self.is_alive() && (self.inbox.contains(&Event::Shutdown) || self.master().is_some_and(releasing))
+    }
+
+    /// Nothing in its state contradicts being told to stay out.
+    pub(super) fn may_be_suspended(&self) -> bool {
+        match self.state() {
+            State::Initialize | State::Fault(_) => true,
+            State::Backup(_) => false,
+            State::Master(master) => matches!(master.phase, Phase::Releasing { .. }),
+        }
     }
 
     /// The kernel half at work, whatever the process does. True if the thread is to be woken.

@@ -7,7 +7,9 @@
 //!    came after the last one; however late its thread was.
 //! 3. A MASTER that sent nothing for three intervals claims nothing before it has listened, and resumes only if no foreign
 //!    advert has arrived at its kernel in the meantime.
-//! 4. When the faults have ended there is exactly one holder within [`Judge::convergence`]; if the strongest router
+//! 4. A router that was told to stay out neither listens for a master's death nor claims anything; if it was master, it
+//!    is on its way out, addresses first.
+//! 5. When the faults have ended there is exactly one holder within [`Judge::convergence`]; if the strongest router
 //!    preempts, it is that one. Then no state changes any more.
 
 use core::time::Duration;
@@ -118,7 +120,7 @@ impl Judge {
         self.longest_interval() + skew + (NETWORK + WAKE) * 2 + EXECUTOR * 4
     }
 
-    /// How long one holder may be wanting, or the wrong one be there: promise 4.
+    /// How long one holder may be wanting, or the wrong one be there: promise 5.
     pub(super) fn convergence(&self) -> Duration {
         let delay = self.hosts.iter().map(|host| host.config.startup_delay).max().unwrap();
         let down = self.longest(|config, interval| down_interval(config.priority, interval));
@@ -187,6 +189,8 @@ impl Judge {
                         }
                         Why::Owner => may_claim = true,
                         Why::Started { .. }
+                        | Why::Suspended
+                        | Why::Resumed { .. }
                         | Why::LinkDown
                         | Why::NoPrimaryAddress
                         | Why::Recovered { .. }
@@ -216,6 +220,10 @@ impl Judge {
                 | Action::SetMinimumPriority(_)
                 | Action::WakeAlways(_) => {}
             }
+        }
+        // Promise 4.
+        if host.troubles.suspended > 0 && !host.may_be_suspended() {
+            self.condemn(now, &format!("host {number} was told to stay out and is {:?}", host.state()));
         }
         if !may_claim && self.hosts[number].last_sent == Some(now) {
             self.condemn(now, &format!("host {number} claims after a silence without having listened"));
@@ -288,7 +296,7 @@ impl Judge {
         }
     }
 
-    /// Promise 4.
+    /// Promise 5.
     pub(super) fn converged(&self, now: Instant, hosts: &[Host]) {
         let holders: Vec<_> = (0..hosts.len()).filter(|number| hosts[*number].holds).collect();
         let [holder] = holders[..] else {

@@ -270,3 +270,50 @@ fn a_refused_promotion_hands_over_to_who_can() {
         assert_eq!(pair.time_with(2), Duration::ZERO);
     });
 }
+
+#[test]
+fn a_master_told_to_stay_out_costs_the_skew_time_and_never_two_holders() {
+    for_each_pair(PLAIN, |mut pair| {
+        pair.world.begin(Fault::Suspend(STRONG));
+        pair.world.run_for(pair.interval * 5);
+        assert_eq!(labels(&pair.world), [Label::Fault, Label::Master]);
+        assert!(pair.time_with(0) <= pair.skew(WEAK) + slack(), "{:?}", pair.time_with(0));
+        // Back, and without preemption it leaves things as they are.
+        pair.world.end(Fault::Suspend(STRONG));
+        pair.world.run_for(pair.interval * 10);
+        assert_eq!(labels(&pair.world), [Label::Backup, Label::Master]);
+        assert_eq!(pair.takeovers(), 1);
+        // And the other way round: the address comes back, with no preemption involved.
+        pair.world.begin(Fault::Suspend(WEAK));
+        pair.world.run_for(pair.interval * 5);
+        assert_eq!(labels(&pair.world), [Label::Master, Label::Fault]);
+        assert_eq!(pair.time_with(2), Duration::ZERO);
+    });
+}
+
+#[test]
+fn with_preemption_a_strong_router_takes_back_once_it_may_take_part_again() {
+    for_each_pair(Setup { preempt: true, ..PLAIN }, |mut pair| {
+        pair.world.begin(Fault::Suspend(STRONG));
+        pair.world.run_for(pair.interval * 5);
+        assert_eq!(labels(&pair.world), [Label::Fault, Label::Master]);
+        pair.world.end(Fault::Suspend(STRONG));
+        pair.world.run_for(pair.interval * 5);
+        assert_eq!(labels(&pair.world), [Label::Master, Label::Backup]);
+        assert!(pair.time_with(2) <= slack(), "{:?}", pair.time_with(2));
+    });
+}
+
+#[test]
+fn a_backup_told_to_stay_out_does_not_replace_a_dead_master() {
+    for_each_pair(PLAIN, |mut pair| {
+        pair.world.begin(Fault::Suspend(WEAK));
+        pair.world.begin(Fault::Kill(STRONG));
+        pair.world.run_for(pair.interval * 10);
+        assert_eq!(pair.world.hosts[WEAK].engine.routers()[0].label(), Label::Fault);
+        assert_eq!(pair.takeovers(), 0);
+        pair.world.end(Fault::Suspend(WEAK));
+        pair.world.run_for(pair.down(WEAK) + slack());
+        assert!(pair.world.hosts[WEAK].holds);
+    });
+}

@@ -99,7 +99,7 @@ fn configs(rng: &mut Rng) -> Vec<Config> {
 fn fault(rng: &mut Rng, hosts: usize, interval: Duration) -> Fault {
     let host = rng.index(hosts);
     let other = (host + 1 + rng.index(hosts - 1)) % hosts;
-    match rng.below(12) {
+    match rng.below(14) {
         0 | 1 => Fault::Freeze(host),
         2 => Fault::Starve(host),
         3 => Fault::Unplug(host),
@@ -115,6 +115,7 @@ fn fault(rng: &mut Rng, hosts: usize, interval: Duration) -> Fault {
             }
         }
         10 => Fault::Stop(host),
+        11 | 12 => Fault::Suspend(host),
         _ => Fault::Kill(host),
     }
 }

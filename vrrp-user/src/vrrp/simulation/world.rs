@@ -43,6 +43,8 @@ pub(super) enum Fault {
     /// An orderly stop; a start at the end.
     Stop(usize),
     Kill(usize),
+    /// Told to stay out; to take part again at the end.
+    Suspend(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -194,6 +196,10 @@ impl World {
             Fault::SlowExecutor(host) => self.hosts[host].troubles.slow_executor += 1,
             Fault::Refuse(host) => self.hosts[host].troubles.refusing += 1,
             Fault::Stop(host) => self.tell(host, Event::Shutdown),
+            Fault::Suspend(host) => {
+                self.hosts[host].troubles.suspended += 1;
+                self.tell(host, Event::Suspend);
+            }
             Fault::Kill(host) => {
                 self.hosts[host].troubles.dead += 1;
                 self.plan(self.now + GUARD, Happening::LastRites(host));
@@ -235,6 +241,12 @@ impl World {
             Fault::SlowExecutor(host) => self.hosts[host].troubles.slow_executor -= 1,
             Fault::Refuse(host) => self.hosts[host].troubles.refusing -= 1,
             Fault::Stop(host) => self.tell(host, Event::Startup),
+            Fault::Suspend(host) => {
+                self.hosts[host].troubles.suspended -= 1;
+                if self.hosts[host].troubles.suspended == 0 {
+                    self.tell(host, Event::Resume);
+                }
+            }
             Fault::Kill(host) => {
                 self.hosts[host].troubles.dead -= 1;
                 if self.hosts[host].is_alive() {

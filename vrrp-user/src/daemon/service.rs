@@ -1,0 +1,421 @@
+//! The service runtime while the daemon runs: it starts the threads, passes news on, and leaves in order.
+//!
+//! Owns the threads' lifetimes, the guard and the journal. May wait for the log, the guard, the kernel's news and
+//! signals; no advert waits for it. A changed configuration is `reload`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::config::Config;
+use crate::daemon::advert_thread::{AdvertThread, Initial, Lines, Order, Return, Tally};
+use crate::daemon::journal::Journal;
+use crate::daemon::notice::Notice;
+use crate::daemon::standing::{Chair, Standing, Verdict};
+use crate::daemon::wiring::Wiring;
+use crate::daemon::{DaemonError, Ending, STACK, Signals, Told};
+use crate::net::board::Board;
+use crate::net::executor::{self, Report, Task};
+use crate::net::guard::{Guard, Plan, Ward};
+use crate::net::links::{self, Interest, LinkNews, Picture};
+use crate::net::mailbox::{Full, Mailbox};
+use crate::net::packet::PacketSockets;
+use crate::net::realtime;
+use crate::net::receiver::{Control, Receiver};
+use crate::net::xdp::Sizes;
+use crate::vrrp::{self, Engine};
+
+/// Leaving takes no longer than this, or the guard finishes it.
+pub(super) const LEAVE_DEADLINE: Duration = Duration::from_millis(700);
+/// A guard that does not take a new plan within this time is replaced.
+const PLAN_DEADLINE: Duration = Duration::from_millis(200);
+/// An order is offered so often, a millisecond apart.
+const ORDER_TRIES: u32 = 500;
+/// The executor has this long to end after the last address is off.
+const EXECUTOR_DEADLINE: Duration = Duration::from_millis(200);
+/// Orders that come back and may be under way at once: a change, a sheet, and as many given up.
+const RETURNS: usize = 16;
+
+/// Everything that lives between start and leaving.
+pub(super) struct Running {
+    pub(super) config: Config,
+    pub(super) file: PathBuf,
+    pub(super) wiring: Wiring,
+    /// By place, what a router had before a change until it has lost it: the guard must know of it so long.
+    pub(super) formers: BTreeMap<usize, Ward>,
+    /// Places of routers that are leaving.
+    pub(super) leaving: BTreeSet<usize>,
+    pub(super) standing: Standing,
+    pub(super) lines: Lines,
+    pub(super) sizes: Sizes,
+    /// A change was handed over and has not come back.
+    pub(super) change_under_way: bool,
+    pub(super) interests: watch::Sender<Interest>,
+    /// The advert thread's, to be shared with the next set of them.
+    pub(super) sockets: PacketSockets,
+    pub(super) guard: Option<Guard>,
+    guarded: bool,
+    lesser_priority: Option<u8>,
+    executor: thread::JoinHandle<()>,
+    advert_thread: oneshot::Receiver<Tally>,
+    pub(super) journal: Journal,
+}
+
+impl Running {
+    pub(super) async fn start(
+        config: Config,
+        file: &Path,
+        standing: Standing,
+        wiring: Wiring,
+        receiver: Receiver,
+        control: Control,
+        sizes: Sizes,
+    ) -> Result<Self, DaemonError> {
+        let room = sizes.rules as usize;
+        let lines = make_lines(room)?;
+        let realtime_priority = Some(config.realtime_priority).filter(|priority| *priority > 0);
+        // Executor and guard give way to the advert thread: what they would do, it may be about to make needless.
+        let lesser_priority = realtime_priority.map(|priority| priority.saturating_sub(1).max(1));
+        let guard = if config.guard {
+            let wards = wards(&wiring, &BTreeMap::new());
+            Some(Guard::start(&Plan::new(&lines.board, lesser_priority, wards)).await?)
+        } else {
+            tracing::warn!(
+                "guard: false: when this process dies its addresses stay until their lifetime ends"
+            );
+            None
+        };
+        let executor = executor::start(
+            wiring.routers.iter().map(|router| router.holding.clone()).collect(),
+            Arc::clone(&lines.board),
+            Arc::clone(&lines.tasks),
+            Arc::clone(&lines.reports),
+            lesser_priority,
+        )?;
+        standing.start(&chairs(&wiring));
+        let (mut cores, mut initial) = (Vec::new(), Vec::new());
+        for router in &wiring.routers {
+            let (suspended, priority) =
+                standing.begin(router.router).unwrap_or((false, router.core.priority));
+            cores.push(vrrp::Config { priority, ..router.core });
+            let (running, primary_address) = (router.running, router.primary_address);
+            initial.push(Initial { suspended, running, primary_address });
+        }
+        let engine = Engine::with_room(cores.into_iter(), room);
+        let sockets = PacketSockets::open(wiring.routers.iter().map(|router| router.ifindex));
+        let sockets = sockets.map_err(crate::daemon::AdvertThreadError::from)?;
+        let thread =
+            AdvertThread::new(engine, receiver, &wiring.routers, sockets.clone(), lines.clone(), room)?;
+        let (ended, advert_thread) = oneshot::channel();
+        thread::Builder::new()
+            .name("adverts".to_owned())
+            .stack_size(STACK)
+            .spawn(move || {
+                if let Some(priority) = realtime_priority
+                    && let Err(error) = realtime::raise_priority(priority)
+                {
+                    tracing::warn!("{error}");
+                }
+                // Nobody listens any more only when the runtime has given up on us.
+                ended.send(thread.run(&initial)).unwrap_or_default();
+            })
+            .map_err(|source| DaemonError::System { operation: "start the advert thread", source })?;
+        let journal = Journal::new(&wiring, control, standing.clone());
+        Ok(Self {
+            config,
+            file: file.to_owned(),
+            interests: watch::Sender::new(wiring.interest.clone()),
+            wiring,
+            formers: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            standing,
+            lines,
+            sizes,
+            change_under_way: false,
+            sockets,
+            guarded: guard.is_some(),
+            guard,
+            lesser_priority,
+            executor,
+            advert_thread,
+            journal,
+        })
+    }
+
+    /// Returns the configuration in effect at the end, too.
+    pub(super) async fn serve(
+        mut self,
+        picture: Picture,
+        signals: &mut Signals,
+    ) -> (Result<Ending, DaemonError>, Config) {
+        let ending = self.work(picture, signals).await;
+        (ending, self.config)
+    }
+
+    async fn work(&mut self, picture: Picture, signals: &mut Signals) -> Result<Ending, DaemonError> {
+        let (news_in, mut news) = tokio::sync::mpsc::channel(256);
+        let mut links = tokio::spawn(links::watch(picture, self.interests.subscribe(), news_in));
+        let listen = |source| DaemonError::System { operation: "wait for notices", source };
+        let bell = self.lines.notices.listen().map_err(listen)?;
+        let returned = self.lines.returns.listen().map_err(listen)?;
+        let standing = self.standing.clone();
+        let mut tick = interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let overdue = sleep(LEAVE_DEADLINE);
+        tokio::pin!(overdue);
+        let mut ending = Ok(Ending::Left);
+        let mut leaving = false;
+        let result = loop {
+            let mut leave = None;
+            tokio::select! {
+                biased;
+                ended = &mut self.advert_thread => break match ended {
+                    Ok(tally) if leaving => Ok(tally),
+                    Ok(_) | Err(_) => Err(DaemonError::ThreadDied("advert thread")),
+                },
+                () = &mut overdue, if leaving => break Err(DaemonError::Overdue),
+                told = signals.next(), if !leaving => match told {
+                    Told::Leave => {
+                        tracing::info!("told to end: releasing");
+                        leave = Some(Ok(Ending::Left));
+                    }
+                    Told::Reload => self.reload_and_say().await,
+                },
+                Some(told) = news.recv() => {
+                    if let LinkNews::Replaced { ifindex } = told {
+                        let interface = self.wiring.interest.devices.get(&ifindex);
+                        tracing::warn!(interface, "the interface is another one now: starting over");
+                        leave = Some(Ok(Ending::StartOver));
+                    } else {
+                        self.hear(told).await;
+                    }
+                }
+                ready = bell.readable() => {
+                    if let Ok(mut ready) = ready {
+                        ready.clear_ready();
+                    }
+                    self.take_notices().await;
+                }
+                ready = returned.readable() => {
+                    if let Ok(mut ready) = ready {
+                        ready.clear_ready();
+                    }
+                    self.take_returns();
+                }
+                () = standing.changed(), if !leaving => self.tell_verdicts().await,
+                _ = tick.tick() => {
+                    self.take_notices().await;
+                    self.journal.tick();
+                    if self.executor.is_finished() {
+                        break Err(DaemonError::ThreadDied("VIP executor"));
+                    }
+                    if self.guarded && self.guard.is_none() && !leaving {
+                        self.replace_guard().await;
+                    }
+                }
+                () = guard_lost(self.guard.as_mut()) => {
+                    tracing::error!("the guard has ended; until it is back a dying daemon leaves its addresses behind");
+                    self.guard = None;
+                }
+                ended = &mut links, if !leaving => {
+                    // Blind to carrier and addresses, but not hasty: what is held is released in order.
+                    leave = Some(Err(match ended {
+                        Ok(Err(error)) => error.into(),
+                        Ok(Ok(())) | Err(_) => links::WatchError::Ended.into(),
+                    }));
+                }
+            }
+            if let Some(how) = leave
+                && !leaving
+            {
+                ending = how;
+                leaving = true;
+                overdue.as_mut().reset(tokio::time::Instant::now() + LEAVE_DEADLINE);
+                self.order(Order::Leave).await;
+            }
+        };
+        links.abort();
+        self.take_notices().await;
+        self.end().await;
+        self.journal.close(&result?);
+        ending
+    }
+
+    async fn take_notices(&mut self) {
+        self.lines.notices.hush();
+        while let Some(notice) = self.lines.notices.take() {
+            self.journal.write(&notice);
+            if let Notice::Executor(Report::Changed { router, gone }) = notice {
+                self.settle(router, gone).await;
+            }
+        }
+        self.journal.write_lost(&self.lines.notices);
+    }
+
+    pub(super) fn take_returns(&mut self) {
+        self.lines.returns.hush();
+        while let Some(back) = self.lines.returns.take() {
+            match back {
+                // Freed here.
+                Return::Change(_replaced) => self.change_under_way = false,
+                Return::Sheet(_sheet) => {}
+            }
+        }
+    }
+
+    async fn tell_verdicts(&self) {
+        for verdict in self.standing.verdicts() {
+            let order = match verdict {
+                Verdict::Suspend { router } => Order::Suspend { router },
+                Verdict::Resume { router } => Order::Resume { router },
+                Verdict::SetPriority { router, priority } => Order::SetPriority { router, priority },
+            };
+            self.order(order).await;
+        }
+    }
+
+    async fn replace_guard(&mut self) {
+        let plan = Plan::new(&self.lines.board, self.lesser_priority, wards(&self.wiring, &self.formers));
+        match Guard::start(&plan).await {
+            Ok(guard) => {
+                tracing::info!("the guard is back");
+                self.guard = Some(guard);
+            }
+            Err(error) => tracing::error!("{error}"),
+        }
+    }
+
+    /// Tells the guard whom to guard now. One that does not listen is let go and replaced at the next tick.
+    pub(super) async fn instruct_guard(&mut self, wards: Vec<Ward>) {
+        let plan = Plan::new(&self.lines.board, self.lesser_priority, wards);
+        let Some(guard) = &mut self.guard else { return };
+        match timeout(PLAN_DEADLINE, guard.update(&plan)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => tracing::error!("{error}"),
+            Err(_elapsed) => tracing::error!("the guard does not take its plan: replacing it"),
+        }
+        self.guard = None;
+    }
+
+    /// Link news for the advert thread, and for the guard what changes its release adverts.
+    async fn hear(&mut self, news: LinkNews) {
+        self.journal.link(&news);
+        match news {
+            LinkNews::Up { ifindex } => {
+                self.note_running(ifindex, true);
+                self.order(Order::LinkUp { ifindex }).await;
+            }
+            LinkNews::Down { ifindex } => {
+                self.note_running(ifindex, false);
+                self.order(Order::LinkDown { ifindex }).await;
+            }
+            LinkNews::VipRemoved { ifindex, address } => {
+                self.order(Order::VipRemoved { ifindex, address }).await;
+            }
+            LinkNews::PrimaryAddress { ifindex, address } => {
+                self.order(Order::PrimaryAddress { ifindex, address }).await;
+                for router in self.wiring.routers.iter_mut().filter(|router| router.ifindex == ifindex) {
+                    router.primary_address = address;
+                    router.frames.set_source(address);
+                }
+                self.instruct_guard(wards(&self.wiring, &self.formers)).await;
+            }
+            LinkNews::Replaced { .. } => {}
+        }
+    }
+
+    fn note_running(&mut self, ifindex: u32, running: bool) {
+        for router in self.wiring.routers.iter_mut().filter(|router| router.ifindex == ifindex) {
+            router.running = running;
+        }
+    }
+
+    pub(super) async fn order(&self, order: Order) {
+        let mut order = order;
+        // A full queue means that the advert thread has not run for a while; it will, and then it must know.
+        for _ in 0..ORDER_TRIES {
+            match self.lines.orders.post(order) {
+                Ok(()) => return,
+                Err(Full(back)) => order = back,
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        tracing::error!("the advert thread does not take orders: {order:?} is lost");
+    }
+
+    async fn end(&mut self) {
+        if self.lines.tasks.post(Task::Stop).is_err() {
+            tracing::warn!("the VIP executor is too busy to be told to end");
+        }
+        let deadline = sleep(EXECUTOR_DEADLINE);
+        tokio::pin!(deadline);
+        while !self.executor.is_finished() {
+            tokio::select! {
+                () = sleep(Duration::from_millis(1)) => {}
+                () = &mut deadline => {
+                    tracing::warn!("the VIP executor waits for the kernel; the guard takes off what it left");
+                    break;
+                }
+            }
+        }
+        if let Some(guard) = self.guard.take() {
+            guard.dismiss().await;
+        }
+    }
+}
+
+fn make_lines(room: usize) -> Result<Lines, DaemonError> {
+    let failed = |errno: rustix::io::Errno| DaemonError::System {
+        operation: "make the queues between the threads",
+        source: errno.into(),
+    };
+    let depth = room * 8 + 256;
+    Ok(Lines {
+        orders: Arc::new(Mailbox::new(depth).map_err(failed)?),
+        reports: Arc::new(Mailbox::new(depth).map_err(failed)?),
+        tasks: Arc::new(Mailbox::new(depth).map_err(failed)?),
+        notices: Arc::new(Mailbox::new(depth * 2).map_err(failed)?),
+        returns: Arc::new(Mailbox::new(RETURNS).map_err(failed)?),
+        board: Arc::new(Board::create(room)?),
+    })
+}
+
+pub(super) fn chairs(wiring: &Wiring) -> Vec<Chair> {
+    let chair = |router: &crate::daemon::wiring::Wired| Chair {
+        instance: router.name.clone(),
+        router: router.router,
+        base: router.core.priority,
+    };
+    wiring.routers.iter().map(chair).collect()
+}
+
+/// What the guard must know, in the order of the board's entries: of each router what it has and what it may still have.
+pub(super) fn wards(wiring: &Wiring, formers: &BTreeMap<usize, Ward>) -> Vec<Ward> {
+    let now = wiring.routers.iter().map(|router| router.router);
+    let places = now.chain(formers.keys().copied()).max().map_or(0, |last| last + 1);
+    let mut wards = vec![Ward::default(); places];
+    for (place, former) in formers {
+        wards[*place] = former.clone();
+    }
+    for router in &wiring.routers {
+        let former = std::mem::replace(&mut wards[router.router], router.ward());
+        wards[router.router].add(former);
+    }
+    wards
+}
+
+async fn guard_lost(guard: Option<&mut Guard>) {
+    match guard {
+        Some(guard) => {
+            if let Err(error) = guard.ended().await {
+                tracing::error!("the guard: {error}");
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
