@@ -4,6 +4,7 @@
 //! runtime, which may wait for the log, the guard, netlink news and signals. Decides nothing about addresses.
 
 mod advert_thread;
+mod checks;
 mod frames;
 mod journal;
 mod leftovers;
@@ -12,6 +13,7 @@ mod reload;
 mod service;
 pub mod standing;
 mod wiring;
+mod witness;
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::Config;
 use crate::daemon::advert_thread::{AdvertThread, Initial, Lines, Order, Return, Tally};
+use crate::daemon::checks::Checks;
 use crate::daemon::journal::Journal;
 use crate::daemon::notice::Notice;
 use crate::daemon::standing::{Chair, Standing, Verdict};
@@ -28,7 +29,7 @@ use crate::net::packet::PacketSockets;
 use crate::net::realtime;
 use crate::net::receiver::{Control, Receiver};
 use crate::net::xdp::Sizes;
-use crate::vrrp::{self, Engine};
+use crate::vrrp::{self, Engine, Label};
 
 /// Leaving takes no longer than this, or the guard finishes it.
 pub(super) const LEAVE_DEADLINE: Duration = Duration::from_millis(700);
@@ -64,6 +65,7 @@ pub(super) struct Running {
     executor: thread::JoinHandle<()>,
     advert_thread: oneshot::Receiver<Tally>,
     pub(super) journal: Journal,
+    pub(super) checks: Checks,
 }
 
 impl Running {
@@ -98,6 +100,8 @@ impl Running {
             lesser_priority,
         )?;
         standing.start(&chairs(&wiring));
+        let mut checks = Checks::new(standing.clone());
+        checks.go_by(&config);
         let (mut cores, mut initial) = (Vec::new(), Vec::new());
         for router in &wiring.routers {
             let (suspended, priority) =
@@ -144,6 +148,7 @@ impl Running {
             executor,
             advert_thread,
             journal,
+            checks,
         })
     }
 
@@ -207,6 +212,13 @@ impl Running {
                     }
                     self.take_returns();
                 }
+                Some(told) = self.checks.next() => {
+                    self.checks.act(&told);
+                    // At once: a death must not wait for what else is due here.
+                    if !leaving {
+                        self.tell_verdicts().await;
+                    }
+                }
                 () = standing.changed(), if !leaving => self.tell_verdicts().await,
                 _ = tick.tick() => {
                     self.take_notices().await;
@@ -249,6 +261,11 @@ impl Running {
     async fn take_notices(&mut self) {
         self.lines.notices.hush();
         while let Some(notice) = self.lines.notices.take() {
+            if let Notice::Transition { router, to, .. } = notice
+                && let Some(router) = self.wiring.routers.iter().find(|wired| wired.router == router)
+            {
+                self.checks.note_active(&router.name, to == Label::Master);
+            }
             self.journal.write(&notice);
             if let Notice::Executor(Report::Changed { router, gone }) = notice {
                 self.settle(router, gone).await;

@@ -34,17 +34,16 @@ const NOTIFY: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     pub instance: Arc<str>,
-    /// The place in the instance's list of checks.
-    pub check: usize,
+    pub check: String,
     pub verdict: Verdict,
+    /// Empty when healthy.
+    pub cause: String,
 }
 
 /// What a check needs from its surroundings.
 #[derive(Clone)]
 pub struct Context {
     pub instance: Arc<str>,
-    /// The place in the instance's list of checks.
-    pub check: usize,
     /// Whether this host holds the instance's addresses.
     pub active: watch::Receiver<bool>,
     /// Sees processes end before their sockets do; None: only their pidfd is watched.
@@ -63,7 +62,7 @@ pub struct Standing {
     pub changes: u64,
 }
 
-/// A running check.
+/// A running check. It begins with the verdict that [`Watch::standing`] says, and tells of changes.
 #[derive(Debug)]
 pub struct Watch {
     name: String,
@@ -209,9 +208,6 @@ async fn supervise(
         }
     };
     let herald = Herald { check: &check, instance: Arc::clone(&context.instance), queue: Arc::default() };
-    if judge.verdict() != Verdict::Healthy {
-        tell(&context, judge.verdict()).await;
-    }
     loop {
         let (view, finding) = tokio::select! {
             Some(heard) = findings.recv() => heard,
@@ -225,7 +221,7 @@ async fn supervise(
         };
         let now = vrrp::Instant::from_nanos(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
         let Some(change) = judge.hear(view, &finding, now) else { continue };
-        tell(&context, change.to).await;
+        tell(&context, &check.name, &change).await;
         standing.send_modify(|standing| {
             standing.verdict = change.to;
             standing.since = Some(Instant::now());
@@ -236,8 +232,13 @@ async fn supervise(
     }
 }
 
-async fn tell(context: &Context, verdict: Verdict) {
-    let told = Told { instance: Arc::clone(&context.instance), check: context.check, verdict };
+async fn tell(context: &Context, check: &str, change: &Change) {
+    let told = Told {
+        instance: Arc::clone(&context.instance),
+        check: check.to_owned(),
+        verdict: change.to,
+        cause: change.cause.clone(),
+    };
     if context.told.send(told).await.is_err() {
         tracing::debug!("nobody acts on verdicts any more: the daemon ends");
     }
