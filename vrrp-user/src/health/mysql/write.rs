@@ -27,6 +27,7 @@ pub(super) async fn run(shared: Shared) {
     let mut prober = Prober {
         line: Line::new(&shared.settings, &shared.settings.account, Way::Control, write.deadline),
         stuck: None,
+        unfinished: false,
         beat: 0,
         directories: Vec::new(),
         looking: None,
@@ -43,6 +44,8 @@ struct Prober {
     line: Line,
     /// A session of ours in which a write hangs.
     stuck: Option<u32>,
+    /// The last write that was tried did not end in time.
+    unfinished: bool,
     beat: u64,
     directories: Vec<PathBuf>,
     /// A look at the file systems that has not come back.
@@ -51,13 +54,25 @@ struct Prober {
 
 impl Prober {
     async fn look(&mut self, shared: &Shared, write: &Write) -> Finding {
-        if let Err(finding) = self.write(shared, write).await {
-            return finding;
+        let wrote = match self.write(shared, write).await {
+            Ok(wrote) => wrote,
+            Err(finding) => {
+                self.unfinished |= matches!(finding.symptom, Symptom::Timeout | Symptom::Stuck);
+                return finding;
+            }
+        };
+        let space = self.space(write).await;
+        if wrote || space.symptom == Symptom::Good {
+            self.unfinished = false;
+        } else if self.unfinished {
+            // Nothing is written here any more, and so nothing hangs; it would, if the address came back.
+            return Finding::new(Symptom::Stuck, format!("the last write did not end, and {}", space.cause));
         }
-        self.space(write).await
+        space
     }
 
-    async fn write(&mut self, shared: &Shared, write: &Write) -> Result<(), Finding> {
+    /// Whether a row was written: not where somebody else holds the address, or where the server is read-only.
+    async fn write(&mut self, shared: &Shared, write: &Write) -> Result<bool, Finding> {
         if let Some(id) = self.stuck {
             // The kill takes effect when the write notices it; until then no other is begun.
             match self.line.execute(&format!("KILL CONNECTION {id}"), "end a write that hangs").await {
@@ -71,14 +86,14 @@ impl Prober {
             }
         }
         if !*shared.active.borrow() {
-            return Ok(());
+            return Ok(false);
         }
         let version = self.line.rows(VERSION, "ask for its version").await?;
         let flavour = Flavour::of(version.first().and_then(|row| row.at(0)).unwrap_or_default());
         let identity = self.line.rows(&flavour.identity(), "ask whether it is writable").await?;
-        let Some(server) = identity.first().and_then(ServerState::read) else { return Ok(()) };
+        let Some(server) = identity.first().and_then(ServerState::read) else { return Ok(false) };
         if !server.writability.is_writable() {
-            return Ok(());
+            return Ok(false);
         }
         if self.directories.is_empty() {
             self.ask_directories().await?;
@@ -91,7 +106,7 @@ impl Prober {
         if let Err(Finding { symptom: Symptom::Timeout, .. }) = &result {
             self.stuck = id;
         }
-        result
+        result.map(|()| true)
     }
 
     async fn ask_directories(&mut self) -> Result<(), Finding> {
