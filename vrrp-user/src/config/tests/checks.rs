@@ -133,7 +133,7 @@ fn every_key_of_a_check_reaches_its_value() {
 #[test]
 fn a_mysql_check_needs_no_more_than_a_user() {
     let check = only("{ mysql: { user: vrrp, login: { user: app } } }");
-    assert_eq!((check.rise.get(), check.fall.get(), check.hold_down), (3, 1, Duration::from_secs(5)));
+    assert_eq!((check.rise.get(), check.fall.get(), check.hold_down), (3, 3, Duration::from_secs(5)));
     assert_eq!(check.on_failure.degraded, Reaction::Report);
     let server = mysql(&check);
     assert_eq!((server.address.to_string().as_str(), server.port.get()), ("127.0.0.1", 3306));

@@ -12,6 +12,9 @@ use crate::health::judge::{Finding, Symptom};
 pub(super) fn finding(error: &Error, doing: &str) -> Finding {
     match error {
         Error::Server(error) => server(error, doing),
+        Error::Io(IoError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
+            Finding::new(Symptom::Wrong, format!("{doing}: {error}; correct `tls` in this check"))
+        }
         Error::Io(IoError::Io(error)) => {
             Finding::new(io(error.kind(), error.raw_os_error()), format!("{doing}: {error}"))
         }
@@ -56,8 +59,9 @@ fn io(kind: ErrorKind, number: Option<i32>) -> Symptom {
         ErrorKind::InvalidInput,
     ]
     .contains(&kind)
-        || matches!(number, Some(libc::EMFILE | libc::ENFILE))
+        || matches!(number, None | Some(libc::EMFILE | libc::ENFILE))
     {
+        // Without a number it is not the kernel that speaks, but the client library or TLS in its words.
         Symptom::Wrong
     } else {
         Symptom::Timeout
@@ -107,6 +111,9 @@ mod tests {
             assert_eq!(of_io(io::Error::from_raw_os_error(number)), symptom, "{number}");
         }
         assert_eq!(of_io(ErrorKind::UnexpectedEof.into()), Symptom::Closed);
+        // A certificate that is not trusted, as rustls says it.
+        assert_eq!(of_io(io::Error::new(ErrorKind::InvalidData, "invalid peer certificate")), Symptom::Wrong);
+        assert_eq!(of_io(io::Error::other("whatever")), Symptom::Wrong);
     }
 
     #[test]

@@ -42,8 +42,8 @@ pub(super) async fn run(shared: Shared) {
 
 struct Prober {
     line: Line,
-    /// A session of ours in which a write hangs.
-    stuck: Option<u32>,
+    /// A session of ours in which a write hangs, and what was said of it.
+    stuck: Option<(u32, String)>,
     /// The last write that was tried did not end in time.
     unfinished: bool,
     beat: u64,
@@ -73,16 +73,18 @@ impl Prober {
 
     /// Whether a row was written: not where somebody else holds the address, or where the server is read-only.
     async fn write(&mut self, shared: &Shared, write: &Write) -> Result<bool, Finding> {
-        if let Some(id) = self.stuck {
+        if let Some((id, cause)) = self.stuck.clone() {
             // The kill takes effect when the write notices it; until then no other is begun.
             match self.line.execute(&format!("KILL CONNECTION {id}"), "end a write that hangs").await {
-                Ok(()) => {}
+                Ok(()) => {
+                    return Err(Finding::new(
+                        Symptom::Timeout,
+                        format!("{cause}; it hangs still, and is being killed"),
+                    ));
+                }
                 // 1094, no such thread: it is gone.
                 Err(finding) if finding.cause.contains("error 1094") => self.stuck = None,
                 Err(finding) => return Err(finding),
-            }
-            if self.stuck.is_some() {
-                return Err(Finding::new(Symptom::Timeout, "a write still hangs; it is being killed"));
             }
         }
         if !*shared.active.borrow() {
@@ -103,8 +105,8 @@ impl Prober {
         self.beat += 1;
         let statement = flavour.beat(&format!("`{schema}`.`{table}`"), server.server_id, self.beat);
         let result = self.line.execute(&statement, &format!("write to {schema}.{table}")).await;
-        if let Err(Finding { symptom: Symptom::Timeout, .. }) = &result {
-            self.stuck = id;
+        if let Err(Finding { symptom: Symptom::Timeout, cause }) = &result {
+            self.stuck = id.map(|id| (id, cause.clone()));
         }
         result.map(|()| true)
     }
