@@ -6,6 +6,7 @@
 pub mod code;
 pub mod judge;
 pub mod mysql;
+mod preflight;
 pub mod process;
 mod script;
 pub mod secret;
@@ -13,3 +14,5 @@ pub mod settings;
 mod tcp;
 pub mod verdict;
 pub mod watch;
+
+pub use preflight::preflight;

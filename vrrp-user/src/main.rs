@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing::level_filters::LevelFilter;
 use vrrp_user::config::{Config, Loaded, LogFormat, LogLevel};
-use vrrp_user::{config, daemon, net};
+use vrrp_user::{config, daemon, health, net};
 
 use crate::cli::{Cli, Command};
 
@@ -26,6 +26,12 @@ fn main() -> ExitCode {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     eprintln!("warning: {warning}");
+                }
+                // What the daemon would find on this host; elsewhere it says nothing about the file.
+                for instance in &loaded.config.instances {
+                    for found in instance.checks.iter().flat_map(health::preflight) {
+                        eprintln!("warning: instance {}: {found}", instance.name);
+                    }
                 }
                 print!("{}", config::explain(&loaded.config));
                 ExitCode::SUCCESS

@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -158,18 +158,7 @@ fn is_ending(pid: u32) -> bool {
 
 /// None: nobody listens there.
 fn find(listener: &Listener) -> io::Result<Option<Process>> {
-    let (inodes, place) = match &listener.socket {
-        Some(socket) => {
-            (unix_inodes(&fs::read_to_string("/proc/net/unix")?, socket), socket.display().to_string())
-        }
-        None => {
-            let tcp = fs::read_to_string("/proc/net/tcp")?;
-            // Without IPv6 there is no such file.
-            let tcp6 = fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
-            let inodes = tcp_inodes(&format!("{tcp}{tcp6}"), listener.address, listener.port);
-            (inodes, format!("{}:{}", listener.address, listener.port))
-        }
-    };
+    let (inodes, place) = sockets(listener)?;
     if inodes.is_empty() {
         return Ok(None);
     }
@@ -186,6 +175,22 @@ fn find(listener: &Listener) -> io::Result<Option<Process>> {
     }
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     Ok(Some(Process { pid, name: name.trim_end().to_owned(), place, handle }))
+}
+
+/// The listening sockets, and where they are, for people.
+fn sockets(listener: &Listener) -> io::Result<(Vec<u64>, String)> {
+    if let Some(socket) = &listener.socket {
+        let inodes = unix_inodes(&fs::read_to_string("/proc/net/unix")?, socket);
+        if !inodes.is_empty() {
+            return Ok((inodes, socket.display().to_string()));
+        }
+        // Bound by a path of another mount namespace, a container's perhaps: the port is the same server's.
+    }
+    let tcp = fs::read_to_string("/proc/net/tcp")?;
+    // Without IPv6 there is no such file.
+    let tcp6 = fs::read_to_string("/proc/net/tcp6").unwrap_or_default();
+    let inodes = tcp_inodes(&format!("{tcp}{tcp6}"), listener.address, listener.port);
+    Ok((inodes, SocketAddr::new(listener.address, listener.port).to_string()))
 }
 
 /// Who has one of these sockets open. Not init, which holds those that it opens for others.
@@ -212,12 +217,17 @@ fn holds(pid: u32, inodes: &[u64]) -> bool {
 fn unix_inodes(table: &str, path: &Path) -> Vec<u64> {
     /// __SO_ACCEPTCON.
     const LISTENING: &str = "00010000";
+    // /var/run is /run: what was bound by one name is asked for by another.
+    let same = |name: &Path| {
+        name == path || fs::canonicalize(name).is_ok_and(|name| fs::canonicalize(path).is_ok_and(|path| path == name))
+    };
     table
         .lines()
         .filter_map(|line| {
             let fields = line.split_whitespace().collect::<Vec<_>>();
             let [_, _, _, flags, _, _, inode, name, ..] = fields.as_slice() else { return None };
-            (*flags == LISTENING && Path::new(name) == path).then(|| inode.parse().ok()).flatten()
+            let wanted = *flags == LISTENING && Path::new(name).is_absolute() && same(Path::new(name));
+            wanted.then(|| inode.parse().ok()).flatten()
         })
         .collect()
 }

@@ -72,13 +72,11 @@ pub(super) async fn execute(
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .process_group(0);
-    match user {
-        Some(name) => match account(name) {
-            Ok((uid, gid)) => {
-                command.uid(uid).gid(gid);
-            }
-            Err(why) => return Outcome::NotRun(why),
-        },
+    match user.map(account) {
+        Some(Ok((uid, gid))) => {
+            command.uid(uid).gid(gid);
+        }
+        Some(Err(why)) => return Outcome::NotRun(why),
         None => {
             if geteuid().is_root()
                 && let Err(why) = is_roots_alone(&line.program)
@@ -91,6 +89,19 @@ pub(super) async fn execute(
         Ok(child) => Group(child).wait(limit).await,
         Err(error) => Outcome::NotRun(format!("cannot be started: {error}; correct its path or permissions")),
     }
+}
+
+/// Why it could not be run now, if so.
+pub(super) fn obstacle(line: &CommandLine, user: Option<&str>) -> Option<String> {
+    let program = line.program.display();
+    let why = match user.map(account) {
+        Some(Err(why)) => Err(why),
+        None if geteuid().is_root() => is_roots_alone(&line.program),
+        Some(Ok(_)) | None => fs::metadata(&line.program)
+            .map(drop)
+            .map_err(|error| format!("cannot be looked at: {error}; correct its path")),
+    };
+    why.err().map(|why| format!("{program}: {why}"))
 }
 
 /// A child that leads a process group; dropped before its end, the group is killed.

@@ -1,5 +1,6 @@
 //! The plain recipe: whether a port accepts connections. A frozen server's does, so this is no sign of life.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -34,8 +35,8 @@ pub(super) async fn look(settings: &Tcp) -> Finding {
 }
 
 async fn connect(settings: &Tcp) -> Finding {
-    let place = (settings.address, settings.port.get());
-    let doing = format!("connect to {}:{}", settings.address, settings.port);
+    let place = SocketAddr::new(settings.address, settings.port.get());
+    let doing = format!("connect to {place}");
     match timeout(settings.connect_timeout, TcpStream::connect(place)).await {
         Ok(Ok(_)) => Finding::good(),
         Ok(Err(error)) => Finding::new(Symptom::Gone, format!("{doing}: {error}")),

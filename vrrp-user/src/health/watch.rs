@@ -319,3 +319,25 @@ impl Herald<'_> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_panics_is_named_and_starts_over() {
+        async fn probe(starts: mpsc::Sender<()>) {
+            starts.send(()).await.unwrap();
+            panic!("as the client library does for a method of authentication that it was not built with");
+        }
+        let (starts_in, mut starts) = mpsc::channel(4);
+        let mut probes = Probes::default();
+        probes.add("fast", starts_in, probe);
+        for _ in 0..2 {
+            starts.recv().await.unwrap();
+            let began = Instant::now();
+            assert_eq!(probes.next_death().await, "fast");
+            assert!(began.elapsed() < AFTER_PANIC, "it is said at once");
+        }
+    }
+}

@@ -80,10 +80,9 @@ async fn doubt_the_path(shared: &Shared, finding: Finding) -> Finding {
         Ok(Ok(_)) => Finding::new(
             Symptom::Wrong,
             format!(
-                "there is no socket {}, but {}:{} accepts connections; correct `socket` in this check",
+                "there is no socket {}, but {} accepts connections; correct `socket` in this check",
                 path.display(),
-                settings.address,
-                settings.port
+                settings.listener()
             ),
         ),
         Ok(Err(_)) | Err(_) => finding,

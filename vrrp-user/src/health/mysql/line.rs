@@ -152,7 +152,7 @@ impl Line {
         let user = &self.account.user;
         match self.socket() {
             Some(socket) => format!("login as {user} at {}", socket.display()),
-            None => format!("login as {user} at {}:{}", self.settings.address, self.settings.port),
+            None => format!("login as {user} at {}", self.settings.listener()),
         }
     }
 

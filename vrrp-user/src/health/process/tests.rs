@@ -45,6 +45,18 @@ fn only_the_listening_end_of_a_unix_socket_counts() {
 }
 
 #[test]
+fn a_socket_is_found_by_another_name_of_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (real, alias) = (folder.path().join("run"), folder.path().join("var-run"));
+    fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &alias).unwrap();
+    let _socket = UnixListener::bind(real.join("s")).unwrap();
+    let table = fs::read_to_string("/proc/net/unix").unwrap();
+    assert_eq!(unix_inodes(&table, &alias.join("s")).len(), 1);
+    assert_eq!(unix_inodes(&table, &alias.join("t")), [0; 0]);
+}
+
+#[test]
 fn listeners_of_this_process_are_nobody_to_watch() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("socket");
