@@ -49,6 +49,15 @@ pub struct Host {
     folder: PathBuf,
 }
 
+/// A further segment: see [`Lab::add_segment`].
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// The name of the interface on each host.
+    pub interface: String,
+    /// The indices of the bridge's ports, in the order of the hosts.
+    pub ports: Vec<u32>,
+}
+
 impl Lab {
     /// A bridge without hosts. `name` goes into the names of the namespaces, for whoever looks with `ip netns`.
     pub fn new(name: &str) -> Result<Self> {
@@ -70,6 +79,7 @@ impl Lab {
             "0",
         ])?;
         bridge.ip(&["link", "set", "dev", BRIDGE, "up"])?;
+        bridge.enter(be_a_plain_switch)?;
         let folder = namespace::folder(&suffix)?;
         Ok(Self { hosts: Vec::new(), bridge, folder, suffix })
     }
@@ -89,6 +99,30 @@ impl Lab {
             .with_context(|| format!("cannot set up host {name} ({address})"))?;
         self.hosts.push(host);
         Ok(self.host(name))
+    }
+
+    /// One more segment between these hosts: an interface `eth<number>` on each, with the address 10.(99 + number).0.x/16
+    /// whose last byte is that of its `eth0`, on a bridge of its own. For more virtual routers than one segment has IDs.
+    pub fn add_segment(&self, number: u8, hosts: &[&str]) -> Result<Segment> {
+        let interface = format!("eth{number}");
+        let bridge = format!("br{number}");
+        let kind = ["type", "bridge", "stp_state", "0", "mcast_snooping", "0"];
+        self.bridge.ip(&[["link", "add", "name", &bridge].as_slice(), &kind].concat())?;
+        self.bridge.ip(&["link", "set", "dev", &bridge, "up"])?;
+        let mut ports = Vec::new();
+        for name in hosts {
+            let host = self.host(name);
+            let port = format!("{name}{number}");
+            let [_, _, _, last] = host.address.octets();
+            let peer = ["peer", "name", &interface, "netns", host.namespace.name()];
+            self.bridge.ip(&[["link", "add", "name", &port, "type", "veth"].as_slice(), &peer].concat())?;
+            self.bridge.ip(&["link", "set", "dev", &port, "master", &bridge, "up"])?;
+            let address = format!("10.{}.0.{last}/16", 99 + u16::from(number));
+            host.namespace.ip(&["address", "add", &address, "dev", &interface])?;
+            host.namespace.ip(&["link", "set", "dev", &interface, "up"])?;
+            ports.push(interface_index(&self.bridge, &port)?);
+        }
+        Ok(Segment { interface, ports })
     }
 
     /// The host with this name; panics when there is none.
@@ -256,6 +290,13 @@ impl Host {
         let file = self.file("loss.nft");
         std::fs::write(&file, script).with_context(|| format!("write {}", file.display()))?;
         run("ip", &["netns", "exec", &self.bridge, "nft", "-f", &file.to_string_lossy()]).map(drop)
+    }
+}
+
+/// Keeps the IP firewall out of bridged frames, which no real switch has; a kernel without that feature has no such files.
+fn be_a_plain_switch() {
+    for family in ["iptables", "ip6tables", "arptables"] {
+        std::fs::write(format!("/proc/sys/net/bridge/bridge-nf-call-{family}"), "0").ok();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Load on the machine: busy loops, and holders of the kernel's RTNL lock.
+//! Load on the machine: busy loops, memory, disk, and holders of the kernel's RTNL lock.
 //!
 //! Owns the child processes that make it, each bounded by itself too. Refuses to know who suffers.
 
@@ -19,16 +19,31 @@ pub struct Load {
 impl Load {
     /// `count` processes that each want a whole CPU; each ends itself after a minute of CPU time.
     pub fn busy_loops(lab: &Lab, count: usize) -> Result<Self> {
+        Self::shells(lab, "busy", count, "while :; do :; done")
+    }
+
+    /// Two processes that fill and free half a gigabyte each, again and again; each ends itself after a minute of CPU time.
+    pub fn memory(lab: &Lab) -> Result<Self> {
+        // `tail` without a newline in sight keeps everything it has read.
+        Self::shells(lab, "memory", 2, "while :; do head -c 500M /dev/zero | tail -n 1 > /dev/null; done")
+    }
+
+    /// Two processes that write 64 MiB to the lab's disk and wait until it is there, again and again; each ends itself after
+    /// a minute of CPU time.
+    pub fn disk(lab: &Lab) -> Result<Self> {
+        let folder = lab.folder().display();
+        let write = format!(
+            "while :; do dd if=/dev/zero of={folder}/disk-load.$$ bs=1M count=64 conv=fsync 2> /dev/null; done"
+        );
+        Self::shells(lab, "disk", 2, &write)
+    }
+
+    fn shells(lab: &Lab, what: &str, count: usize, script: &str) -> Result<Self> {
+        let script = format!("ulimit -t 60; {script}");
         let start = |index: usize| {
-            let name = format!("busy{index}");
+            let name = format!("{what}{index}");
             let log = lab.folder().join(format!("{name}.log"));
-            Process::spawn(
-                None,
-                &name,
-                Path::new("/bin/sh"),
-                &["-c", "ulimit -t 60; while :; do :; done"],
-                &log,
-            )
+            Process::spawn(None, &name, Path::new("/bin/sh"), &["-c", &script], &log)
         };
         let processes = (0..count).map(start).collect::<Result<_>>()?;
         Ok(Self { processes, _namespace: None })

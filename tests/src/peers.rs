@@ -60,9 +60,13 @@ impl Peer {
     }
 }
 
-/// keepalived.conf for these instances.
-pub fn configuration(peers: &[Peer]) -> String {
-    let mut text = "global_defs {\n    router_id lab\n}\n".to_owned();
+/// keepalived.conf for these instances; `globals` are more lines of its `global_defs`.
+pub fn configuration(globals: &[&str], peers: &[Peer]) -> String {
+    let mut text = "global_defs {\n    router_id lab\n".to_owned();
+    for line in globals {
+        writeln!(text, "    {line}").ok();
+    }
+    text.push_str("}\n");
     for peer in peers {
         let (seconds, thousandths) = (peer.advert_ms / 1000, peer.advert_ms % 1000);
         // Writing to a String cannot fail.
@@ -106,8 +110,14 @@ pub struct Keepalived {
 impl Keepalived {
     /// Starts it with these instances.
     pub fn start(host: &Host, peers: &[Peer]) -> Result<Self> {
+        Self::start_with(host, &[], peers)
+    }
+
+    /// Starts it with these instances and more lines in its `global_defs`.
+    pub fn start_with(host: &Host, globals: &[&str], peers: &[Peer]) -> Result<Self> {
         let config = host.file("keepalived.conf");
-        fs::write(&config, configuration(peers)).with_context(|| format!("write {}", config.display()))?;
+        fs::write(&config, configuration(globals, peers))
+            .with_context(|| format!("write {}", config.display()))?;
         Ok(Self { process: spawn(host, &config)?, config })
     }
 

@@ -93,6 +93,28 @@ pub(crate) fn packet_drops(socket: &OwnedFd) -> io::Result<u32> {
     Ok(statistics.tp_drops)
 }
 
+/// [`packet_drops`] of a socket with a TPACKET_V3 ring, whose answer is longer.
+pub(crate) fn packet_drops_v3(socket: &OwnedFd) -> io::Result<u32> {
+    let mut statistics = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
+    let mut length = size_of_u32::<libc::tpacket_stats_v3>();
+    // SAFETY: pointer and length describe `statistics`, which the kernel fills; `length` outlives the call.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            (&raw mut statistics).cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(statistics.tp_drops)
+}
+
+/// An option of the packet layer.
+pub(crate) fn set_packet_option<T>(socket: &OwnedFd, name: i32, value: &T) -> io::Result<()> {
+    set_option(socket.as_raw_fd(), libc::SOL_PACKET, name, value)
+}
+
 /// One message, with what the kernel says about it.
 pub(crate) fn receive(socket: RawFd, buffer: &mut [u8]) -> io::Result<Received> {
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };

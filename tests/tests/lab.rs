@@ -114,7 +114,7 @@ fn equal_configurations_give_equal_roles() {
         assert!(ours.contains(line), "{line} is missing in\n{ours}");
     }
     assert!(!ours.contains("auth"), "version 3 has no authentication:\n{ours}");
-    let theirs = vrrp_lab::peers::configuration(&[Peer::v3(100, 100)]);
+    let theirs = vrrp_lab::peers::configuration(&[], &[Peer::v3(100, 100)]);
     for line in ["virtual_router_id 51", "advert_int 0.100", "nopreempt", "10.99.0.200/24 dev eth0"] {
         assert!(theirs.contains(line), "{line} is missing in\n{theirs}");
     }

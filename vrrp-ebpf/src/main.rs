@@ -2,6 +2,9 @@
 //!
 //! Owns how a packet of the host gets to the library's `receive`, and nothing of what is decided there.
 //! The first test costs a packet that is not VRRP a handful of instructions; everything behind it is out of line.
+//!
+//! Two more programs are never attached: `vrrp_nothing` and `vrrp_clock`, by which `vrrp bench xdp` knows what a run
+//! of a program and one reading of the clock cost on this machine.
 #![no_std]
 #![no_main]
 
@@ -10,6 +13,7 @@ mod maps;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_load_bytes};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
@@ -99,6 +103,20 @@ fn take<H: Hook>(hook: &H, linear: usize, ifindex: u32, family: Family) -> Fate 
         return Fate::Pass;
     };
     receive(&mut Kernel::new(hook), &mut scratch, ifindex, family)
+}
+
+/// What any program costs here.
+#[xdp(frags)]
+fn vrrp_nothing(_context: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// What the time of arrival costs here: the one helper that no advert can do without.
+#[xdp(frags)]
+fn vrrp_clock(_context: XdpContext) -> u32 {
+    // SAFETY: no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if now == 0 { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS }
 }
 
 #[cfg(not(test))]

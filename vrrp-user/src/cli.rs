@@ -1,8 +1,10 @@
 //! The command line: what can be asked for, in clap's words.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use vrrp_user::config::parse_duration;
 
 /// Where the configuration is, unless the command line says otherwise.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/vrrp/vrrp.yaml";
@@ -23,6 +25,9 @@ pub(crate) enum Command {
     ///
     /// Exit code 0: usable; 2: not, and why stands on standard error.
     Check(File),
+    /// Measure what the parts of the daemon cost on this machine. Sends nothing, answers nothing, claims nothing.
+    #[command(subcommand)]
+    Bench(Bench),
     /// The process that takes the addresses off when the daemon dies. The daemon starts it.
     #[command(hide = true)]
     Guard,
@@ -42,6 +47,52 @@ pub(crate) struct Run {
     /// How the log on standard error is written; the configuration's `log.format` unless given.
     #[arg(long, value_enum)]
     pub(crate) log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// From an advert's arrival in the kernel to the decision about it: ring buffer beside raw socket, same packets.
+    ///
+    /// On an interface where another router is master; it may run beside the daemon.
+    Latency(Live),
+    /// ns per packet in the kernel half, by kind of packet.
+    ///
+    /// Without an interface: by BPF_PROG_TEST_RUN, no traffic needed. With one: verdicts a second on its traffic.
+    Xdp(Xdp),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Live {
+    /// Where adverts are heard.
+    #[arg(short, long, value_name = "IF")]
+    pub(crate) interface: String,
+    #[command(flatten)]
+    pub(crate) measured: Measured,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Xdp {
+    /// Count the verdicts on this interface's traffic instead.
+    #[arg(short, long, value_name = "IF")]
+    pub(crate) interface: Option<String>,
+    /// How often each kind of packet is measured.
+    #[arg(long, value_name = "N", default_value_t = 41, conflicts_with = "interface")]
+    pub(crate) rounds: usize,
+    #[command(flatten)]
+    pub(crate) measured: Measured,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Measured {
+    /// The virtual routers of this configuration; otherwise those that are heard first.
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How long to measure live traffic.
+    #[arg(long = "for", value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) time: Duration,
+    /// The result as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -33,6 +33,7 @@ use crate::health::secret::Source;
 use crate::health::settings::{Check, Kind};
 
 pub use crate::wire::{Centiseconds, Seconds};
+pub use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use explain::explain;
 pub use password::Password;

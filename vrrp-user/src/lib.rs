@@ -15,3 +15,5 @@ pub mod config;
 pub mod control;
 
 pub mod daemon;
+
+pub mod bench;

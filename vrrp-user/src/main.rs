@@ -2,14 +2,16 @@
 
 mod cli;
 
+use std::fmt::Display;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+use serde::Serialize;
 use tracing::level_filters::LevelFilter;
 use vrrp_user::config::{Config, Loaded, LogFormat, LogLevel};
-use vrrp_user::{config, daemon, health, net};
+use vrrp_user::{bench, config, daemon, health, net};
 
 use crate::cli::{Cli, Command};
 
@@ -38,11 +40,48 @@ fn main() -> ExitCode {
             }
             Err(code) => code,
         },
+        Command::Bench(bench) => measure(&bench),
         Command::Guard => {
             start_log(LogFormat::Human, LogLevel::Info);
             finish(net::guard::watch::run().map_err(anyhow::Error::from))
         }
     }
+}
+
+fn measure(what: &cli::Bench) -> ExitCode {
+    start_log(LogFormat::Human, LogLevel::Info);
+    let (interface, measured) = match what {
+        cli::Bench::Latency(live) => (Some(&live.interface), &live.measured),
+        cli::Bench::Xdp(xdp) => (xdp.interface.as_ref(), &xdp.measured),
+    };
+    let config = match measured.config.as_deref().map(load).transpose() {
+        Ok(loaded) => loaded.map(|loaded| loaded.config),
+        Err(code) => return code,
+    };
+    let live = interface.map(|interface| bench::latency::Options {
+        interface: interface.clone(),
+        config,
+        time: measured.time,
+    });
+    finish(match (what, live) {
+        (cli::Bench::Latency(_), Some(live)) => show(bench::latency::run(&live), measured.json),
+        (cli::Bench::Xdp(_), Some(live)) => show(bench::verdicts::run(&live), measured.json),
+        (cli::Bench::Xdp(xdp), None) => show(bench::xdp::run(xdp.rounds), measured.json),
+        (cli::Bench::Latency(_), None) => Ok(()),
+    })
+}
+
+fn show<T: Display + Serialize, E: std::error::Error + Send + Sync + 'static>(
+    result: Result<T, E>,
+    json: bool,
+) -> anyhow::Result<()> {
+    let report = result?;
+    if json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
 }
 
 fn load(file: &Path) -> Result<Loaded, ExitCode> {

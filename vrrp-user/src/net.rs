@@ -21,6 +21,7 @@ pub mod receiver;
 pub mod ring;
 pub mod slots;
 pub mod soft;
+pub(crate) mod stamp;
 pub mod xdp;
 
 use std::fmt;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod command;
 mod lint;
 mod run;
@@ -24,6 +25,8 @@ enum Verb {
     Run(run::Options),
     /// Run every test of the project, from units to whole hosts with a real keepalived
     Test(test::Options),
+    /// Measure against a real keepalived, side by side in one run; a report as table, JSON and HTML
+    Bench(bench::Options),
     /// Check formatting, lints, documentation, licences, layering and file sizes
     Lint,
     /// Install what the other verbs need; they do it themselves, too
@@ -45,6 +48,7 @@ impl Verb {
         match self {
             Self::Run(options) => run::run(options),
             Self::Test(options) => test::run(&options),
+            Self::Bench(options) => bench::run(&options),
             Self::Lint => lint::run(),
             Self::Setup(options) => setup::run(&options),
         }

@@ -156,6 +156,12 @@ impl Pair {
         adverts.iter().find(|(_, advert)| !advert.is_release()).map(|(time_ns, _)| *time_ns)
     }
 
+    /// The same of a host that is known to have claimed: the capture may be behind the address watch that said so.
+    pub(crate) fn claim_after(&self, host: &str, from_ns: u64) -> u64 {
+        self.wait_until("the claim is captured", || self.first_claim_after(host, from_ns).is_some());
+        self.first_claim_after(host, from_ns).expect("captured")
+    }
+
     /// The first priority 0 of a host after that instant.
     pub(crate) fn release_after(&self, host: &str, from_ns: u64) -> Option<u64> {
         let adverts = self.adverts_after(host, from_ns);

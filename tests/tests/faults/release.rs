@@ -92,7 +92,7 @@ fn stop_in_turns(pair: &mut Pair, rounds: usize) -> Moves {
         let timeline = pair.wait_for(heir);
         timeline.assert_never_two(Duration::ZERO);
         let release = pair.release_after(leaver, stopped).expect("priority 0 was sent");
-        let claim = pair.first_claim_after(heir, release).expect("the heir claims");
+        let claim = pair.claim_after(heir, release);
         claims.push(between(release, claim));
         stalled = stalled.max(pair.stalls.within(release, claim));
         let (lost, got) =

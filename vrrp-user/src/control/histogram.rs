@@ -77,6 +77,7 @@ impl Histogram {
 }
 
 /// Below 2^FINENESS each value has a bucket of its own; above, the top FINENESS + 1 bits choose it.
+#[expect(clippy::cast_possible_truncation, reason = "the result is below BUCKETS")]
 const fn bucket(ns: u64) -> usize {
     let most = (1 << POWERS) - 1;
     let ns = if ns > most { most } else { ns };

@@ -68,10 +68,11 @@ pub(super) fn clear(
         }
         let lives = living.is_some_and(|living| living.router(router.router).is_some());
         found |= had_any;
-        if had_any && !lives {
-            if let Ok(sockets) = PacketSockets::open([router.ifindex]) {
-                sockets.send(router.ifindex, std::iter::once(router.frames.release()));
-            }
+        if had_any
+            && !lives
+            && let Ok(sockets) = PacketSockets::open([router.ifindex])
+        {
+            sockets.send(router.ifindex, std::iter::once(router.frames.release()));
         }
     }
     Ok(found)

@@ -109,7 +109,10 @@ impl Running {
         let file = self.file.clone();
         let Loaded { config, warnings } = spawn_blocking(move || Config::load(&file)).await??;
         let (config, needs_restart) = keep_fixed(&self.config, config);
-        let picture = spawn_blocking(|| Picture::take(&mut Netlink::open()?)).await??;
+        let mut picture = spawn_blocking(|| Picture::take(&mut Netlink::open()?)).await??;
+        // What is on by our own doing is no address of the host's, whatever the new file says of it.
+        let ours = self.both(&Wiring::default()).vips;
+        picture.addresses.retain(|held| !ours.contains(&(held.ifindex, held.address)));
         let mut next = Wiring::new(&config, &picture, &self.places())?;
         self.keep_links(&mut next);
         let difference = Difference::between(&self.wiring, &next);
@@ -239,10 +242,7 @@ impl Running {
     /// A new virtual address that is on an interface already is there by nobody's right.
     async fn clear_leftovers(&self, picture: &Picture, next: &Wiring) -> Result<(), ReloadError> {
         leftovers::keep_others(next, picture);
-        let living = Wiring {
-            routers: self.wiring.routers.clone(),
-            interest: self.both(&Wiring { routers: Vec::new(), interest: Interest::default() }),
-        };
+        let living = Wiring { routers: self.wiring.routers.clone(), interest: self.both(&Wiring::default()) };
         let is_left = |held: &HeldAddress| {
             let place = (held.ifindex, held.address);
             next.interest.vips.contains(&place) && !living.interest.vips.contains(&place)

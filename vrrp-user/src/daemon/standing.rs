@@ -152,7 +152,8 @@ impl Standing {
         reasons.into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
 
-    pub(super) fn instances(&self) -> Vec<String> {
+    /// All there are.
+    pub fn instances(&self) -> Vec<String> {
         self.seats().keys().cloned().collect()
     }
 
@@ -222,7 +223,7 @@ impl Standing {
     }
 
     /// Those whom the operator keeps out.
-    pub(super) fn drained(&self) -> BTreeSet<String> {
+    pub fn drained(&self) -> BTreeSet<String> {
         let seats = self.seats();
         let drained = seats.iter().filter(|(_, seat)| seat.holders.contains_key(&Holder::Operator));
         drained.map(|(instance, _)| instance.clone()).collect()

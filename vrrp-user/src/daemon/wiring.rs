@@ -65,7 +65,7 @@ pub(super) struct Wired {
 }
 
 /// All of them, and what of the host's interfaces concerns them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Wiring {
     pub(super) routers: Vec<Wired>,
     pub(super) interest: Interest,

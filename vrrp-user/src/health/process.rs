@@ -219,7 +219,8 @@ fn unix_inodes(table: &str, path: &Path) -> Vec<u64> {
     const LISTENING: &str = "00010000";
     // /var/run is /run: what was bound by one name is asked for by another.
     let same = |name: &Path| {
-        name == path || fs::canonicalize(name).is_ok_and(|name| fs::canonicalize(path).is_ok_and(|path| path == name))
+        name == path
+            || fs::canonicalize(name).is_ok_and(|name| fs::canonicalize(path).is_ok_and(|path| path == name))
     };
     table
         .lines()

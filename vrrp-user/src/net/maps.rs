@@ -28,7 +28,7 @@ pub enum MapsError {
 pub struct Counters([u64; COUNTERS as usize]);
 
 impl Counters {
-    pub(super) fn from_fn(count: impl FnMut(usize) -> u64) -> Self {
+    pub(crate) fn from_fn(count: impl FnMut(usize) -> u64) -> Self {
         Self(std::array::from_fn(count))
     }
 

@@ -102,6 +102,17 @@ enum Link {
 
 const XDP: &str = "vrrp_xdp";
 const TCX: &str = "vrrp_tcx";
+const NOTHING: &str = "vrrp_nothing";
+const CLOCK: &str = "vrrp_clock";
+
+/// Programs of the object to compare with: never attached, loaded when first asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// Passes every packet unread.
+    Nothing,
+    /// Reads the clock once, as every delivered advert must.
+    Clock,
+}
 
 /// Loads the kernel half. Nothing is attached yet.
 pub(super) fn load(
@@ -135,9 +146,7 @@ pub(super) fn load(
     };
     let slots = Slots::map(map.fd(), sizes.rules)?;
     let mut programs = Programs { bpf, links: HashMap::new(), diagnostics: None };
-    // Both now, while all maps are open: the programs name them by descriptor.
     programs.xdp()?.load().map_err(|source| XdpLoadError::Program { name: XDP, source })?;
-    programs.tcx()?.load().map_err(|source| XdpLoadError::Program { name: TCX, source })?;
     // Silenced at load, the program has no map for its words.
     programs.diagnostics = EbpfLogger::init(&mut programs.bpf).ok();
     Ok((programs, maps, ring, slots))
@@ -149,16 +158,37 @@ fn abi_version(object: &[u8]) -> Option<u16> {
 }
 
 impl Programs {
-    /// The XDP program, for tests that run it on a frame.
+    /// The XDP program, for tests and measurements that run it on a frame.
     pub fn xdp(&mut self) -> Result<&mut Xdp, XdpLoadError> {
         let program = self.bpf.program_mut(XDP).ok_or(XdpLoadError::MissingProgram { name: XDP })?;
         program.try_into().map_err(|source| XdpLoadError::Program { name: XDP, source })
     }
 
-    /// The TCX program, likewise.
+    /// The TCX program, likewise. Loaded when first asked for: most hosts never need it, and the verifier takes its time.
+    /// It names the maps by the descriptors they had at load, which stay open as long as anybody receives.
     pub fn tcx(&mut self) -> Result<&mut SchedClassifier, XdpLoadError> {
+        let failed = |source| XdpLoadError::Program { name: TCX, source };
         let program = self.bpf.program_mut(TCX).ok_or(XdpLoadError::MissingProgram { name: TCX })?;
-        program.try_into().map_err(|source| XdpLoadError::Program { name: TCX, source })
+        let program: &mut SchedClassifier = program.try_into().map_err(failed)?;
+        if program.fd().is_err() {
+            program.load().map_err(failed)?;
+        }
+        Ok(program)
+    }
+
+    /// A program to compare with, likewise.
+    pub fn reference(&mut self, which: Reference) -> Result<&mut Xdp, XdpLoadError> {
+        let name = match which {
+            Reference::Nothing => NOTHING,
+            Reference::Clock => CLOCK,
+        };
+        let program = self.bpf.program_mut(name).ok_or(XdpLoadError::MissingProgram { name })?;
+        let program: &mut Xdp =
+            program.try_into().map_err(|source| XdpLoadError::Program { name, source })?;
+        if program.fd().is_err() {
+            program.load().map_err(|source| XdpLoadError::Program { name, source })?;
+        }
+        Ok(program)
     }
 
     /// Writes to the log what the kernel half had to say of itself: things that cannot happen.

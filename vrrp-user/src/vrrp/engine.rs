@@ -3,7 +3,7 @@
 use super::action::{Actions, Label, RouterIndex};
 use super::deadlines::Deadlines;
 use super::event::{Advert, Event};
-use super::router::{Config, VirtualRouter};
+use super::router::{Config, Turn, VirtualRouter};
 use super::time::Instant;
 
 #[derive(Debug)]
@@ -25,8 +25,8 @@ impl Engine {
         let room = room.max(configs.len());
         let mut engine =
             Self { routers: Vec::with_capacity(room), deadlines: Deadlines::with_capacity(room), room };
-        for config in configs {
-            engine.routers.push(VirtualRouter::new(config));
+        for (number, config) in (0..).zip(configs) {
+            engine.routers.push(VirtualRouter::new(config, Turn::of(number)));
             engine.deadlines.add();
         }
         engine
@@ -41,7 +41,7 @@ impl Engine {
             Some(former) if former.label() == Label::Initialize => *former = former.successor(config),
             Some(_) => return false,
             None if place == next && place < self.room => {
-                self.routers.push(VirtualRouter::new(config));
+                self.routers.push(VirtualRouter::new(config, Turn::of(index.0)));
                 self.deadlines.add();
             }
             None => return false,

@@ -30,6 +30,9 @@ pub const HOLD_DOWN: Duration = Duration::from_secs(5);
 pub const LONGEST_HOLD_DOWN: Duration = Duration::from_secs(320);
 /// A BACKUP's deadline noticed later than this was noticed late.
 pub const LATE_TOLERANCE: Duration = Duration::from_millis(1);
+/// A BACKUP that woke late listens at most so many half intervals longer: more than the one interval for which a
+/// MASTER that slept doubts its right, less than the two within which a dead one is to be replaced.
+pub const LATE_LISTENING_HALVES: u32 = 3;
 /// At most one advert out of turn in this time: two masters that answer each other must not fill the segment.
 pub const ANSWER_EVERY: Duration = Duration::from_millis(10);
 /// At most one announcement out of turn in this time.
@@ -68,9 +71,29 @@ struct SlotRule {
     wake_always: bool,
 }
 
+/// How far a router's beat is ahead of its neighbours' on this host, in 65 536ths of an advert_interval. Routers that
+/// become MASTER together would otherwise speak in chorus for ever, and a thousand frames in one burst overflow queues
+/// on their way. Only the second advert comes sooner for it; none ever comes later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn(u16);
+
+impl Turn {
+    /// Of the router with this number: however many there are, their turns divide the interval evenly, since counting in
+    /// reversed bits halves the widest gap each time.
+    pub const fn of(number: u32) -> Self {
+        // The upper bits of a number turned round are its lower ones.
+        Self((number.reverse_bits() >> 16) as u16)
+    }
+
+    fn of_interval(self, interval: Duration) -> Duration {
+        interval * u32::from(self.0) / 65_536
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct VirtualRouter {
     config: Config,
+    turn: Turn,
     state: State,
     link_up: bool,
     primary: Option<Ipv4Addr>,
@@ -84,9 +107,10 @@ pub struct VirtualRouter {
 }
 
 impl VirtualRouter {
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: Config, turn: Turn) -> Self {
         Self {
             config,
+            turn,
             state: State::Initialize,
             link_up: false,
             primary: None,
@@ -99,7 +123,7 @@ impl VirtualRouter {
 
     /// A new router in the place of this one: results of orders to this one are not taken for its own.
     pub(super) fn successor(&self, config: Config) -> Self {
-        Self { job: self.job, ..Self::new(config) }
+        Self { job: self.job, ..Self::new(config, self.turn) }
     }
 
     pub fn config(&self) -> &Config {
@@ -278,9 +302,10 @@ impl VirtualRouter {
     fn become_master(&mut self, why: Why, now: Instant, out: &mut Outbox<'_>) {
         out.push(Action::SendAdvert { priority: self.config.priority });
         out.push(Action::TakeVips(self.next_job()));
+        let interval = self.config.advert_interval.duration();
         let master = Master {
             since: now,
-            advertise_at: now + self.config.advert_interval.duration(),
+            advertise_at: now + (interval - self.turn.of_interval(interval)),
             last_sent: now,
             phase: Phase::Promoting { deadline: now + self.config.vip_deadline },
             answered_at: None,

@@ -354,7 +354,10 @@ fn a_readable_file_with_a_database_password_is_warned_about() {
         assert_eq!(warnings.len(), usize::from(warned), "{mode:o} {check}: {warnings:?}");
         if warned {
             let warning = warnings[0].to_string();
-            assert!(warning.contains(&format!("mode {mode:04o}")) && !warning.contains("hunter2"), "{warning}");
+            assert!(
+                warning.contains(&format!("mode {mode:04o}")) && !warning.contains("hunter2"),
+                "{warning}"
+            );
         }
     }
 }

@@ -60,8 +60,13 @@ pub fn run() -> Result<(), WatchError> {
         .write(true)
         .open(board)
         .map_err(|source| WatchError::System { operation: "open the board", source })?;
-    let mut watch =
-        Watch { board: Board::open(board)?, netlink: Netlink::open()?, sockets: open_sockets(&plan)?, plan };
+    let mut watch = Watch {
+        oversleep: None,
+        board: Board::open(board)?,
+        netlink: Netlink::open()?,
+        sockets: open_sockets(&plan)?,
+        plan,
+    };
     let priority = watch.plan.realtime_priority.map_or(Ok(()), realtime::raise_priority);
     for error in [realtime::lock_memory(), priority].into_iter().filter_map(Result::err) {
         tracing::debug!("guard: {error}");
@@ -97,7 +102,16 @@ fn open_daemon(plan: &Plan) -> Result<Option<OwnedFd>, WatchError> {
     }
 }
 
+/// A wake of the guard that came late.
+#[derive(Clone, Copy)]
+struct Oversleep {
+    woke: Instant,
+    by: Duration,
+}
+
 struct Watch {
+    /// The last one.
+    oversleep: Option<Oversleep>,
     board: Board,
     netlink: Netlink,
     sockets: PacketSockets,
@@ -155,16 +169,20 @@ impl Watch {
                 }
             }
             let now = clock::now();
-            let overslept = now.since(wake_at);
-            wake_at = now + self.fence_silent(now, if overslept > LATE { overslept } else { Duration::ZERO });
+            let by = now.since(wake_at);
+            if by > LATE {
+                self.oversleep = Some(Oversleep { woke: now, by });
+            }
+            wake_at = now + self.fence_silent(now);
         }
     }
 
     /// Fences every router whose adverts have stopped; returns how long nothing needs a look.
     ///
-    /// A guard that overslept was stalled together with the daemon (a paused virtual machine): the daemon gets as much
-    /// longer to speak, once. Should it come too late then, it doubts its own right.
-    fn fence_silent(&mut self, now: Instant, overslept: Duration) -> Duration {
+    /// A guard that overslept was stalled together with the daemon (a paused virtual machine): from its wake on the daemon
+    /// gets as much longer to speak, at most its limit again, in which it has read what arrived meanwhile and left or
+    /// resumed.
+    fn fence_silent(&mut self, now: Instant) -> Duration {
         let mut longest = IDLE;
         let mut silent = Vec::new();
         for (router, ward) in self.plan.wards.iter().enumerate() {
@@ -177,7 +195,9 @@ impl Watch {
             if !self.board.is_held(router) {
                 continue;
             }
-            let expires = self.board.last_sent(router) + limit + overslept.min(limit / 2);
+            let grace = self.oversleep.map(|late| late.woke + late.by.min(limit));
+            let silent_at = self.board.last_sent(router) + limit;
+            let expires = grace.map_or(silent_at, |grace| silent_at.max(grace));
             if expires <= now {
                 silent.push(router);
             } else {

@@ -4,11 +4,12 @@
 //! what is in a frame.
 
 use std::io;
-use std::mem::{MaybeUninit, zeroed};
+use std::mem::zeroed;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
 use thiserror::Error;
+
+use crate::net::stamp;
 
 #[derive(Debug, Error)]
 #[error("packet socket for adverts: {operation}: {source}; it needs root (CAP_NET_RAW)")]
@@ -66,7 +67,7 @@ impl Socket {
     /// The oldest frame waiting; `None` if there is none. A frame longer than `buffer` is cut.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> Option<Received> {
         loop {
-            let mut control = Control([0; CONTROL]);
+            let mut control = stamp::Control::new();
             // SAFETY: integers only, for which zero is a value.
             let mut address: libc::sockaddr_ll = unsafe { zeroed() };
             let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
@@ -76,8 +77,7 @@ impl Socket {
             message.msg_namelen = length_of::<libc::sockaddr_ll>();
             message.msg_iov = &raw mut vector;
             message.msg_iovlen = 1;
-            message.msg_control = control.0.as_mut_ptr().cast();
-            message.msg_controllen = CONTROL as _;
+            control.lend_to(&mut message);
             // SAFETY: all pointers in the message live until the end of this round.
             let length = unsafe { libc::recvmsg(self.fd.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
             let Ok(length) = usize::try_from(length) else {
@@ -90,7 +90,8 @@ impl Socket {
             return Some(Received {
                 length,
                 ifindex: u32::try_from(address.sll_ifindex).unwrap_or(0),
-                arrived_ns: arrived_ns(timestamp(&message)),
+                // SAFETY: the kernel filled in the message, and what it points to lives.
+                arrived_ns: stamp::arrived_ns(unsafe { stamp::of(&message) }),
             });
         }
     }
@@ -125,51 +126,6 @@ fn check(operation: &'static str, result: libc::c_int) -> Result<libc::c_int, So
     if result < 0 { Err(SocketError { operation, source: io::Error::last_os_error() }) } else { Ok(result) }
 }
 
-const CONTROL: usize = 128;
-
-#[repr(align(8))]
-struct Control([u8; CONTROL]);
-
-/// CLOCK_REALTIME of the frame's arrival.
-fn timestamp(message: &libc::msghdr) -> Option<Timespec> {
-    // SAFETY: the kernel filled in the control buffer and its length.
-    let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
-    while !header.is_null() {
-        // SAFETY: not null, so within the control buffer.
-        let head = unsafe { *header };
-        if head.cmsg_level == libc::SOL_SOCKET && head.cmsg_type == libc::SCM_TIMESTAMPNS {
-            let mut stamp = MaybeUninit::<libc::timespec>::uninit();
-            // SAFETY: this control message carries a timespec, perhaps unaligned; both sides have its size.
-            let stamp = unsafe {
-                std::ptr::copy_nonoverlapping(
-                    libc::CMSG_DATA(header),
-                    stamp.as_mut_ptr().cast::<u8>(),
-                    size_of::<libc::timespec>(),
-                );
-                stamp.assume_init()
-            };
-            return Some(Timespec { tv_sec: stamp.tv_sec, tv_nsec: stamp.tv_nsec });
-        }
-        // SAFETY: the header lies within this message.
-        header = unsafe { libc::CMSG_NXTHDR(message, header) };
-    }
-    None
-}
-
-/// The stamp moved to CLOCK_MONOTONIC: as long ago as it is on its own clock, and never in the future, whatever
-/// somebody did to that clock meanwhile.
-fn arrived_ns(stamp: Option<Timespec>) -> u64 {
-    let now = nanoseconds(clock_gettime(ClockId::Monotonic));
-    let age = stamp
-        .map_or(0, |stamp| nanoseconds(clock_gettime(ClockId::Realtime)).saturating_sub(nanoseconds(stamp)));
-    now.saturating_sub(age)
-}
-
-fn nanoseconds(time: Timespec) -> u64 {
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
-}
-
 /// Classic BPF, which every kernel has: untagged IPv4 or IPv6 whose next protocol is VRRP. The same test as
 /// `vrrp_ebpf::classify::gate`, so that the rest of the host's traffic wakes nobody.
 fn filter() -> [libc::sock_filter; FILTER_LENGTH as usize] {
@@ -199,29 +155,4 @@ fn filter() -> [libc::sock_filter; FILTER_LENGTH as usize] {
         instruction(RETURN, ALL, 0, 0),
         instruction(RETURN, 0, 0, 0),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{arrived_ns, nanoseconds};
-    use rustix::time::{ClockId, Timespec, clock_gettime};
-
-    #[test]
-    fn stamp_keeps_its_age_across_clocks() {
-        let mut stamp = clock_gettime(ClockId::Realtime);
-        stamp.tv_sec -= 2;
-        let age = nanoseconds(clock_gettime(ClockId::Monotonic)) - arrived_ns(Some(stamp));
-        assert!((1_900_000_000..2_100_000_000).contains(&age), "{age}");
-    }
-
-    #[test]
-    fn stamp_of_the_future_or_none_means_now() {
-        let future = Timespec { tv_sec: i64::MAX / 2_000_000_000, tv_nsec: 0 };
-        for stamp in [Some(future), None] {
-            let before = nanoseconds(clock_gettime(ClockId::Monotonic));
-            let arrived = arrived_ns(stamp);
-            let after = nanoseconds(clock_gettime(ClockId::Monotonic));
-            assert!((before..=after).contains(&arrived));
-        }
-    }
 }

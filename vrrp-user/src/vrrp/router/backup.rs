@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{Config, LATE_TOLERANCE, Skew, VirtualRouter};
+use super::{Config, LATE_LISTENING_HALVES, LATE_TOLERANCE, Skew, VirtualRouter};
 use crate::vrrp::RELEASE;
 use crate::vrrp::action::Outbox;
 use crate::vrrp::event::{Advert, Event};
@@ -147,8 +147,10 @@ impl VirtualRouter {
         }
         let late = now.since(backup.deadline());
         if late > LATE_TOLERANCE && !backup.extended {
-            // Who woke late may have slept through adverts that a struggling network card still holds back.
-            let longer = late.min(self.adopted_interval(backup.master.as_ref()).duration());
+            // Who woke late may have slept through adverts that a struggling network card still holds back; and if the
+            // master slept as well (a paused host carries both), it may speak first.
+            let interval = self.adopted_interval(backup.master.as_ref()).duration();
+            let longer = late.min(interval * LATE_LISTENING_HALVES / 2);
             let waiting = Backup { down_at: now + longer, extended: true, ..backup };
             self.enter(State::Backup(waiting), Why::WokeLate { late, listening_for: longer }, out);
             return;

@@ -4,6 +4,8 @@ use super::{
     ANNOUNCE_EVERY, ANSWER_EVERY, Config, HOLD_DOWN, LONGEST_HOLD_DOWN, RELEASE_DEADLINE, SILENT_INTERVALS,
     VirtualRouter,
 };
+use core::time::Duration;
+
 use crate::vrrp::RELEASE;
 use crate::vrrp::action::{Action, Outbox};
 use crate::vrrp::event::{Advert, Event, Job};
@@ -51,7 +53,8 @@ impl VirtualRouter {
     }
 
     fn doubt(&mut self, master: Master, now: Instant, out: &mut Outbox<'_>) -> Master {
-        let listening_for = self.config.advert_interval.duration() + self.skew_time(None);
+        // Whoever took over speaks within one interval.
+        let listening_for = self.config.advert_interval.duration();
         let master = Master { phase: Phase::Doubting { until: now + listening_for }, ..master };
         let silent = now.since(master.last_sent);
         self.enter(State::Master(master), Why::WasSilent { silent, listening_for }, out);
@@ -193,9 +196,11 @@ impl VirtualRouter {
         }
         out.push(Action::SendAdvert { priority: self.config.priority });
         let interval = self.config.advert_interval.duration();
-        // On the beat; after a delay of more than one beat, from now: missed adverts are not made up for in a burst.
-        let on_the_beat = master.advertise_at + interval;
-        let advertise_at = if on_the_beat > now { on_the_beat } else { now + interval };
+        // On the beat, whatever the delay: missed adverts are not made up for, and routers that were late together do not
+        // speak in chorus from then on.
+        let late = now.since(master.advertise_at).as_nanos() % interval.as_nanos();
+        let late = Duration::from_nanos(u64::try_from(late).unwrap_or(0));
+        let advertise_at = now + (interval - late);
         self.state = State::Master(Master { advertise_at, last_sent: now, ..master });
     }
 
@@ -336,7 +341,7 @@ impl VirtualRouter {
             Phase::Releasing { .. } => {}
             Phase::Promoting { .. } | Phase::Holding | Phase::Doubting { .. } => {
                 out.push(Action::DropVips(self.next_job()));
-                let backup = self.listen(core::time::Duration::ZERO, now);
+                let backup = self.listen(Duration::ZERO, now);
                 self.enter(State::Backup(backup), Why::Fenced, out);
             }
         }

@@ -64,7 +64,12 @@ impl Bench {
     /// In INITIALIZE, nothing known of the interface.
     fn new(config: Config) -> Self {
         let start = Instant::from_nanos(1_000_000_000_000);
-        Self { router: VirtualRouter::new(config), actions: Actions::default(), start, now: start }
+        Self {
+            router: VirtualRouter::new(config, Turn::default()),
+            actions: Actions::default(),
+            start,
+            now: start,
+        }
     }
 
     /// Started on an interface that works.

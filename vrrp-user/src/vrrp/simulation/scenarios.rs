@@ -245,7 +245,7 @@ fn a_lone_master_that_was_stalled_resumes_after_listening() {
         pair.world.begin(Fault::Starve(STRONG));
         pair.world.run_for(pair.interval * 10);
         pair.world.end(Fault::Starve(STRONG));
-        let resumes = pair.interval + pair.skew(STRONG) + slack();
+        let resumes = pair.interval + slack();
         let sent = |pair: &Pair| pair.world.hosts[STRONG].master().unwrap().last_sent;
         let silent_from = sent(&pair);
         pair.world.run_for(pair.interval);
@@ -254,6 +254,25 @@ fn a_lone_master_that_was_stalled_resumes_after_listening() {
         assert!(sent(&pair) > silent_from);
         assert_eq!(labels(&pair.world), [Label::Master, Label::Fault]);
         assert_eq!(pair.time_with(0), Duration::ZERO);
+    });
+}
+
+#[test]
+fn a_pair_that_slept_together_keeps_its_master() {
+    for_each_pair(Setup { guarded: false, ..PLAIN }, |mut pair| {
+        let sleepers = [Fault::Freeze(WEAK), Fault::Freeze(STRONG)];
+        // Whoever wakes first.
+        for order in [[0, 1], [1, 0]] {
+            sleepers.into_iter().for_each(|fault| pair.world.begin(fault));
+            pair.world.run_for(pair.down(WEAK) * 3);
+            for sleeper in order {
+                pair.world.end(sleepers[sleeper]);
+                pair.world.run_for(pair.interval / 10);
+            }
+            pair.world.run_for(pair.interval * 5);
+            assert_eq!(labels(&pair.world), [Label::Master, Label::Backup]);
+        }
+        assert_eq!(pair.takeovers(), 0);
     });
 }
 

@@ -1,0 +1,18 @@
+//! The operator's hand on a running daemon: reload, drain, status, and the socket they go over.
+//!
+//! Judged by captured packets and address events, not by what the daemon says of itself.
+#![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
+
+mod control {
+    pub(super) mod reload;
+    pub(super) mod wire;
+}
+
+use std::process::ExitCode;
+
+use vrrp_lab::harness;
+
+fn main() -> ExitCode {
+    use control::reload;
+    harness::run([reload::tests()].concat())
+}

@@ -1,0 +1,141 @@
+//! `cargo xtask bench`: ours and a real keepalived, alternately, in one run, on the same machine.
+//!
+//! Owns which measurements run, in what order, and the report they end in. Refuses to know how each is made: one file
+//! per topic.
+
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::{
+    command::{cargo, require_root, succeed, target_folder},
+    setup::{self, Group},
+};
+
+mod density;
+mod failover;
+mod flood;
+mod machine;
+mod report;
+mod scene;
+mod starve;
+mod stats;
+
+use scene::Contender;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask bench                      everything, under 25 minutes\n  \
+                        cargo xtask bench failover density     two topics\n  \
+                        cargo xtask bench --quick              a first impression, under 3 minutes"
+)]
+pub(crate) struct Options {
+    /// What to measure
+    #[arg(value_enum, default_values_t = [Topic::All])]
+    topics: Vec<Topic>,
+    /// Fewer rounds and settings, shorter windows: under 3 minutes for everything. No goal is judged by it
+    #[arg(long)]
+    quick: bool,
+    /// Rounds of each comparison; the goals want at least 5
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: u16,
+    /// Whom to measure against; `tuned` adds keepalived with real-time priority, locked memory and large buffers
+    #[arg(long, value_enum, default_values_t = [Peer::Keepalived])]
+    peer: Vec<Peer>,
+    /// Folder for report.json and report.html; `bench` in the build folder unless given
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Topic {
+    /// Stop, kill and cut: when the other one speaks and announces
+    Failover,
+    /// Many virtual routers: adverts due and sent, lateness, CPU, memory
+    Density,
+    /// Junk, weaker strangers and replays from a third host
+    Flood,
+    /// Load, and daemons that are stopped for a while
+    Starve,
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    Keepalived,
+    Tuned,
+    None,
+}
+
+/// How often, and who.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rounds {
+    pub(crate) count: usize,
+    pub(crate) quick: bool,
+    keepalived: bool,
+    tuned: bool,
+}
+
+impl Rounds {
+    /// In the order in which they alternate.
+    pub(crate) fn contenders(self) -> impl Iterator<Item = Contender> {
+        Contender::ALL.into_iter().filter(move |contender| match contender {
+            Contender::Ours => true,
+            Contender::Keepalived => self.keepalived,
+            Contender::Tuned => self.tuned,
+        })
+    }
+}
+
+/// The verb itself.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    require_root("cargo xtask bench (it builds hosts out of network namespaces)")?;
+    setup::ensure(&[Group::Build, Group::Lab, Group::Test])?;
+    succeed(&mut cargo(&["build", "--release", "--locked", "--package", "vrrp-user"]))
+        .context("build what is to be measured")?;
+    let binary = target_folder()?.join("release/vrrp");
+    let rounds = Rounds {
+        count: if options.quick { 1 } else { usize::from(options.rounds) },
+        quick: options.quick,
+        keepalived: options.peer.contains(&Peer::Keepalived),
+        tuned: options.peer.contains(&Peer::Tuned),
+    };
+    let wanted = |topic| options.topics.contains(&topic) || options.topics.contains(&Topic::All);
+    let (began, cpu) = (Instant::now(), machine::CpuTime::now());
+    let mut machine = machine::Machine::look();
+    let mut sections = Vec::new();
+    if wanted(Topic::Failover) {
+        let (section, _findings) = failover::run(rounds, &binary)?;
+        sections.push(section);
+    }
+    if wanted(Topic::Density) {
+        let (section, _findings) = density::run(rounds, &binary)?;
+        sections.push(section);
+    }
+    if wanted(Topic::Flood) {
+        let (section, _findings) = flood::run(rounds, &binary)?;
+        sections.push(section);
+    }
+    if wanted(Topic::Starve) {
+        let (section, _findings) = starve::run(rounds, &binary)?;
+        sections.push(section);
+    }
+    machine.load_after = machine::load();
+    machine.steal = cpu.steal_since();
+    for section in &sections {
+        println!("== {}", section.title);
+        for table in &section.tables {
+            println!("-- {}\n{}", table.title, table.columns.join(" | "));
+            for row in &table.rows {
+                println!("{} {}", row.cells.join(" | "), row.noise.clone().unwrap_or_default());
+            }
+        }
+        for remark in &section.remarks {
+            println!("* {remark}");
+        }
+    }
+    println!("{:.0} s", began.elapsed().as_secs_f64());
+    drop(options.output.clone());
+    Ok(ExitCode::SUCCESS)
+}

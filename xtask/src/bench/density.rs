@@ -1,0 +1,248 @@
+//! Density: many virtual routers at once; what is due against what leaves, how late, and what it costs.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use anyhow::Result;
+use vrrp_lab::observer::{Kind, Sighting};
+
+use super::{
+    Rounds,
+    machine::{CpuTime, noise},
+    report::{Plot, Row, Section, Series, Table},
+    scene::{Contender, Scene, Setting, is_from},
+    stats::{Samples, cell, milliseconds},
+};
+
+/// One run of one contender.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) settled_ms: f64,
+    /// Adverts of the master on the wire, of those due.
+    pub(crate) sent_share: f64,
+    pub(crate) sent_per_second: f64,
+    /// How much later than its interval each advert followed the one before it, in milliseconds.
+    pub(crate) lateness_ms: Samples,
+    /// Virtual routers for which the backup spoke while the master lived.
+    pub(crate) false_masters: usize,
+    pub(crate) master_cpu: f64,
+    pub(crate) backup_cpu: f64,
+    pub(crate) master_mib: f64,
+    pub(crate) backup_mib: f64,
+    pub(crate) steal: f64,
+}
+
+/// A pair that is left alone for `window`.
+pub(crate) fn measure(
+    setting: Setting,
+    contender: Contender,
+    window: Duration,
+    binary: &Path,
+) -> Result<Run> {
+    let scene = Scene::new("density", setting, binary)?;
+    let observer = scene.observe(false)?;
+    let (a, b, settled_ms) = scene.settle(contender, &observer)?;
+    observer.clear();
+    let (cpu, before) = (CpuTime::now(), (a.usage(), b.usage()));
+    let start = vrrp_lab::clock::now_ns();
+    thread::sleep(window);
+    let end = vrrp_lab::clock::now_ns();
+    let after = (a.usage(), b.usage());
+    let steal = cpu.steal_since();
+    // What was on its way when the window closed.
+    thread::sleep(Duration::from_millis(50));
+    let sightings = observer.finish()?;
+    drop((a, b));
+
+    let within: Vec<&Sighting> =
+        sightings.iter().filter(|sighting| (start..end).contains(&sighting.time_ns)).collect();
+    let mut last: HashMap<usize, u64> = HashMap::new();
+    let mut lateness_ms = Samples::default();
+    let mut sent = 0_u32;
+    let mut false_masters = HashSet::new();
+    let interval = setting.interval().as_secs_f64() * 1e3;
+    for sighting in within {
+        let Kind::Advert { priority, .. } = sighting.kind else { continue };
+        let Some(router) = scene.router_of(sighting) else { continue };
+        if is_from(sighting, 1) {
+            if priority != 0 {
+                false_masters.insert(router);
+            }
+            continue;
+        }
+        sent += 1;
+        if let Some(before) = last.insert(router, sighting.time_ns) {
+            lateness_ms.push((milliseconds(before, sighting.time_ns) - interval).max(0.0));
+        }
+    }
+    let seconds = Duration::from_nanos(end - start).as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "thousands")]
+    let due = seconds * setting.instances as f64 / setting.interval().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a minute at most, and KiB")]
+    let share = |before: u64, after: u64| after.saturating_sub(before) as f64 / 1e9 / seconds * 100.0;
+    #[expect(clippy::cast_precision_loss, reason = "KiB")]
+    let mib = |kib: u64| kib as f64 / 1024.0;
+    Ok(Run {
+        settled_ms,
+        sent_share: f64::from(sent) / due,
+        sent_per_second: f64::from(sent) / seconds,
+        lateness_ms,
+        false_masters: false_masters.len(),
+        master_cpu: share(before.0.cpu_ns, after.0.cpu_ns),
+        backup_cpu: share(before.1.cpu_ns, after.1.cpu_ns),
+        master_mib: mib(after.0.resident_kib),
+        backup_mib: mib(after.1.resident_kib),
+        steal,
+    })
+}
+
+/// Interval and instances; the first ones are those that goals are judged by.
+const GOALS: [(u32, usize); 4] = [(10, 200), (10, 255), (10, 1000), (1000, 4000)];
+const OTHERS: [(u32, usize); 7] =
+    [(1000, 50), (100, 50), (10, 50), (1000, 200), (100, 200), (1000, 1000), (100, 1000)];
+const QUICK: [(u32, usize); 2] = [(10, 200), (1000, 1000)];
+const WINDOW: Duration = Duration::from_secs(4);
+
+/// What the goals are judged by.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    runs: HashMap<(u32, usize, Contender), Vec<Run>>,
+}
+
+impl Findings {
+    /// Median over the rounds.
+    pub(crate) fn median(
+        &self,
+        (advert_ms, instances): (u32, usize),
+        contender: Contender,
+        value: impl Fn(&Run) -> Option<f64>,
+    ) -> Option<f64> {
+        let runs = self.runs.get(&(advert_ms, instances, contender))?;
+        runs.iter().filter_map(value).collect::<Samples>().median()
+    }
+}
+
+/// The section of the report.
+pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> {
+    let mut section = Section::new(
+        "density",
+        "Density",
+        "A pair with many virtual routers is left alone. Lateness is how much longer than its interval each advert came after \
+         the one before, on the wire. False masters are virtual routers for which the backup spoke while the master lived. \
+         CPU is of one core, all processes of a host's daemon, by the scheduler's own count; on this machine the sender also \
+         pays for the switch and for the receiver's kernel half. From 200 instances on ours runs with `consume: true`, as its \
+         documentation recommends.",
+    );
+    let mut findings = Findings::default();
+    let settings: Vec<((u32, usize), usize)> = if rounds.quick {
+        QUICK.into_iter().map(|setting| (setting, 1)).collect()
+    } else {
+        let goals = GOALS.into_iter().map(|setting| (setting, rounds.count));
+        goals.chain(OTHERS.into_iter().map(|setting| (setting, 1))).collect()
+    };
+    for ((advert_ms, instances), count) in settings {
+        let setting = Setting { version: 3, advert_ms, instances };
+        for round in 0..count {
+            for contender in rounds.contenders() {
+                println!("density: {}, {}, round {}", setting.label(), contender.name(), round + 1);
+                match measure(setting, contender, WINDOW, binary) {
+                    Ok(run) => findings.runs.entry((advert_ms, instances, contender)).or_default().push(run),
+                    Err(error) => {
+                        println!("  no result: {error:#}");
+                        section.remarks.push(format!("{}, {}: {error:#}", setting.label(), contender.name()));
+                    }
+                }
+            }
+        }
+        section.tables.push(table(setting, rounds, &findings));
+        section.plots.extend(lateness(setting, &findings));
+    }
+    Ok((section, findings))
+}
+
+fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
+    let mut table = Table::new(
+        &setting.label(),
+        &[
+            "who",
+            "rounds",
+            "sent of due, %",
+            "adverts/s",
+            "late p50, ms",
+            "p99",
+            "max",
+            "false masters",
+            "master CPU, %",
+            "backup CPU, %",
+            "master MiB",
+            "backup MiB",
+            "settled, ms",
+        ],
+    );
+    for contender in rounds.contenders() {
+        let Some(runs) = findings.runs.get(&(setting.advert_ms, setting.instances, contender)) else {
+            continue;
+        };
+        let median = |value: fn(&Run) -> Option<f64>| {
+            cell(runs.iter().filter_map(value).collect::<Samples>().median())
+        };
+        #[expect(clippy::cast_precision_loss, reason = "thousands")]
+        let row = Row {
+            cells: vec![
+                contender.name().to_owned(),
+                runs.len().to_string(),
+                median(|run| Some(run.sent_share * 100.0)),
+                median(|run| Some(run.sent_per_second)),
+                median(|run| run.lateness_ms.percentile(0.5)),
+                median(|run| run.lateness_ms.percentile(0.99)),
+                median(|run| run.lateness_ms.max()),
+                median(|run| Some(run.false_masters as f64)),
+                median(|run| Some(run.master_cpu)),
+                median(|run| Some(run.backup_cpu)),
+                median(|run| Some(run.master_mib)),
+                median(|run| Some(run.backup_mib)),
+                median(|run| Some(run.settled_ms)),
+            ],
+            noise: noise(runs.iter().map(|run| run.steal).fold(0.0, f64::max)),
+            samples: vec![
+                ("sent_share".to_owned(), runs.iter().map(|run| run.sent_share).collect()),
+                (
+                    "late_p99_ms".to_owned(),
+                    runs.iter().filter_map(|run| run.lateness_ms.percentile(0.99)).collect(),
+                ),
+                ("false_masters".to_owned(), runs.iter().map(|run| run.false_masters as f64).collect()),
+                ("master_cpu".to_owned(), runs.iter().map(|run| run.master_cpu).collect()),
+                ("backup_cpu".to_owned(), runs.iter().map(|run| run.backup_cpu).collect()),
+            ],
+        };
+        table.rows.push(row);
+    }
+    table
+}
+
+/// A picture needs no more points than this.
+const POINTS: usize = 2_000;
+
+fn lateness(setting: Setting, findings: &Findings) -> Option<Plot> {
+    let of = |contender: Contender| {
+        let runs = findings.runs.get(&(setting.advert_ms, setting.instances, contender))?;
+        let mut all: Vec<f64> = runs.iter().flat_map(|run| run.lateness_ms.0.iter().copied()).collect();
+        all.sort_by(f64::total_cmp);
+        // Evenly through the distribution, and its end.
+        let step = all.len().div_ceil(POINTS).max(1);
+        let mut values: Samples = all.iter().copied().step_by(step).collect();
+        values.0.extend(all.last());
+        Some(Series { name: contender.name().to_owned(), values })
+    };
+    let series: Vec<Series> = Contender::ALL.into_iter().filter_map(of).collect();
+    (!series.is_empty()).then(|| Plot::Cdf {
+        title: format!("{}: lateness of adverts on the wire", setting.label()),
+        unit: "ms".to_owned(),
+        logarithmic: true,
+        series,
+    })
+}

@@ -1,0 +1,100 @@
+//! The machine under the measurements: what it is, and how much of it somebody else took.
+//!
+//! Owns /proc/stat, /proc/loadavg and the versions of what took part. Refuses to judge results.
+
+use std::{fs, process::Command};
+
+use serde::Serialize;
+
+use crate::command;
+
+/// Above this share of CPU time taken by the hypervisor a result is marked.
+pub(crate) const MUCH_STEAL: f64 = 0.05;
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Machine {
+    pub(crate) kernel: String,
+    pub(crate) cpu: String,
+    pub(crate) cpus: usize,
+    pub(crate) memory_mib: u64,
+    pub(crate) commit: String,
+    pub(crate) versions: Vec<(String, String)>,
+    pub(crate) load_before: String,
+    pub(crate) load_after: String,
+    /// Share of CPU time that the hypervisor kept, over the whole run.
+    pub(crate) steal: f64,
+}
+
+impl Machine {
+    /// As it is now; `load_after` and `steal` come with the end of the run.
+    pub(crate) fn look() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let cpuinfo = read("/proc/cpuinfo");
+        let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let memory = read("/proc/meminfo");
+        let kib = memory.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+        let mut commit = command::program("git");
+        commit.args(["describe", "--always", "--dirty", "--abbrev=12"]);
+        let version = |program: &str, arguments: &[&str]| {
+            let output = Command::new(program).args(arguments).output().ok()?;
+            let text = [output.stdout, output.stderr].concat();
+            let text = String::from_utf8_lossy(&text);
+            text.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
+        };
+        let versions = [
+            ("keepalived", version("keepalived", &["--version"])),
+            ("mariadb", version("mariadbd", &["--version"])),
+            ("rustc", version("rustc", &["--version"])),
+        ];
+        Self {
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            cpu: cpu.map(|(_, name)| name.to_owned()).unwrap_or_default(),
+            cpus: std::thread::available_parallelism().map_or(0, Into::into),
+            memory_mib: kib.unwrap_or(0) / 1024,
+            commit: command::answer(&mut commit).unwrap_or_default().trim().to_owned(),
+            versions: versions
+                .into_iter()
+                .filter_map(|(name, version)| Some((name.to_owned(), version?)))
+                .collect(),
+            load_before: load(),
+            load_after: String::new(),
+            steal: 0.0,
+        }
+    }
+}
+
+/// The three averages, as the kernel prints them.
+pub(crate) fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// CPU time of the whole machine so far, in ticks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CpuTime {
+    total: u64,
+    steal: u64,
+}
+
+impl CpuTime {
+    pub(crate) fn now() -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let line = stat.lines().next().unwrap_or_default();
+        let ticks: Vec<u64> = line.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
+        // proc_stat(5): user nice system idle iowait irq softirq steal; guest time is part of user time.
+        Self { total: ticks.iter().take(8).sum(), steal: ticks.get(7).copied().unwrap_or(0) }
+    }
+
+    /// The hypervisor's share since then, 0 to 1.
+    pub(crate) fn steal_since(self) -> f64 {
+        let now = Self::now();
+        #[expect(clippy::cast_precision_loss, reason = "ticks of one run")]
+        let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+        share(now.steal.saturating_sub(self.steal), now.total.saturating_sub(self.total))
+    }
+}
+
+/// What to write beside a row that was measured while this much was stolen.
+pub(crate) fn noise(steal: f64) -> Option<String> {
+    (steal > MUCH_STEAL).then(|| format!("{:.0} % of the CPU stolen", steal * 100.0))
+}

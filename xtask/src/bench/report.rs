@@ -1,0 +1,120 @@
+//! What a bench run found out, as values: sections with tables and plots, goals, and the machine it was found out on.
+//!
+//! Owns the shape of the results; `text` prints them, `html` draws them, and as JSON they are kept. Refuses to measure.
+
+use serde::Serialize;
+
+use super::{machine::Machine, stats::Samples};
+
+/// Version of the JSON form; changes when a field changes its meaning.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// Everything.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) schema: u32,
+    /// `--quick`: fewer rounds, shorter windows.
+    pub(crate) quick: bool,
+    pub(crate) machine: Machine,
+    pub(crate) seconds: f64,
+    pub(crate) goals: Vec<Goal>,
+    pub(crate) sections: Vec<Section>,
+}
+
+/// One topic: failover, density, ...
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Section {
+    /// As on the command line.
+    pub(crate) name: String,
+    pub(crate) title: String,
+    /// What was done and how to read it, a few sentences.
+    pub(crate) explanation: String,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) plots: Vec<Plot>,
+    /// What could not be measured, and why; what fell short, and what its limit is.
+    pub(crate) remarks: Vec<String>,
+}
+
+impl Section {
+    pub(crate) fn new(name: &str, title: &str, explanation: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            title: title.to_owned(),
+            explanation: explanation.to_owned(),
+            tables: Vec::new(),
+            plots: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Table {
+    pub(crate) title: String,
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Table {
+    pub(crate) fn new(title: &str, columns: &[&str]) -> Self {
+        let columns = columns.iter().map(|&column| column.to_owned()).collect();
+        Self { title: title.to_owned(), columns, rows: Vec::new() }
+    }
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Row {
+    pub(crate) cells: Vec<String>,
+    /// Why this row should not be trusted: steal, load.
+    pub(crate) noise: Option<String>,
+    /// The measured values behind the cells, by name.
+    pub(crate) samples: Vec<(String, Samples)>,
+}
+
+/// A picture of measured values.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Plot {
+    /// Cumulative distribution, one line each; the x axis may be logarithmic.
+    Cdf { title: String, unit: String, logarithmic: bool, series: Vec<Series> },
+    /// Histogram, one colour each.
+    Histogram { title: String, unit: String, series: Vec<Series> },
+    /// One lane per host or event source over time; time 0 is the event.
+    Timeline { title: String, lanes: Vec<Lane> },
+    /// Bars in groups: one group per label, one bar per series.
+    Bars { title: String, unit: String, logarithmic: bool, labels: Vec<String>, series: Vec<Series> },
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) values: Samples,
+}
+
+/// Marks at moments, in milliseconds from the event.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Lane {
+    pub(crate) name: String,
+    pub(crate) adverts: Vec<f64>,
+    pub(crate) announcements: Vec<f64>,
+    /// Where the RFC's limit lies, if it is known.
+    pub(crate) limit: Option<f64>,
+}
+
+/// One line of the goals' table.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Goal {
+    pub(crate) what: String,
+    pub(crate) goal: String,
+    pub(crate) measured: String,
+    pub(crate) reached: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    Reached,
+    Missed,
+    /// The machine's noise does not allow an answer, or the case was not run.
+    Unknown,
+}

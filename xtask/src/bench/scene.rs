@@ -1,0 +1,373 @@
+//! A pair on one or more segments, and who plays it: ours, keepalived as installed, keepalived tuned.
+//!
+//! Owns equivalent configurations and the handles to watch and hurt what runs. Refuses to know what is measured.
+
+use std::{collections::HashSet, fs, path::Path, path::PathBuf, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use vrrp_lab::{
+    Daemon, Host, Instance, Keepalived, Lab, Observer, Peer, clock,
+    observer::{Kind, Port, Sighting},
+    process::Process,
+};
+
+/// One segment carries no more virtual routers than this; the next ones get a segment of their own.
+const PER_SEGMENT: usize = 250;
+/// From this many on our configuration is the one that the documentation recommends for dense hosts.
+const DENSE: usize = 200;
+/// Priority of `a`, the master, and of `b`.
+pub(crate) const PRIORITIES: [u8; 2] = [100, 90];
+
+/// Who plays the pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Contender {
+    Ours,
+    Keepalived,
+    /// With what its documentation offers for speed: real-time priority, locked memory, larger receive buffers.
+    Tuned,
+}
+
+impl Contender {
+    pub(crate) const ALL: [Self; 3] = [Self::Ours, Self::Keepalived, Self::Tuned];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "vrrp",
+            Self::Keepalived => "keepalived",
+            Self::Tuned => "keepalived, tuned",
+        }
+    }
+}
+
+/// The pair's protocol and size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    pub(crate) version: u8,
+    pub(crate) advert_ms: u32,
+    pub(crate) instances: usize,
+}
+
+impl Setting {
+    pub(crate) fn interval(self) -> Duration {
+        Duration::from_millis(u64::from(self.advert_ms))
+    }
+
+    /// RFC 3768 §6.1, RFC 9568 §6.1, for the router with this priority.
+    pub(crate) fn skew_time(self, priority: u8) -> Duration {
+        match self.version {
+            2 => Duration::from_secs(1) * (256 - u32::from(priority)) / 256,
+            _ => self.interval() * (256 - u32::from(priority)) / 256,
+        }
+    }
+
+    pub(crate) fn down_interval(self, priority: u8) -> Duration {
+        self.interval() * 3 + self.skew_time(priority)
+    }
+
+    pub(crate) fn label(self) -> String {
+        let interval = if self.advert_ms % 1000 == 0 {
+            format!("{} s", self.advert_ms / 1000)
+        } else {
+            format!("{} ms", self.advert_ms)
+        };
+        format!("v{} {interval}, {} instance{}", self.version, self.instances, plural(self.instances))
+    }
+}
+
+const fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// The network of a measurement.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) lab: Lab,
+    pub(crate) setting: Setting,
+    /// Interface, and how many virtual routers live there.
+    segments: Vec<(String, u8)>,
+    /// The switch's ports, `a` and `b` by turns, as the observer numbers them.
+    ports: Vec<Port>,
+    binary: PathBuf,
+    /// More keys of each of our instances.
+    extra: Vec<String>,
+}
+
+impl Scene {
+    /// Hosts, segments and cables for this many virtual routers.
+    pub(crate) fn new(name: &str, setting: Setting, binary: &Path) -> Result<Self> {
+        let lab = Lab::pair(name)?;
+        let mut segments = Vec::new();
+        let mut ports = Vec::new();
+        let mut left = setting.instances;
+        for number in 0..setting.instances.div_ceil(PER_SEGMENT) {
+            let here = u8::try_from(left.min(PER_SEGMENT))?;
+            left -= usize::from(here);
+            let (interface, pair) = if number == 0 {
+                ("eth0".to_owned(), vec![lab.host("a").port(), lab.host("b").port()])
+            } else {
+                let segment = lab.add_segment(u8::try_from(number)?, &["a", "b"])?;
+                (segment.interface, segment.ports)
+            };
+            segments.push((interface, here));
+            ports.extend(pair.into_iter().map(|ifindex| Port { ifindex, from: true, to: false }));
+        }
+        Ok(Self { lab, setting, segments, ports, binary: binary.to_owned(), extra: Vec::new() })
+    }
+
+    /// The same with one more key of each of our instances: `with("skew: none")` needs peers, which are added.
+    pub(crate) fn with(mut self, line: &str) -> Self {
+        self.extra.push(line.to_owned());
+        self
+    }
+
+    pub(crate) fn host(&self, name: &str) -> &Host {
+        self.lab.host(name)
+    }
+
+    /// What `a` and `b` send; with `received`, what reaches them as well.
+    pub(crate) fn observe(&self, received: bool) -> Result<Observer> {
+        let ports: Vec<Port> = self.ports.iter().map(|port| Port { to: received, ..*port }).collect();
+        Observer::start(self.lab.bridge(), &ports)
+    }
+
+    /// Starts one half of the pair.
+    pub(crate) fn start(&self, contender: Contender, host: &'static str) -> Result<Router> {
+        let half = usize::from(host == "b");
+        let (on, priority) = (self.lab.host(host), PRIORITIES[half]);
+        let program = match contender {
+            Contender::Ours => {
+                let config = on.file("vrrp.yaml");
+                let mut text = vrrp_lab::daemon::yaml(&format!("bench-{host}"), &self.ours(host, priority));
+                if self.setting.instances >= DENSE {
+                    text.push_str("consume: true\n");
+                }
+                fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
+                Program::Ours(Daemon::start_with_file(on, &self.binary, &config)?)
+            }
+            Contender::Keepalived => Program::Keepalived(Keepalived::start(on, &self.theirs(priority))?),
+            Contender::Tuned => {
+                Program::Keepalived(Keepalived::start_with(on, TUNING, &self.theirs(priority))?)
+            }
+        };
+        Ok(Router { program, host })
+    }
+
+    fn ours(&self, host: &str, priority: u8) -> Vec<Instance> {
+        let other = self.lab.host(if host == "a" { "b" } else { "a" }).address();
+        self.each(|interface, vrid, vip| {
+            let mut extra = self.extra.clone();
+            if extra.iter().any(|line| line.starts_with("skew")) {
+                extra.push(format!("peers: [{}]", peer_on(interface, other)));
+            }
+            Instance {
+                name: format!("{interface}_{vrid}"),
+                interface: interface.to_owned(),
+                vrid,
+                priority,
+                version: self.setting.version,
+                advert_interval: format!("{}ms", self.setting.advert_ms),
+                preempt: false,
+                password: (self.setting.version == 2).then(|| "1111".to_owned()),
+                virtual_addresses: vec![vip],
+                extra,
+            }
+        })
+    }
+
+    fn theirs(&self, priority: u8) -> Vec<Peer> {
+        self.each(|interface, vrid, vip| Peer {
+            name: format!("{interface}_{vrid}"),
+            interface: interface.to_owned(),
+            vrid,
+            priority,
+            version: self.setting.version,
+            advert_ms: self.setting.advert_ms,
+            nopreempt: true,
+            password: (self.setting.version == 2).then(|| "1111".to_owned()),
+            virtual_addresses: vec![vip],
+            extra: Vec::new(),
+        })
+    }
+
+    fn each<T>(&self, one: impl Fn(&str, u8, String) -> T) -> Vec<T> {
+        let mut all = Vec::with_capacity(self.setting.instances);
+        for (number, (interface, count)) in self.segments.iter().enumerate() {
+            for vrid in 1..=*count {
+                all.push(one(interface, vrid, format!("10.{}.1.{vrid}/32", 99 + number)));
+            }
+        }
+        all
+    }
+
+    /// Which virtual router a sighting is about; `None` for one that is not ours.
+    pub(crate) fn router_of(&self, sighting: &Sighting) -> Option<usize> {
+        let segment = usize::from(sighting.port) / 2;
+        let vrid = match sighting.kind {
+            Kind::Advert { virtual_router_id, .. } => virtual_router_id,
+            Kind::Announcement { address } => {
+                let [ten, network, one, vrid] = address.octets();
+                if (ten, one) != (10, 1) || usize::from(network) != 99 + segment {
+                    return None;
+                }
+                vrid
+            }
+        };
+        let known = segment < self.segments.len() && vrid >= 1 && vrid <= self.segments[segment].1;
+        known.then(|| segment * PER_SEGMENT + usize::from(vrid) - 1)
+    }
+
+    /// Starts `a`, waits until it announced every address, then `b`, and waits until that one has listened. How long `a`
+    /// took, in milliseconds.
+    pub(crate) fn settle(&self, contender: Contender, observer: &Observer) -> Result<(Router, Router, f64)> {
+        let started = clock::now_ns();
+        let mut a = self.start(contender, "a")?;
+        let limit = self.setting.down_interval(PRIORITIES[0]) * 2 + Duration::from_secs(15);
+        let mut announced = HashSet::new();
+        let (mut next, mut last) = (0, started);
+        let complete = clock::wait_until(limit, || {
+            next += observer.look(next, |fresh| {
+                for sighting in fresh {
+                    if let Kind::Announcement { .. } = sighting.kind
+                        && is_from(sighting, 0)
+                        && let Some(router) = self.router_of(sighting)
+                        && announced.insert(router)
+                    {
+                        last = sighting.time_ns;
+                    }
+                }
+                fresh.len()
+            });
+            announced.len() == self.setting.instances
+        });
+        if !complete {
+            bail!(
+                "{} announced {} of {} addresses in {limit:?}:\n{}",
+                contender.name(),
+                announced.len(),
+                self.setting.instances,
+                tail(&a.process().log())
+            );
+        }
+        let mut b = self.start(contender, "b")?;
+        // Loading, attaching, listening; and thousands of instances take a moment to read.
+        let many = Duration::from_millis(self.setting.instances as u64 / 2);
+        std::thread::sleep(self.setting.interval() * 2 + Duration::from_millis(700) + many);
+        for router in [&mut a, &mut b] {
+            if !router.process_mut().is_running() {
+                bail!("{} ended: {}", router.process().name(), tail(&router.process().log()));
+            }
+        }
+        Ok((a, b, super::stats::milliseconds(started, last)))
+    }
+}
+
+/// Real-time scheduling, nothing swapped out, roomy sockets, one burst of announcements.
+const TUNING: &[&str] = &[
+    "vrrp_rt_priority 50",
+    "vrrp_no_swap",
+    "vrrp_rlimit_rttime 1000000",
+    "vrrp_rx_bufs_policy 1048576",
+    "vrrp_rx_bufs_multiplier 3",
+];
+
+/// The other host's address on an interface: on `eth<n>` it is 10.(99 + n).0.x.
+fn peer_on(interface: &str, other: std::net::Ipv4Addr) -> std::net::Ipv4Addr {
+    let number: u8 = interface.trim_start_matches("eth").parse().unwrap_or(0);
+    let [_, _, _, last] = other.octets();
+    std::net::Ipv4Addr::new(10, 99 + number, 0, last)
+}
+
+/// Whether a frame came from `a` (0) or `b` (1).
+pub(crate) const fn is_from(sighting: &Sighting, half: u16) -> bool {
+    !sighting.outgoing && sighting.port % 2 == half
+}
+
+/// Whether a frame was handed to `a` (0) or `b` (1).
+pub(crate) const fn is_to(sighting: &Sighting, half: u16) -> bool {
+    sighting.outgoing && sighting.port % 2 == half
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join("\n")
+}
+
+/// One half of a pair.
+#[derive(Debug)]
+pub(crate) struct Router {
+    program: Program,
+    host: &'static str,
+}
+
+#[derive(Debug)]
+enum Program {
+    Ours(Daemon),
+    Keepalived(Keepalived),
+}
+
+impl Router {
+    pub(crate) fn process(&self) -> &Process {
+        match &self.program {
+            Program::Ours(daemon) => daemon,
+            Program::Keepalived(keepalived) => keepalived,
+        }
+    }
+
+    pub(crate) fn process_mut(&mut self) -> &mut Process {
+        match &mut self.program {
+            Program::Ours(daemon) => daemon,
+            Program::Keepalived(keepalived) => keepalived,
+        }
+    }
+
+    /// `kill -9` of the daemon, as an operator or the kernel's OOM killer would do it: our guard lives on, and of
+    /// keepalived both processes go, since the parent would restart the child.
+    pub(crate) fn kill(&mut self) {
+        match &mut self.program {
+            Program::Ours(daemon) => daemon.kill(),
+            Program::Keepalived(keepalived) => keepalived.kill_tree(),
+        }
+    }
+
+    /// Starts it again on its host after it ended.
+    pub(crate) fn restart(&mut self, scene: &Scene) -> Result<()> {
+        let host = scene.lab.host(self.host);
+        match &mut self.program {
+            Program::Ours(daemon) => daemon.restart(host),
+            Program::Keepalived(keepalived) => keepalived.restart(host),
+        }
+    }
+
+    /// What it has used so far.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        for pid in self.process().tree() {
+            usage.cpu_ns += cpu_ns(pid);
+            usage.resident_kib += resident_kib(pid);
+        }
+        usage
+    }
+}
+
+/// CPU time and memory of a daemon and its helpers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) cpu_ns: u64,
+    pub(crate) resident_kib: u64,
+}
+
+/// The scheduler's own count, which has no ticks.
+fn cpu_ns(pid: u32) -> u64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    let of = |task: fs::DirEntry| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    tasks.flatten().filter_map(of).sum()
+}
+
+fn resident_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,253 @@
+//! Starvation: a host that does not get its CPU, or does not get to run at all, on either side of the adverts.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    thread,
+    time::Duration,
+};
+
+use anyhow::Result;
+use vrrp_lab::{
+    clock,
+    load::Load,
+    observer::{Kind, Observer},
+};
+
+use super::{
+    Rounds,
+    machine::{CpuTime, noise},
+    report::{Row, Section, Table},
+    scene::{Contender, PRIORITIES, Router, Scene, Setting, is_from},
+    stats::{Samples, cell, milliseconds},
+};
+
+/// What is done to the pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Case {
+    BusyLoops,
+    Memory,
+    Disk,
+    /// The backup sleeps for 90 % of the down interval.
+    ShortStop,
+    /// For three down intervals, the master alive.
+    LongStop,
+    /// Both sleep for three down intervals, while the segment goes away and comes back.
+    BothStop,
+    /// The master dies while the backup sleeps.
+    DeadMaster,
+}
+
+impl Case {
+    const ALL: [Self; 7] = [
+        Self::BusyLoops,
+        Self::Memory,
+        Self::Disk,
+        Self::ShortStop,
+        Self::LongStop,
+        Self::BothStop,
+        Self::DeadMaster,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::BusyLoops => "8 busy loops",
+            Self::Memory => "memory pressure",
+            Self::Disk => "disk writes",
+            Self::ShortStop => "backup stopped for 0.9 down intervals",
+            Self::LongStop => "backup stopped for 3 down intervals",
+            Self::BothStop => "both stopped, port down and up",
+            Self::DeadMaster => "master dies while the backup is stopped",
+        }
+    }
+}
+
+/// What it came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    /// Instances for which the backup spoke while the master lived; for a dead master, always 0.
+    pub(crate) false_masters: usize,
+    /// A dead master: from the end of the stall to the first advert of the last instance, in advert intervals.
+    pub(crate) replaced_after: Option<f64>,
+    steal: f64,
+}
+
+/// What the goals are judged by.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) runs: HashMap<(Case, u32, Contender), Vec<Run>>,
+}
+
+const INTERVALS: [u32; 3] = [100, 30, 10];
+const INSTANCES: usize = 10;
+const LOADED: Duration = Duration::from_millis(2500);
+
+/// The section of the report.
+pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> {
+    let mut section = Section::new(
+        "starve",
+        "Starvation",
+        "Ten instances, version 3. Busy loops, memory and disk load press on both halves at once, since they share the \
+         machine; a stop is SIGSTOP of the whole daemon, as when a virtual machine pauses. False masters are instances for \
+         which the backup spoke while the master lived. At 10 ms a stall of the machine itself beyond 36 ms takes every \
+         advert away, and a takeover is then what the protocol asks for.",
+    );
+    let mut findings = Findings::default();
+    let intervals: &[u32] = if rounds.quick { &[100] } else { &INTERVALS };
+    for &advert_ms in intervals {
+        let setting = Setting { version: 3, advert_ms, instances: INSTANCES };
+        let mut table = Table::new(
+            &setting.label(),
+            &[
+                "case",
+                "who",
+                "rounds",
+                "rounds with false masters",
+                "false masters, worst",
+                "replaced after, intervals",
+            ],
+        );
+        for case in Case::ALL {
+            let count = if rounds.quick { 1 } else { rounds.count.min(3) };
+            for round in 0..count {
+                for contender in rounds.contenders() {
+                    println!(
+                        "starve: {}, {}, {}, round {}",
+                        setting.label(),
+                        case.name(),
+                        contender.name(),
+                        round + 1
+                    );
+                    match measure(setting, case, contender, binary) {
+                        Ok(run) => findings.runs.entry((case, advert_ms, contender)).or_default().push(run),
+                        Err(error) => {
+                            println!("  no result: {error:#}");
+                            let who = contender.name();
+                            section.remarks.push(format!(
+                                "{}, {}, {who}: {error:#}",
+                                setting.label(),
+                                case.name()
+                            ));
+                        }
+                    }
+                }
+            }
+            for contender in rounds.contenders() {
+                if let Some(runs) = findings.runs.get(&(case, advert_ms, contender)) {
+                    table.rows.push(row(case, contender, runs));
+                }
+            }
+        }
+        section.tables.push(table);
+    }
+    Ok((section, findings))
+}
+
+fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) -> Result<Run> {
+    let scene = Scene::new("starve", setting, binary)?;
+    let observer = scene.observe(false)?;
+    let (mut a, mut b, _) = scene.settle(contender, &observer)?;
+    let down = setting.down_interval(PRIORITIES[1]);
+    observer.clear();
+    let cpu = CpuTime::now();
+    let mut replaced_after = None;
+    match case {
+        Case::BusyLoops => under(Load::busy_loops(&scene.lab, 8)?),
+        Case::Memory => under(Load::memory(&scene.lab)?),
+        Case::Disk => under(Load::disk(&scene.lab)?),
+        Case::ShortStop => pause(&mut b, down * 9 / 10),
+        Case::LongStop => pause(&mut b, down * 3),
+        Case::BothStop => {
+            a.process_mut().freeze_tree();
+            b.process_mut().freeze_tree();
+            scene.host("a").cut()?;
+            thread::sleep(down * 3);
+            scene.host("a").heal()?;
+            b.process_mut().thaw_tree();
+            a.process_mut().thaw_tree();
+        }
+        Case::DeadMaster => replaced_after = Some(dead_master(&scene, &observer, &mut a, &mut b, down)?),
+    }
+    let steal = cpu.steal_since();
+    thread::sleep(down + setting.interval() * 2);
+    let mut false_masters = HashSet::new();
+    if case != Case::DeadMaster {
+        for sighting in observer.finish()? {
+            if let Kind::Advert { priority: 1.., .. } = sighting.kind
+                && is_from(&sighting, 1)
+                && let Some(router) = scene.router_of(&sighting)
+            {
+                false_masters.insert(router);
+            }
+        }
+    }
+    Ok(Run { false_masters: false_masters.len(), replaced_after, steal })
+}
+
+fn under(load: Load) {
+    thread::sleep(LOADED);
+    drop(load);
+}
+
+fn pause(router: &mut Router, time: Duration) {
+    router.process_mut().freeze_tree();
+    thread::sleep(time);
+    router.process_mut().thaw_tree();
+}
+
+/// How many intervals after the end of its sleep the backup had taken over every instance.
+fn dead_master(
+    scene: &Scene,
+    observer: &Observer,
+    a: &mut Router,
+    b: &mut Router,
+    down: Duration,
+) -> Result<f64> {
+    b.process_mut().freeze_tree();
+    // No word of farewell: a dead host.
+    a.process_mut().kill_tree();
+    thread::sleep(down * 2);
+    let awake = clock::now_ns();
+    b.process_mut().thaw_tree();
+    let mut taken = HashSet::new();
+    let mut last = awake;
+    let mut next = 0;
+    let all_taken = clock::wait_until(down * 2 + Duration::from_secs(3), || {
+        next += observer.look(next, |fresh| {
+            for sighting in fresh {
+                if let Kind::Advert { priority: 1.., .. } = sighting.kind
+                    && is_from(sighting, 1)
+                    && let Some(router) = scene.router_of(sighting)
+                    && taken.insert(router)
+                {
+                    last = sighting.time_ns;
+                }
+            }
+            fresh.len()
+        });
+        taken.len() == scene.setting.instances
+    });
+    anyhow::ensure!(
+        all_taken,
+        "only {} of {} instances were taken over",
+        taken.len(),
+        scene.setting.instances
+    );
+    Ok(milliseconds(awake, last) / (scene.setting.interval().as_secs_f64() * 1e3))
+}
+
+fn row(case: Case, contender: Contender, runs: &[Run]) -> Row {
+    let replaced: Samples = runs.iter().filter_map(|run| run.replaced_after).collect();
+    Row {
+        cells: vec![
+            case.name().to_owned(),
+            contender.name().to_owned(),
+            runs.len().to_string(),
+            runs.iter().filter(|run| run.false_masters > 0).count().to_string(),
+            runs.iter().map(|run| run.false_masters).max().unwrap_or(0).to_string(),
+            cell(replaced.median()),
+        ],
+        noise: noise(runs.iter().map(|run| run.steal).fold(0.0, f64::max)),
+        samples: vec![("replaced_after_intervals".to_owned(), replaced)],
+    }
+}

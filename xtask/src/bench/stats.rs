@@ -1,0 +1,115 @@
+//! Samples and what they come to: median, percentiles, extremes, ratios.
+//!
+//! Owns the arithmetic of the report. Refuses to know what was measured.
+
+use serde::Serialize;
+
+/// Measured values in one unit, in the order in which they were taken.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Samples(pub(crate) Vec<f64>);
+
+impl Samples {
+    /// One more.
+    pub(crate) fn push(&mut self, value: f64) {
+        self.0.push(value);
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value below which that share (0 to 1) of the samples lies: the nearest one that was really measured.
+    pub(crate) fn percentile(&self, share: f64) -> Option<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 samples")]
+        let position = (share * sorted.len() as f64).ceil();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and the length"
+        )]
+        let index = (position as usize).saturating_sub(1);
+        sorted.get(index).copied()
+    }
+
+    /// The middle one; of an even number the mean of both.
+    pub(crate) fn median(&self) -> Option<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        let upper = sorted.get(middle).copied()?;
+        if sorted.len() % 2 == 1 {
+            return Some(upper);
+        }
+        sorted.get(middle - 1).map(|lower| f64::midpoint(*lower, upper))
+    }
+
+    pub(crate) fn min(&self) -> Option<f64> {
+        self.0.iter().copied().min_by(f64::total_cmp)
+    }
+
+    pub(crate) fn max(&self) -> Option<f64> {
+        self.0.iter().copied().max_by(f64::total_cmp)
+    }
+
+    pub(crate) fn sum(&self) -> f64 {
+        self.0.iter().sum()
+    }
+}
+
+impl FromIterator<f64> for Samples {
+    fn from_iter<T: IntoIterator<Item = f64>>(values: T) -> Self {
+        Self(values.into_iter().collect())
+    }
+}
+
+/// Nanoseconds between two stamps, in milliseconds; negative if the second is earlier.
+pub(crate) fn milliseconds(from_ns: u64, until_ns: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "distances of minutes at most")]
+    let distance = until_ns.abs_diff(from_ns) as f64 / 1e6;
+    if until_ns < from_ns { -distance } else { distance }
+}
+
+/// A number for a cell: three digits that matter, no more.
+pub(crate) fn short(value: f64) -> String {
+    let size = value.abs();
+    if size >= 100.0 || value == 0.0 {
+        format!("{value:.0}")
+    } else if size >= 10.0 {
+        format!("{value:.1}")
+    } else if size >= 1.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+/// [`short`], or a dash.
+pub(crate) fn cell(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_were_measured() {
+        let samples: Samples = (1..=100).map(f64::from).collect();
+        assert_eq!(samples.percentile(0.5), Some(50.0));
+        assert_eq!(samples.percentile(0.99), Some(99.0));
+        assert_eq!(samples.percentile(1.0), Some(100.0));
+        assert_eq!(samples.median(), Some(50.5));
+        assert_eq!(Samples::default().median(), None);
+    }
+
+    #[test]
+    fn numbers_are_as_long_as_they_are_exact() {
+        assert_eq!(
+            [1234.5, 45.67, 3.456, 0.1234, -2.5].map(short),
+            ["1234", "45.7", "3.46", "0.123", "-2.50"]
+        );
+    }
+}
