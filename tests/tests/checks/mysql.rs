@@ -25,6 +25,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_killed_connection_of_a_probe_is_no_death,
         a_full_binlog_disk_is_seen_by_the_write_probe_alone,
         a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake,
+        without_the_witness_a_pidfd_sees_the_death,
         passwords_are_shown_nowhere,
     ]
 }
@@ -58,6 +59,28 @@ fn a_killed_server_costs_the_address_within_milliseconds() {
     let median = took[took.len() / 2];
     println!("median {median:?}, worst {:?}", took.last().unwrap());
     assert!(median < Duration::from_millis(20), "{took:?}");
+}
+
+/// A daemon that may not load BPF programs, as in many a container.
+fn without_the_witness_a_pidfd_sees_the_death() {
+    let (lab, mut a, b) = with_servers("pidfd", |setup| setup);
+    let wrapper = lab.host("a").file("vrrp-without-bpf");
+    let drop_capabilities = "setpriv --bounding-set=-bpf,-perfmon,-sys_admin";
+    fs::write(
+        &wrapper,
+        format!("#!/bin/sh\nexec {drop_capabilities} {} \"$@\"\n", binary().unwrap().display()),
+    )
+    .unwrap();
+    fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let site = Site::start_as(lab, &wrapper, &mysql(&a, "", ""), &mysql(&b, "", ""));
+    site.wait_for_line("a", "the end of a server with much memory is seen late");
+    site.wait_for_line("a", "watching process");
+    let killed = clock::now_ns();
+    a.kill();
+    let until_advert = site.until_advert("b", killed);
+    println!("b is master {until_advert:?} after the kill");
+    assert!(until_advert < Duration::from_millis(500), "{until_advert:?}");
+    site.wait_for("b");
 }
 
 trait Recovery {
@@ -240,7 +263,10 @@ fn a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake() {
     let b = Server::start(lab.host("b"), Setup::new(Flavour::MariaDb, 2)).unwrap();
     a.sql(&format!("ALTER USER '{APP_USER}'@'%' REQUIRE SSL")).unwrap();
     let tls = format!("tls: {{ ca: {}, server_name: db.example }},", file("ca.pem"));
-    let site = Site::start(lab, &mysql(&a, &tls, ""), &mysql(&b, &tls, ""));
+    // The public authorities do not know ours.
+    let untrusted = mysql(&a, "tls: true,", "name: untrusted,");
+    let site = Site::start(lab, &format!("{}, {untrusted}", mysql(&a, &tls, "")), &mysql(&b, &tls, ""));
+    site.wait_for_line("a", "check untrusted: healthy -> misconfigured");
     site.wait_for_line("b", "-> misconfigured");
     assert!(site.b.log().contains("the server offers no TLS"), "{}", site.b.log());
     clock::sleep_ms(1500);

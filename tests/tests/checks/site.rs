@@ -1,9 +1,10 @@
 //! Two hosts with a daemon each, and what watches them.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, path::Path, time::Duration};
 
 use vrrp_lab::{
     AddressWatch, Capture, Daemon, Instance, Lab, StallMeter, clock,
+    daemon::{binary, yaml},
     mysql::{Flavour, Server, Setup},
 };
 
@@ -33,6 +34,21 @@ impl Site {
         checks_b: &str,
         change: impl Fn(Instance) -> Instance,
     ) -> Self {
+        Self::start_all(lab, &binary().unwrap(), checks_a, checks_b, change)
+    }
+
+    /// With another program for `a`.
+    pub(crate) fn start_as(lab: Lab, program: &Path, checks_a: &str, checks_b: &str) -> Self {
+        Self::start_all(lab, program, checks_a, checks_b, |instance| instance)
+    }
+
+    fn start_all(
+        lab: Lab,
+        program: &Path,
+        checks_a: &str,
+        checks_b: &str,
+        change: impl Fn(Instance) -> Instance,
+    ) -> Self {
         let stalls = StallMeter::start().unwrap();
         let capture = Capture::start(&lab, &["a", "b"]).unwrap();
         let watch = AddressWatch::start(&lab, &["a", "b"]).unwrap();
@@ -40,7 +56,9 @@ impl Site {
             let with = change(Instance::v2(priority)).with(&format!("peers: [{peer}]")).with("skew: none");
             with.with(&format!("checks: [{checks}]"))
         };
-        let a = Daemon::start(lab.host("a"), &[instance(100, "10.99.0.2", checks_a)]).unwrap();
+        let config = lab.host("a").file("vrrp.yaml");
+        std::fs::write(&config, yaml("a", &[instance(100, "10.99.0.2", checks_a)])).unwrap();
+        let a = Daemon::start_with_file(lab.host("a"), program, &config).unwrap();
         assert!(clock::wait_until(LIMIT, || a.log().contains("-> BACKUP")), "a does not start:\n{}", a.log());
         let b = Daemon::start(lab.host("b"), &[instance(90, "10.99.0.1", checks_b)]).unwrap();
         let site = Self { a, b, watch, capture, stalls, lab };

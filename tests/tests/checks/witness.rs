@@ -2,10 +2,10 @@
 
 use std::{
     process::{Child, Command},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use vrrp_lab::{Requirement, harness::Test, tests};
+use vrrp_lab::{Requirement, clock, harness::Test, tests};
 use vrrp_user::net::exits::Exits;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -62,14 +62,14 @@ fn the_witness_speaks_before_the_memory_of_a_large_process_is_gone() {
         let mut ready = [0; 6];
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
         exits.watch(child.id()).unwrap();
-        let killed = Instant::now();
+        let killed = clock::now_ns();
         child.kill().unwrap();
         let waiter = std::thread::spawn(move || {
             child.wait().unwrap();
-            killed.elapsed()
+            Duration::from_nanos(clock::now_ns() - killed)
         });
         exits.next().await.unwrap();
-        let told = killed.elapsed();
+        let told = Duration::from_nanos(clock::now_ns() - killed);
         let gone = waiter.join().unwrap();
         println!("the witness spoke after {told:?}, the process was gone after {gone:?}");
         assert!(told < gone, "{told:?} against {gone:?}");

@@ -127,12 +127,14 @@ impl Desk {
 }
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// Makes a probe's task, again and again.
+type Maker = Box<dyn Fn() -> Task + Send>;
 
 /// Probes that are started again when they panic.
 #[derive(Default)]
 pub(super) struct Probes {
     tasks: JoinSet<()>,
-    makers: Vec<(&'static str, Box<dyn Fn() -> Task + Send>)>,
+    makers: Vec<(&'static str, Maker)>,
     running: HashMap<tokio::task::Id, usize>,
 }
 
