@@ -16,6 +16,8 @@ use crate::{
 mod density;
 mod failover;
 mod flood;
+mod goals;
+mod kernel_half;
 mod machine;
 mod report;
 mod scene;
@@ -58,6 +60,10 @@ pub(crate) enum Topic {
     Flood,
     /// Load, and daemons that are stopped for a while
     Starve,
+    /// Arrival in the kernel to decision: the ring buffer beside a raw socket
+    Latency,
+    /// What a packet costs in the kernel half
+    Xdp,
     All,
 }
 
@@ -105,22 +111,35 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let (began, cpu) = (Instant::now(), machine::CpuTime::now());
     let mut machine = machine::Machine::look();
     let mut sections = Vec::new();
-    if wanted(Topic::Failover) {
-        let (section, _findings) = failover::run(rounds, &binary)?;
-        sections.push(section);
+    let mut findings = goals::Findings::default();
+    // The cheap ones first: a run that is cut short has said something.
+    if wanted(Topic::Xdp) {
+        sections.push(kernel_half::costs(rounds, &binary, &mut findings.kernel_half)?);
+    }
+    if wanted(Topic::Latency) {
+        sections.push(kernel_half::latency(rounds, &binary, &mut findings.kernel_half)?);
     }
     if wanted(Topic::Density) {
-        let (section, _findings) = density::run(rounds, &binary)?;
+        let (section, found) = density::run(rounds, &binary)?;
         sections.push(section);
+        findings.density = Some(found);
+    }
+    if wanted(Topic::Failover) {
+        let (section, found) = failover::run(rounds, &binary)?;
+        sections.push(section);
+        findings.failover = Some(found);
     }
     if wanted(Topic::Flood) {
-        let (section, _findings) = flood::run(rounds, &binary)?;
+        let (section, found) = flood::run(rounds, &binary)?;
         sections.push(section);
+        findings.flood = Some(found);
     }
     if wanted(Topic::Starve) {
-        let (section, _findings) = starve::run(rounds, &binary)?;
+        let (section, found) = starve::run(rounds, &binary)?;
         sections.push(section);
+        findings.starve = Some(found);
     }
+    let goals = goals::judge(rounds, &findings);
     machine.load_after = machine::load();
     machine.steal = cpu.steal_since();
     for section in &sections {
@@ -134,6 +153,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         for remark in &section.remarks {
             println!("* {remark}");
         }
+    }
+    for goal in &goals {
+        println!("{:?}: {}: {}: {}", goal.reached, goal.what, goal.goal, goal.measured);
     }
     println!("{:.0} s", began.elapsed().as_secs_f64());
     drop(options.output.clone());

@@ -108,9 +108,17 @@ impl Site {
 
 /// A lab with a MariaDB on both routers.
 pub(crate) fn with_servers(name: &str, change: impl Fn(Setup) -> Setup) -> (Lab, Server, Server) {
+    with_flavour(name, Flavour::MariaDb, change)
+}
+
+/// The same with other servers.
+pub(crate) fn with_flavour(
+    name: &str,
+    flavour: Flavour,
+    change: impl Fn(Setup) -> Setup,
+) -> (Lab, Server, Server) {
     let lab = Lab::pair(name).unwrap();
-    let start =
-        |host, node| Server::start(lab.host(host), change(Setup::new(Flavour::MariaDb, node))).unwrap();
+    let start = |host, node| Server::start(lab.host(host), change(Setup::new(flavour, node))).unwrap();
     let (a, b) = (start("a", 1), start("b", 2));
     (lab, a, b)
 }

@@ -22,8 +22,10 @@ impl Percentiles {
         const DIGITS: u8 = 3;
         let Ok(mut histogram) = Histogram::<u64>::new(DIGITS) else { return Self::default() };
         for ns in durations_ns {
-            // It resizes itself, so that no value is too large for it.
-            histogram.saturating_record(ns);
+            // `record` makes room, `saturating_record` would not; only memory can be wanting.
+            if histogram.record(ns).is_err() {
+                histogram.saturating_record(ns);
+            }
         }
         Self {
             count: histogram.len(),

@@ -27,10 +27,12 @@ pub(super) struct Checks {
     told_in: mpsc::Sender<Told>,
     told: mpsc::Receiver<Told>,
     witness: Option<Witness>,
+    runs: u64,
 }
 
 struct Running {
     check: Check,
+    run: u64,
     /// Dropping it ends the check.
     watch: Watch,
 }
@@ -38,7 +40,15 @@ struct Running {
 impl Checks {
     pub(super) fn new(standing: Standing) -> Self {
         let (told_in, told) = mpsc::channel(TOLD);
-        Self { standing, running: BTreeMap::new(), active: BTreeMap::new(), told_in, told, witness: None }
+        Self {
+            standing,
+            running: BTreeMap::new(),
+            active: BTreeMap::new(),
+            told_in,
+            told,
+            witness: None,
+            runs: 0,
+        }
     }
 
     /// Runs what the configuration wants: a check that is the same goes on, all else starts anew. The instances must have
@@ -75,18 +85,22 @@ impl Checks {
             self.witness = witness::start();
         }
         let active = self.active.entry(key.0.clone()).or_insert_with(|| watch::Sender::new(false));
+        self.runs += 1;
+        let run = self.runs;
         let context = Context {
             instance: Arc::from(key.0.as_str()),
+            run,
             active: active.subscribe(),
             witness: self.witness.clone(),
             told: self.told_in.clone(),
         };
         let watch = Watch::start(check.clone(), context);
         let standing = watch.standing();
-        self.running.insert(key.clone(), Running { check: check.clone(), watch });
+        self.running.insert(key.clone(), Running { check: check.clone(), run, watch });
         self.act(&Told {
             instance: Arc::from(key.0.as_str()),
             check: key.1,
+            run,
             verdict: standing.verdict,
             cause: standing.cause,
         });
@@ -99,8 +113,10 @@ impl Checks {
 
     /// Does what the configuration wants done about it.
     pub(super) fn act(&self, told: &Told) {
-        let Told { instance, check, verdict, cause } = told;
-        let Some(running) = self.running.get(&(instance.to_string(), check.clone())) else { return };
+        let Told { instance, check, run, verdict, cause } = told;
+        let running = self.running.get(&(instance.to_string(), check.clone()));
+        // Of one that is no more, or is another one now: told before it was ended.
+        let Some(running) = running.filter(|running| running.run == *run) else { return };
         let on_failure = &running.check.on_failure;
         let holder = Holder::Check(check.clone());
         let holds = on_failure.to(*verdict) == Some(Reaction::Release);
@@ -160,8 +176,9 @@ mod tests {
         checks
     }
 
-    fn told(check: &str, verdict: Verdict) -> Told {
-        Told { instance: Arc::from("A"), check: check.into(), verdict, cause: "why".into() }
+    fn told(checks: &Checks, check: &str, verdict: Verdict) -> Told {
+        let run = checks.running.get(&("A".to_owned(), check.to_owned())).map_or(0, |running| running.run);
+        Told { instance: Arc::from("A"), check: check.into(), run, verdict, cause: "why".into() }
     }
 
     /// Never runs on its own: what is told here is all that is told.
@@ -194,10 +211,10 @@ mod tests {
             ("w", Verdict::Healthy, (100, 0)),
             ("b", Verdict::Healthy, (105, 0)),
         ] {
-            checks.act(&told(check, verdict));
+            checks.act(&told(&checks, check, verdict));
             assert_eq!(stands(&checks), expected, "{check} {verdict}");
         }
-        checks.act(&told("r", Verdict::Dead));
+        checks.act(&told(&checks, "r", Verdict::Dead));
         let holders = checks.standing.of("A").unwrap().holders;
         assert_eq!(holders, [(Holder::Check("r".into()), "check r says dead: why".to_owned())]);
     }
@@ -210,16 +227,18 @@ mod tests {
     #[tokio::test]
     async fn another_configuration_drops_what_is_gone_and_keeps_what_is_the_same() {
         let mut checks = checks(&config(&[RELEASE, WEIGHT].join(", ")));
-        checks.act(&told("r", Verdict::Dead));
-        checks.act(&told("w", Verdict::Dead));
+        checks.act(&told(&checks, "r", Verdict::Dead));
+        checks.act(&told(&checks, "w", Verdict::Dead));
         assert_eq!(stands(&checks), (70, 1));
         checks.go_by(&config(&[RELEASE, BONUS].join(", ")));
         assert_eq!(stands(&checks), (105, 1), "the weight is gone, the hold stays");
+        let under_way = told(&checks, "r", Verdict::Dead);
         checks.go_by(&config(&RELEASE.replace("255", "254")));
-        assert_eq!(stands(&checks), (100, 0), "another check begins anew");
+        checks.act(&under_way);
+        assert_eq!(stands(&checks), (100, 0), "another check begins anew, whatever was said of the former");
         assert_eq!(checks.of("A").count(), 1);
         checks.go_by(&config(""));
-        checks.act(&told("r", Verdict::Dead));
+        checks.act(&told(&checks, "r", Verdict::Dead));
         assert_eq!(stands(&checks), (100, 0), "nobody asks any more");
     }
 }

@@ -35,6 +35,8 @@ const NOTIFY: Duration = Duration::from_secs(60);
 pub struct Told {
     pub instance: Arc<str>,
     pub check: String,
+    /// Of the context that it was started with.
+    pub run: u64,
     pub verdict: Verdict,
     /// Empty when healthy.
     pub cause: String,
@@ -44,6 +46,8 @@ pub struct Told {
 #[derive(Clone)]
 pub struct Context {
     pub instance: Arc<str>,
+    /// Tells the verdicts of this run from those of an earlier one of the same name that are still under way.
+    pub run: u64,
     /// Whether this host holds the instance's addresses.
     pub active: watch::Receiver<bool>,
     /// Sees processes end before their sockets do; None: only their pidfd is watched.
@@ -238,6 +242,7 @@ async fn tell(context: &Context, check: &str, change: &Change) {
     let told = Told {
         instance: Arc::clone(&context.instance),
         check: check.to_owned(),
+        run: context.run,
         verdict: change.to,
         cause: change.cause.clone(),
     };

@@ -227,7 +227,7 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
 /// A picture needs no more points than this.
 const POINTS: usize = 2_000;
 
-fn lateness(setting: Setting, findings: &Findings) -> Option<Plot> {
+fn lateness(setting: Setting, findings: &Findings) -> Vec<Plot> {
     let of = |contender: Contender| {
         let runs = findings.runs.get(&(setting.advert_ms, setting.instances, contender))?;
         let mut all: Vec<f64> = runs.iter().flat_map(|run| run.lateness_ms.0.iter().copied()).collect();
@@ -239,10 +239,13 @@ fn lateness(setting: Setting, findings: &Findings) -> Option<Plot> {
         Some(Series { name: contender.name().to_owned(), values })
     };
     let series: Vec<Series> = Contender::ALL.into_iter().filter_map(of).collect();
-    (!series.is_empty()).then(|| Plot::Cdf {
-        title: format!("{}: lateness of adverts on the wire", setting.label()),
-        unit: "ms".to_owned(),
-        logarithmic: true,
-        series,
-    })
+    if series.is_empty() {
+        return Vec::new();
+    }
+    let title = format!("{}: lateness of adverts on the wire", setting.label());
+    let unit = "ms".to_owned();
+    vec![
+        Plot::Cdf { title: title.clone(), unit: unit.clone(), logarithmic: true, series: series.clone() },
+        Plot::Histogram { title, unit, logarithmic: true, series },
+    ]
 }

@@ -13,6 +13,8 @@ pub(crate) const MUCH_STEAL: f64 = 0.05;
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
+    /// When the run began.
+    pub(crate) date: String,
     pub(crate) kernel: String,
     pub(crate) cpu: String,
     pub(crate) cpus: usize,
@@ -46,7 +48,9 @@ impl Machine {
             ("mariadb", version("mariadbd", &["--version"])),
             ("rustc", version("rustc", &["--version"])),
         ];
+        let date = command::answer(command::program("date").args(["--utc", "+%Y-%m-%d %H:%M UTC"]));
         Self {
+            date: date.unwrap_or_default().trim().to_owned(),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             cpu: cpu.map(|(_, name)| name.to_owned()).unwrap_or_default(),
             cpus: std::thread::available_parallelism().map_or(0, Into::into),

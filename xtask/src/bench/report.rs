@@ -60,6 +60,20 @@ impl Table {
         let columns = columns.iter().map(|&column| column.to_owned()).collect();
         Self { title: title.to_owned(), columns, rows: Vec::new() }
     }
+
+    /// Whether a column holds numbers, with units or without: such are aligned by their ends.
+    pub(crate) fn is_numeric(&self, column: usize) -> bool {
+        let mut cells = self.rows.iter().filter_map(|row| row.cells.get(column)).map(String::as_str);
+        let is_gap = |cell: &str| cell.is_empty() || cell == "-";
+        cells.clone().any(|cell| !is_gap(cell)) && cells.all(|cell| is_gap(cell) || is_number(cell))
+    }
+}
+
+/// Begins like a number, and has no more letters than a unit: `-3.4 ms`, `5 of 5`, but not `10 ms, 200 instances`.
+fn is_number(cell: &str) -> bool {
+    let digits = cell.trim_start_matches(['-', '+', '<', '>', '~', '\u{2212}', '\u{2265}', '\u{2264}', ' ']);
+    digits.starts_with(|first: char| first.is_ascii_digit())
+        && cell.chars().filter(|c| c.is_alphabetic()).count() <= 3
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -77,8 +91,8 @@ pub(crate) struct Row {
 pub(crate) enum Plot {
     /// Cumulative distribution, one line each; the x axis may be logarithmic.
     Cdf { title: String, unit: String, logarithmic: bool, series: Vec<Series> },
-    /// Histogram, one colour each.
-    Histogram { title: String, unit: String, series: Vec<Series> },
+    /// Histogram, one colour each; the x axis, and with it the bins, may be logarithmic.
+    Histogram { title: String, unit: String, logarithmic: bool, series: Vec<Series> },
     /// One lane per host or event source over time; time 0 is the event.
     Timeline { title: String, lanes: Vec<Lane> },
     /// Bars in groups: one group per label, one bar per series.
@@ -117,4 +131,37 @@ pub(crate) enum Verdict {
     Missed,
     /// The machine's noise does not allow an answer, or the case was not run.
     Unknown,
+}
+
+impl Verdict {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Reached => "reached",
+            Self::Missed => "missed",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// For those who do not see the colour.
+    pub(crate) const fn sign(self) -> char {
+        match self {
+            Self::Reached => '\u{2713}',
+            Self::Missed => '\u{2717}',
+            Self::Unknown => '?',
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_of_numbers_may_have_units_and_gaps_but_no_words() {
+        let mut table = Table::new("", &["setting", "ms", "share", "nothing"]);
+        for cells in [["10 ms, 200 instances", "1.25", "99.9 %", "-"], ["1 s", "-", "5 of 5", ""]] {
+            table.rows.push(Row { cells: cells.map(str::to_owned).into(), ..Row::default() });
+        }
+        assert_eq!([0, 1, 2, 3, 4].map(|column| table.is_numeric(column)), [false, true, true, false, false]);
+    }
 }

@@ -2,21 +2,38 @@
 //!
 //! Owns the arithmetic of the report. Refuses to know what was measured.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+
+/// More values than this are not kept in JSON one by one.
+const KEPT: usize = 2000;
 
 /// Measured values in one unit, in the order in which they were taken.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Samples(pub(crate) Vec<f64>);
+
+/// How many there were, and each in its order; of very many, which would make a file that nobody can open, the sorted
+/// ones at equal distances, the smallest and the largest among them.
+impl Serialize for Samples {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Samples", 2)?;
+        fields.serialize_field("count", &self.0.len())?;
+        if self.0.len() <= KEPT {
+            fields.serialize_field("values", &self.0)?;
+        } else {
+            let mut sorted = self.0.clone();
+            sorted.sort_by(f64::total_cmp);
+            let last = sorted.len() - 1;
+            let kept: Vec<f64> = (0..=KEPT).map(|number| sorted[number * last / KEPT]).collect();
+            fields.serialize_field("quantiles", &kept)?;
+        }
+        fields.end()
+    }
+}
 
 impl Samples {
     /// One more.
     pub(crate) fn push(&mut self, value: f64) {
         self.0.push(value);
-    }
-
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// The value below which that share (0 to 1) of the samples lies: the nearest one that was really measured.
@@ -54,9 +71,6 @@ impl Samples {
         self.0.iter().copied().max_by(f64::total_cmp)
     }
 
-    pub(crate) fn sum(&self) -> f64 {
-        self.0.iter().sum()
-    }
 }
 
 impl FromIterator<f64> for Samples {
@@ -103,6 +117,18 @@ mod tests {
         assert_eq!(samples.percentile(1.0), Some(100.0));
         assert_eq!(samples.median(), Some(50.5));
         assert_eq!(Samples::default().median(), None);
+    }
+
+    #[test]
+    fn many_samples_are_kept_as_quantiles_from_the_least_to_the_greatest() {
+        let keep = |samples: &Samples| serde_json::to_value(samples).unwrap();
+        let few = keep(&Samples(vec![3.0, 1.0, f64::NAN]));
+        assert_eq!(few, serde_json::json!({ "count": 3, "values": [3.0, 1.0, null] }));
+        let many = keep(&(0..100_001).rev().map(f64::from).collect());
+        assert_eq!(many["count"], 100_001);
+        let quantiles = many["quantiles"].as_array().unwrap();
+        assert_eq!(quantiles.len(), KEPT + 1);
+        assert_eq!([&quantiles[0], &quantiles[KEPT / 2], &quantiles[KEPT]], [0.0, 50_000.0, 100_000.0]);
     }
 
     #[test]
