@@ -261,7 +261,7 @@ fn a_full_binlog_disk_is_seen_by_the_write_probe_alone() {
     let a = Server::start(lab.host("a"), setup).unwrap();
     let b = Server::start(lab.host("b"), Setup::new(Flavour::MariaDb, 2)).unwrap();
     a.set_read_only(false).unwrap();
-    let write = "write: { table: vrrp.heartbeat, interval: 200ms, deadline: 500ms, min_free: 10% },";
+    let write = "write: { table: vrrp.heartbeat, interval: 200ms, deadline: 500ms, min_free: 1MiB },";
     site = Site::start(lab, &mysql(&a, write, "fall: 2,"), &mysql(&b, write, ""));
     let beats = || {
         let beat = a.ask("SELECT beat FROM vrrp.heartbeat WHERE server_id = 1").unwrap();
