@@ -118,6 +118,7 @@ impl Daemon {
     /// Starts it with this file's text.
     pub fn start_with_yaml(host: &Host, text: &str) -> Result<Self> {
         let config = host.file("vrrp.yaml");
+        let text = with_control(host, text);
         fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
         Self::start_with_file(host, &binary()?, &config)
     }
@@ -164,6 +165,25 @@ impl DerefMut for Daemon {
     fn deref_mut(&mut self) -> &mut Process {
         &mut self.process
     }
+}
+
+/// The file system is common to all hosts: each has its socket and its state folder in its own place.
+pub fn with_control(host: &Host, text: &str) -> String {
+    if text.contains("\ncontrol:") || !text.contains("instances:") {
+        return text.to_owned();
+    }
+    let (socket, state) = (socket(host), host.file("state"));
+    format!(
+        "{}\ncontrol: {{ socket: {}, state_dir: {} }}\n",
+        text.trim_end(),
+        socket.display(),
+        state.display()
+    )
+}
+
+/// Where the daemon of a host listens.
+pub fn socket(host: &Host) -> PathBuf {
+    host.file("vrrp.sock")
 }
 
 /// The binary under test: `VRRP_BIN`, or `vrrp` in the build folder that this executable is in.

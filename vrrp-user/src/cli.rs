@@ -8,6 +8,8 @@ use vrrp_user::config::parse_duration;
 
 /// Where the configuration is, unless the command line says otherwise.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/vrrp/vrrp.yaml";
+/// Where the daemon listens, unless the configuration says otherwise.
+pub(crate) const DEFAULT_SOCKET: &str = "/run/vrrp/vrrp.sock";
 
 /// Keeps a virtual IP on the host that should own it: VRRP with adverts filtered and stamped in the kernel.
 #[derive(Debug, Parser)]
@@ -21,6 +23,27 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the daemon in the foreground. SIGTERM and SIGINT release the addresses and end it.
     Run(Run),
+    /// Show what every virtual router does and why, and how the daemon is.
+    ///
+    /// Exit code 0: shown; 1: the daemon knows no such instance, or broke off; 3: no daemon answers.
+    #[command(after_help = "Example: vrrp status VI_1 --watch")]
+    Status(Status),
+    /// Keep an instance out of the election: its addresses go to the other host, in order.
+    ///
+    /// It stays out, also over a restart, until it is resumed. Preemption plays no part in it. Exit codes as of status.
+    #[command(after_help = "Example: vrrp drain VI_1     (then work on this host, then: vrrp resume VI_1)")]
+    Drain(Which),
+    /// Let a drained instance take part again. It listens first; with `preempt: false` it leaves the other host its
+    /// addresses.
+    ///
+    /// Exit codes as of status.
+    #[command(after_help = "Example: vrrp resume --all")]
+    Resume(Which),
+    /// Have the running daemon read its configuration again. Only what differs is touched.
+    ///
+    /// Exit code 0: in effect; 1: nothing was changed, and why stands on standard error; 3: no daemon answers.
+    #[command(after_help = "Example: vrrp check && vrrp reload")]
+    Reload(Socket),
     /// Check a configuration and print the values in effect. Touches nothing.
     ///
     /// Exit code 0: usable; 2: not, and why stands on standard error.
@@ -40,10 +63,47 @@ pub(crate) struct File {
     pub(crate) config: PathBuf,
 }
 
+/// The daemon to talk to.
+#[derive(Debug, Args)]
+pub(crate) struct Socket {
+    /// The daemon's control socket.
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    pub(crate) socket: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) daemon: Socket,
+    /// Only this instance, in full.
+    pub(crate) name: Option<String>,
+    /// All there is to know, as JSON.
+    #[arg(long, conflicts_with_all = ["watch", "name"])]
+    pub(crate) json: bool,
+    /// Again and again, until interrupted.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    #[command(flatten)]
+    pub(crate) daemon: Socket,
+    /// The instances.
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// All that there are.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) file: File,
+    /// The control socket to listen on; the configuration's `control.socket` unless given.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
     /// How the log on standard error is written; the configuration's `log.format` unless given.
     #[arg(long, value_enum)]
     pub(crate) log_format: Option<LogFormat>,

@@ -26,7 +26,7 @@ use std::io::Read;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU8;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::health::secret::Source;
@@ -62,6 +62,7 @@ pub struct Config {
     /// SCHED_FIFO priority of the advert thread and the guard; 0 leaves the scheduler alone.
     pub realtime_priority: u8,
     pub log: Log,
+    pub control: Control,
     /// At least one. Names are unique, and so is (interface, virtual_router_id).
     pub instances: Vec<Instance>,
 }
@@ -155,6 +156,20 @@ pub enum LogLevel {
     Info,
     Debug,
     Trace,
+}
+
+/// Where the operator's commands reach the daemon, and what it remembers of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    pub socket: PathBuf,
+    /// Which instances are drained stands in a file in it.
+    pub state_dir: PathBuf,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self { socket: "/run/vrrp/vrrp.sock".into(), state_dir: "/var/lib/vrrp".into() }
+    }
 }
 
 /// Form of the version 3 checksum over IPv4 that we send; both are accepted.

@@ -5,20 +5,23 @@
 
 mod advert_thread;
 mod checks;
+mod drained;
 mod frames;
 mod journal;
 mod leftovers;
 mod notice;
+mod orders;
 mod reload;
 mod service;
 pub mod standing;
+mod status;
 mod wiring;
 mod witness;
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::net::sockopt::socket_peercred;
@@ -28,7 +31,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use vrrp_ebpf::abi;
 
-use crate::config::{Config, Rx};
+use crate::config::{Config, ConfigError, Loaded, Rx};
+use crate::control::desk::{self, Counter};
+use crate::control::server::Server;
 use crate::net::board::BoardError;
 use crate::net::executor::ExecutorError;
 use crate::net::guard::GuardError;
@@ -90,8 +95,27 @@ enum Ending {
     StartOver,
 }
 
-/// Runs the daemon until it is told to end. `config` is what `file` said; a reload reads it again.
-pub fn run(mut config: Config, file: &Path) -> Result<(), DaemonError> {
+/// Where the configuration comes from, at the start and at each reload.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub file: PathBuf,
+    /// From the command line, before what the file says.
+    pub socket: Option<PathBuf>,
+}
+
+impl Source {
+    /// Reads it.
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
+        let mut loaded = Config::load(&self.file)?;
+        if let Some(socket) = &self.socket {
+            loaded.config.control.socket.clone_from(socket);
+        }
+        Ok(loaded)
+    }
+}
+
+/// Runs the daemon until it is told to end. `config` is what `source` said; a reload reads it again.
+pub fn run(mut config: Config, source: &Source) -> Result<(), DaemonError> {
     let _lock = lock()?;
     if let Err(error) = realtime::lock_memory() {
         tracing::warn!("{error}");
@@ -105,9 +129,15 @@ pub fn run(mut config: Config, file: &Path) -> Result<(), DaemonError> {
     let ended = runtime.block_on(async {
         let mut signals = Signals::new()?;
         let standing = Standing::default();
+        let (desk, mut counter) = desk::open();
+        // Without it the addresses are as safe as with it.
+        match Server::bind(&config.control.socket) {
+            Ok(server) => drop(tokio::spawn(server.run(desk))),
+            Err(error) => tracing::error!("{error}; the commands on a running daemon will not work"),
+        }
         let mut first = true;
         loop {
-            match run_once(&mut config, file, &standing, &mut signals).await {
+            match run_once(&mut config, source, &standing, &mut counter, &mut signals).await {
                 Ok(Ending::Left) => return Ok(()),
                 Ok(Ending::StartOver) => {}
                 // Only an interface that was there before is waited for: at the first start it is an error to be seen.
@@ -116,7 +146,7 @@ pub fn run(mut config: Config, file: &Path) -> Result<(), DaemonError> {
                         () = sleep(INTERFACE_RETRY) => {}
                         told = signals.next() => match told {
                             Told::Leave => return Ok(()),
-                            Told::Reload => config = read_again(file, config),
+                            Told::Reload => config = read_again(source, config),
                         },
                     }
                 }
@@ -184,10 +214,11 @@ enum Told {
 }
 
 /// A reload while nothing runs, because an interface is not there.
-fn read_again(file: &Path, config: Config) -> Config {
-    match Config::load(file) {
+fn read_again(source: &Source, config: Config) -> Config {
+    match source.load() {
         Ok(loaded) => {
-            tracing::info!("{} is read again and takes effect once its interfaces are there", file.display());
+            let file = source.file.display();
+            tracing::info!("{file} is read again and takes effect once its interfaces are there");
             loaded.config
         }
         Err(error) => {
@@ -199,8 +230,9 @@ fn read_again(file: &Path, config: Config) -> Config {
 
 async fn run_once(
     config: &mut Config,
-    file: &Path,
+    source: &Source,
     standing: &Standing,
+    counter: &mut Counter,
     signals: &mut Signals,
 ) -> Result<Ending, DaemonError> {
     let mut netlink = Netlink::open()?;
@@ -221,8 +253,8 @@ async fn run_once(
     drop(netlink);
 
     let running =
-        Running::start(config.clone(), file, standing.clone(), wiring, receiver, control, sizes).await?;
-    let (ending, latest) = running.serve(picture, signals).await;
+        Running::start(config.clone(), source, standing.clone(), wiring, receiver, control, sizes).await?;
+    let (ending, latest) = running.serve(picture, counter, signals).await;
     *config = latest;
     ending
 }

@@ -1,16 +1,17 @@
 //! The `vrrp` command: reads the command line, sets up the log, and hands over.
 
 mod cli;
+mod remote;
 
 use std::fmt::Display;
 use std::io;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use serde::Serialize;
 use tracing::level_filters::LevelFilter;
-use vrrp_user::config::{Config, Loaded, LogFormat, LogLevel};
+use vrrp_user::config::{Config, ConfigError, Loaded, LogFormat, LogLevel};
+use vrrp_user::daemon::Source;
 use vrrp_user::{bench, config, daemon, health, net};
 
 use crate::cli::{Cli, Command};
@@ -20,11 +21,18 @@ const BAD_CONFIGURATION: u8 = 2;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run(run) => match load(&run.file.config) {
-            Ok(loaded) => serve(loaded, &run.file.config, run.log_format),
-            Err(code) => code,
-        },
-        Command::Check(file) => match load(&file.config) {
+        Command::Run(run) => {
+            let source = Source { file: run.file.config, socket: run.socket };
+            match load(source.load()) {
+                Ok(loaded) => serve(loaded, &source, run.log_format),
+                Err(code) => code,
+            }
+        }
+        Command::Status(status) => remote::status(&status),
+        Command::Drain(which) => remote::drain(&which),
+        Command::Resume(which) => remote::resume(&which),
+        Command::Reload(daemon) => remote::reload(&daemon),
+        Command::Check(file) => match load(Config::load(&file.config)) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
                     eprintln!("warning: {warning}");
@@ -54,7 +62,7 @@ fn measure(what: &cli::Bench) -> ExitCode {
         cli::Bench::Latency(live) => (Some(&live.interface), &live.measured),
         cli::Bench::Xdp(xdp) => (xdp.interface.as_ref(), &xdp.measured),
     };
-    let config = match measured.config.as_deref().map(load).transpose() {
+    let config = match measured.config.as_deref().map(|file| load(Config::load(file))).transpose() {
         Ok(loaded) => loaded.map(|loaded| loaded.config),
         Err(code) => return code,
     };
@@ -84,14 +92,14 @@ fn show<T: Display + Serialize, E: std::error::Error + Send + Sync + 'static>(
     Ok(())
 }
 
-fn load(file: &Path) -> Result<Loaded, ExitCode> {
-    Config::load(file).map_err(|error| {
+fn load(loaded: Result<Loaded, ConfigError>) -> Result<Loaded, ExitCode> {
+    loaded.map_err(|error| {
         eprintln!("{error}");
         ExitCode::from(BAD_CONFIGURATION)
     })
 }
 
-fn serve(loaded: Loaded, file: &Path, format: Option<cli::LogFormat>) -> ExitCode {
+fn serve(loaded: Loaded, source: &Source, format: Option<cli::LogFormat>) -> ExitCode {
     let format = match format {
         Some(cli::LogFormat::Text) => LogFormat::Human,
         Some(cli::LogFormat::Json) => LogFormat::Json,
@@ -101,7 +109,7 @@ fn serve(loaded: Loaded, file: &Path, format: Option<cli::LogFormat>) -> ExitCod
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    finish(daemon::run(loaded.config, file).map_err(anyhow::Error::from))
+    finish(daemon::run(loaded.config, source).map_err(anyhow::Error::from))
 }
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {

@@ -3,10 +3,13 @@
 //! Owns which measurements run, in what order, and the report they end in. Refuses to know how each is made: one file
 //! per topic.
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+#![expect(clippy::float_arithmetic, reason = "measured values and their ratios")]
+
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use vrrp_lab::clock;
 
 use crate::{
     command::{cargo, require_root, succeed, target_folder},
@@ -15,15 +18,19 @@ use crate::{
 
 mod density;
 mod failover;
+mod files;
 mod flood;
 mod goals;
+mod html;
 mod kernel_half;
 mod machine;
 mod report;
 mod scene;
 mod starve;
 mod stats;
+mod text;
 
+use report::{Report, SCHEMA};
 use scene::Contender;
 
 #[derive(clap::Args)]
@@ -108,7 +115,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         tuned: options.peer.contains(&Peer::Tuned),
     };
     let wanted = |topic| options.topics.contains(&topic) || options.topics.contains(&Topic::All);
-    let (began, cpu) = (Instant::now(), machine::CpuTime::now());
+    let (began, cpu) = (clock::now_ns(), machine::CpuTime::now());
     let mut machine = machine::Machine::look();
     let mut sections = Vec::new();
     let mut findings = goals::Findings::default();
@@ -142,22 +149,20 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let goals = goals::judge(rounds, &findings);
     machine.load_after = machine::load();
     machine.steal = cpu.steal_since();
-    for section in &sections {
-        println!("== {}", section.title);
-        for table in &section.tables {
-            println!("-- {}\n{}", table.title, table.columns.join(" | "));
-            for row in &table.rows {
-                println!("{} {}", row.cells.join(" | "), row.noise.clone().unwrap_or_default());
-            }
-        }
-        for remark in &section.remarks {
-            println!("* {remark}");
-        }
-    }
-    for goal in &goals {
-        println!("{:?}: {}: {}: {}", goal.reached, goal.what, goal.goal, goal.measured);
-    }
-    println!("{:.0} s", began.elapsed().as_secs_f64());
-    drop(options.output.clone());
+    let report = Report {
+        schema: SCHEMA,
+        quick: options.quick,
+        machine,
+        seconds: stats::milliseconds(began, clock::now_ns()) / 1e3,
+        goals,
+        sections,
+    };
+    text::print(&report);
+    let folder = match &options.output {
+        Some(folder) => folder.clone(),
+        None => target_folder()?.join("bench"),
+    };
+    let (json, html) = report.write(&folder)?;
+    println!("\n{}\n{}", html.display(), json.display());
     Ok(ExitCode::SUCCESS)
 }

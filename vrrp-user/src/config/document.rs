@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
 use super::error::ConfigError;
-use super::fields::{Fields, LOG, ROOT, Value, boolean, number, scalar, word};
+use super::fields::{CONTROL, Fields, LOG, ROOT, Value, boolean, number, scalar, text, word};
 use super::instance::{Claim, identifier, instance};
 use super::problem::{Finding, Problems};
-use super::tree::{self, Malformed, Node, Path};
-use super::{Config, Delivery, Instance, Loaded, Log, LogFormat, LogLevel, Rx};
+use super::tree::{self, Malformed, Node, Path, shown};
+use super::{Config, Control, Delivery, Instance, Loaded, Log, LogFormat, LogLevel, Rx};
 
 pub(super) const RX: [(&str, Rx); 4] =
     [("auto", Rx::Auto), ("xdp", Rx::Xdp), ("tcx", Rx::Tcx), ("socket", Rx::Socket)];
@@ -27,6 +27,8 @@ pub(super) const LEVELS: [(&str, LogLevel); 5] = [
 
 const DEFAULT_REALTIME_PRIORITY: u8 = 50;
 const DEFAULT_LOG: Log = Log { format: LogFormat::Human, level: LogLevel::Info };
+/// sockaddr_un has 108 bytes, one of which ends the path.
+const MAX_SOCKET_PATH: usize = 107;
 /// Below this interval a thread that waits for its turn misses adverts.
 const URGENT: Duration = Duration::from_millis(100);
 
@@ -100,6 +102,7 @@ fn document(value: &Value<'_>, problems: &mut Problems) -> Option<Config> {
         scalar(number("a real-time priority", 0, 99)),
     );
     let log = fields.optional("log", DEFAULT_LOG, problems, log);
+    let control = fields.optional("control", Control::default(), problems, control);
     let instances = fields.required("instances", "[{ name: VI_1, ... }]", problems, instances);
     let config = Config {
         router_id: router_id?,
@@ -109,6 +112,7 @@ fn document(value: &Value<'_>, problems: &mut Problems) -> Option<Config> {
         guard: guard?,
         realtime_priority: realtime_priority?,
         log: log?,
+        control: control?,
         instances: instances?,
     };
     warn_about_combinations(&fields, &config, problems);
@@ -120,6 +124,33 @@ fn log(value: &Value<'_>, problems: &mut Problems) -> Option<Log> {
     let format = fields.optional("format", DEFAULT_LOG.format, problems, scalar(word(&FORMATS)));
     let level = fields.optional("level", DEFAULT_LOG.level, problems, scalar(word(&LEVELS)));
     Some(Log { format: format?, level: level? })
+}
+
+fn control(value: &Value<'_>, problems: &mut Problems) -> Option<Control> {
+    let fields = Fields::open(value, &CONTROL, problems)?;
+    let Control { socket, state_dir } = Control::default();
+    let socket = fields.optional("socket", socket, problems, scalar(socket_path));
+    let state_dir = fields.optional("state_dir", state_dir, problems, scalar(absolute_path));
+    Some(Control { socket: socket?, state_dir: state_dir? })
+}
+
+fn absolute_path(node: &Node) -> Result<PathBuf, String> {
+    let path = text(node)?;
+    if !path.starts_with('/') || path.contains('\0') {
+        return Err(format!("`{}` is no absolute path; begin it with /, as in /run/vrrp", shown(path)));
+    }
+    Ok(PathBuf::from(path))
+}
+
+fn socket_path(node: &Node) -> Result<PathBuf, String> {
+    let path = absolute_path(node)?;
+    let length = path.as_os_str().len();
+    if length > MAX_SOCKET_PATH {
+        return Err(format!(
+            "has {length} bytes, and the path of a socket at most {MAX_SOCKET_PATH}; use a shorter one"
+        ));
+    }
+    Ok(path)
 }
 
 fn instances(value: &Value<'_>, problems: &mut Problems) -> Option<Vec<Instance>> {

@@ -37,7 +37,10 @@ impl fmt::Display for Effective<'_> {
         writeln!(f, "\nconsume: {}\nguard: {}", config.consume, config.guard)?;
         writeln!(f, "realtime_priority: {}", config.realtime_priority)?;
         let log = (word(&FORMATS, config.log.format), word(&LEVELS, config.log.level));
-        writeln!(f, "log: {{ format: {}, level: {} }}\ninstances:", log.0, log.1)?;
+        writeln!(f, "log: {{ format: {}, level: {} }}", log.0, log.1)?;
+        let (socket, state) = (config.control.socket.display(), config.control.state_dir.display());
+        let (socket, state) = (quoted(&socket.to_string()), quoted(&state.to_string()));
+        writeln!(f, "control: {{ socket: {socket}, state_dir: {state} }}\ninstances:")?;
         for instance in &config.instances {
             explain_instance(f, config, instance)?;
         }

@@ -17,8 +17,19 @@ pub(super) struct Section {
 
 pub(super) const ROOT: Section = Section {
     name: "the top level",
-    keys: &["router_id", "rx", "delivery", "consume", "guard", "realtime_priority", "log", "instances"],
+    keys: &[
+        "router_id",
+        "rx",
+        "delivery",
+        "consume",
+        "guard",
+        "realtime_priority",
+        "log",
+        "control",
+        "instances",
+    ],
 };
+pub(super) const CONTROL: Section = Section { name: "`control`", keys: &["socket", "state_dir"] };
 pub(super) const LOG: Section = Section { name: "`log`", keys: &["format", "level"] };
 pub(super) const INSTANCE: Section = Section {
     name: "an instance",
@@ -50,6 +61,7 @@ pub(super) const GARP: Section = Section { name: "`garp`", keys: &["burst", "rep
 const SECTIONS: &[&Section] = &[
     &ROOT,
     &LOG,
+    &CONTROL,
     &INSTANCE,
     &AUTH,
     &ADDRESS,

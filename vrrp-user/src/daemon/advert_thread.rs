@@ -79,7 +79,6 @@ pub(super) enum Order {
     /// Comes back as [`Return::Change`] once it holds.
     Change(Box<Change>),
     /// Say how things are; comes back as [`Return::Sheet`].
-    #[expect(dead_code, reason = "asked by the control socket")]
     Read(Box<Sheet>),
     /// Release everything and end.
     Leave,
@@ -461,7 +460,6 @@ impl AdvertThread {
                 router,
                 state: *core.state(),
                 config: *core.config(),
-                suspended: core.is_suspended(),
                 heard: known.hear(slots),
             });
         }
@@ -511,7 +509,8 @@ impl AdvertThread {
                     self.receiver.slots().set_flags(known.slot, flags);
                 }
                 Action::Transition { from, to, why } => {
-                    tell(&self.lines, Notice::Transition { router, from, to, why });
+                    let at = clock::now();
+                    tell(&self.lines, Notice::Transition { router, from, to, why, at });
                 }
             }
         }

@@ -21,6 +21,7 @@ use crate::net::links::LinkNews;
 use crate::net::mailbox::Mailbox;
 use crate::net::netlink::Vip;
 use crate::net::receiver::Control;
+use crate::net::slots::Slots;
 use crate::vrrp::{Instant, Label, Why};
 
 /// The same rejected sender is named again after this.
@@ -87,6 +88,10 @@ impl Journal {
         self.instances.remove(&router);
     }
 
+    pub(super) fn slots(&self) -> &Slots {
+        self.control.slots()
+    }
+
     /// The rules, peers and counters of the kernel half.
     pub(super) fn control(&mut self) -> &mut Control {
         &mut self.control
@@ -111,7 +116,7 @@ impl Journal {
 
     fn write_notice(&mut self, notice: &Notice) {
         match *notice {
-            Notice::Transition { router, from, to, why } => {
+            Notice::Transition { router, from, to, why, .. } => {
                 let instance = self.name(router);
                 if from == to {
                     tracing::info!(instance, "{to}: {why}");

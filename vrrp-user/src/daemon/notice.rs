@@ -6,13 +6,13 @@
 use core::time::Duration;
 
 use crate::net::executor::Report;
-use crate::vrrp::{Label, Why};
+use crate::vrrp::{Instant, Label, Why};
 
 /// Something that an operator may want to read; `usize` is the router's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Notice {
     /// A router changed its state.
-    Transition { router: usize, from: Label, to: Label, why: Why },
+    Transition { router: usize, from: Label, to: Label, why: Why, at: Instant },
     /// The VIP executor did something, or could not.
     Executor(Report),
     /// The guard took the router's addresses off while this process was frozen.

@@ -92,22 +92,24 @@ impl fmt::Display for Outcome {
 }
 
 impl Running {
-    /// For a signal, whose sender reads the log.
-    pub(super) async fn reload_and_say(&mut self) {
-        match self.reload().await {
-            Ok(outcome) => say(&outcome),
+    /// As [`Self::reload`], and the log says what came of it.
+    pub(super) async fn reload_and_say(&mut self) -> Result<Outcome, ReloadError> {
+        let result = self.reload().await;
+        match &result {
+            Ok(outcome) => say(outcome),
             Err(error) => tracing::error!("nothing was changed: {error}"),
         }
+        result
     }
 
     /// Reads the file again and goes by it.
     pub(super) async fn reload(&mut self) -> Result<Outcome, ReloadError> {
-        self.take_returns();
+        self.keep_returns();
         if self.change_under_way {
             return Err(ReloadError::Busy);
         }
-        let file = self.file.clone();
-        let Loaded { config, warnings } = spawn_blocking(move || Config::load(&file)).await??;
+        let source = self.source.clone();
+        let Loaded { config, warnings } = spawn_blocking(move || source.load()).await??;
         let (config, needs_restart) = keep_fixed(&self.config, config);
         let mut picture = spawn_blocking(|| Picture::take(&mut Netlink::open()?)).await??;
         // What is on by our own doing is no address of the host's, whatever the new file says of it.
@@ -118,7 +120,7 @@ impl Running {
         let difference = Difference::between(&self.wiring, &next);
         let names = |routers: &[Wired]| routers.iter().map(|router| router.name.clone()).collect();
         let mut outcome = Outcome {
-            file: self.file.clone(),
+            file: self.source.file.clone(),
             added: names(&difference.added),
             changed: difference.changed.iter().map(|(_, router)| router.name.clone()).collect(),
             removed: names(&difference.removed),
@@ -154,7 +156,9 @@ impl Running {
         let interfaces = self.wiring.interest.interfaces.clone();
         self.interests.send_replace(Interest { interfaces, ..union.clone() });
         self.journal.learn(&next);
+        let before = self.standing.instances().into_iter().collect();
         self.standing.seat(&chairs(&next));
+        self.follow_drained(&before);
         self.sockets = sockets.clone();
         let change = Change { sockets, steps: self.steps(difference) };
         let old = std::mem::replace(&mut self.wiring, next);
@@ -176,6 +180,7 @@ impl Running {
         if gone {
             self.leaving.remove(&router);
             self.journal.forget(router);
+            self.arrivals.forget(router);
         }
         // A change that was followed by the router's end is not yet the end.
         if !self.leaving.contains(&router) {
@@ -355,7 +360,7 @@ impl Running {
 
     async fn is_confirmed(&mut self) -> bool {
         for _ in 0..CONFIRM_LOOKS {
-            self.take_returns();
+            self.keep_returns();
             if !self.change_under_way {
                 return true;
             }
@@ -424,6 +429,7 @@ fn keep_fixed(running: &Config, file: Config) -> (Config, Vec<&'static str>) {
         ("guard", running.guard == file.guard),
         ("realtime_priority", running.realtime_priority == file.realtime_priority),
         ("log", running.log == file.log),
+        ("control", running.control == file.control),
     ];
     let needs_restart = fixed.iter().filter(|(_, same)| !same).map(|(key, _)| *key).collect();
     let kept = Config {
@@ -431,6 +437,7 @@ fn keep_fixed(running: &Config, file: Config) -> (Config, Vec<&'static str>) {
         guard: running.guard,
         realtime_priority: running.realtime_priority,
         log: running.log,
+        control: running.control.clone(),
         ..file
     };
     (kept, needs_restart)

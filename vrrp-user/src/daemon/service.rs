@@ -4,7 +4,7 @@
 //! signals; no advert waits for it. A changed configuration is `reload`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -13,23 +13,26 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::Config;
-use crate::daemon::advert_thread::{AdvertThread, Initial, Lines, Order, Return, Tally};
+use crate::control::desk::{self, Counter};
+use crate::daemon::advert_thread::{AdvertThread, Initial, Lines, Order, Return, Sheet, Tally};
 use crate::daemon::checks::Checks;
+use crate::daemon::drained;
 use crate::daemon::journal::Journal;
 use crate::daemon::notice::Notice;
 use crate::daemon::standing::{Chair, Standing, Verdict};
+use crate::daemon::status::Arrivals;
 use crate::daemon::wiring::Wiring;
-use crate::daemon::{DaemonError, Ending, STACK, Signals, Told};
+use crate::daemon::{DaemonError, Ending, STACK, Signals, Source, Told};
 use crate::net::board::Board;
 use crate::net::executor::{self, Report, Task};
 use crate::net::guard::{Guard, Plan, Ward};
 use crate::net::links::{self, Interest, LinkNews, Picture};
 use crate::net::mailbox::{Full, Mailbox};
 use crate::net::packet::PacketSockets;
-use crate::net::realtime;
 use crate::net::receiver::{Control, Receiver};
 use crate::net::xdp::Sizes;
-use crate::vrrp::{self, Engine, Label};
+use crate::net::{clock, realtime};
+use crate::vrrp::{self, Engine, Instant, Label};
 
 /// Leaving takes no longer than this, or the guard finishes it.
 pub(super) const LEAVE_DEADLINE: Duration = Duration::from_millis(700);
@@ -45,7 +48,7 @@ const RETURNS: usize = 16;
 /// Everything that lives between start and leaving.
 pub(super) struct Running {
     pub(super) config: Config,
-    pub(super) file: PathBuf,
+    pub(super) source: Source,
     pub(super) wiring: Wiring,
     /// By place, what a router had before a change until it has lost it: the guard must know of it so long.
     pub(super) formers: BTreeMap<usize, Ward>,
@@ -56,6 +59,16 @@ pub(super) struct Running {
     pub(super) sizes: Sizes,
     /// A change was handed over and has not come back.
     pub(super) change_under_way: bool,
+    /// The names of instances that the operator has drained, whether there are such or not.
+    pub(super) drained: BTreeSet<String>,
+    pub(super) arrivals: Arrivals,
+    pub(super) began: Instant,
+    /// Virtual addresses that are there, by the kernel's news.
+    pub(super) present: watch::Sender<BTreeSet<(u32, Ipv4Addr)>>,
+    /// For the advert thread to fill in; not here while it is under way.
+    sheet: Option<Box<Sheet>>,
+    /// Filled in, and not looked at yet.
+    filled: Option<Box<Sheet>>,
     pub(super) interests: watch::Sender<Interest>,
     /// The advert thread's, to be shared with the next set of them.
     pub(super) sockets: PacketSockets,
@@ -71,7 +84,7 @@ pub(super) struct Running {
 impl Running {
     pub(super) async fn start(
         config: Config,
-        file: &Path,
+        source: &Source,
         standing: Standing,
         wiring: Wiring,
         receiver: Receiver,
@@ -100,6 +113,7 @@ impl Running {
             lesser_priority,
         )?;
         standing.start(&chairs(&wiring));
+        let drained = drained::recall(&config.control.state_dir, &standing);
         let mut checks = Checks::new(standing.clone());
         checks.go_by(&config);
         let (mut cores, mut initial) = (Vec::new(), Vec::new());
@@ -132,7 +146,7 @@ impl Running {
         let journal = Journal::new(&wiring, control, standing.clone());
         Ok(Self {
             config,
-            file: file.to_owned(),
+            source: source.clone(),
             interests: watch::Sender::new(wiring.interest.clone()),
             wiring,
             formers: BTreeMap::new(),
@@ -141,6 +155,12 @@ impl Running {
             lines,
             sizes,
             change_under_way: false,
+            drained,
+            arrivals: Arrivals::default(),
+            began: clock::now(),
+            present: watch::Sender::default(),
+            sheet: Some(Box::new(Sheet::for_routers(room))),
+            filled: None,
             sockets,
             guarded: guard.is_some(),
             guard,
@@ -156,15 +176,22 @@ impl Running {
     pub(super) async fn serve(
         mut self,
         picture: Picture,
+        counter: &mut Counter,
         signals: &mut Signals,
     ) -> (Result<Ending, DaemonError>, Config) {
-        let ending = self.work(picture, signals).await;
+        let ending = self.work(picture, counter, signals).await;
         (ending, self.config)
     }
 
-    async fn work(&mut self, picture: Picture, signals: &mut Signals) -> Result<Ending, DaemonError> {
+    async fn work(
+        &mut self,
+        picture: Picture,
+        counter: &mut Counter,
+        signals: &mut Signals,
+    ) -> Result<Ending, DaemonError> {
         let (news_in, mut news) = tokio::sync::mpsc::channel(256);
-        let mut links = tokio::spawn(links::watch(picture, self.interests.subscribe(), news_in));
+        let interests = self.interests.subscribe();
+        let mut links = tokio::spawn(links::watch(picture, interests, self.present.clone(), news_in));
         let listen = |source| DaemonError::System { operation: "wait for notices", source };
         let bell = self.lines.notices.listen().map_err(listen)?;
         let returned = self.lines.returns.listen().map_err(listen)?;
@@ -175,6 +202,8 @@ impl Running {
         tokio::pin!(overdue);
         let mut ending = Ok(Ending::Left);
         let mut leaving = false;
+        let (mut asked, next_sheet) = (false, sleep(Duration::ZERO));
+        tokio::pin!(next_sheet);
         let result = loop {
             let mut leave = None;
             tokio::select! {
@@ -189,7 +218,8 @@ impl Running {
                         tracing::info!("told to end: releasing");
                         leave = Some(Ok(Ending::Left));
                     }
-                    Told::Reload => self.reload_and_say().await,
+                    // The log has said what came of it.
+                    Told::Reload => drop(self.reload_and_say().await),
                 },
                 Some(told) = news.recv() => {
                     if let LinkNews::Replaced { ifindex } = told {
@@ -210,7 +240,10 @@ impl Running {
                     if let Ok(mut ready) = ready {
                         ready.clear_ready();
                     }
-                    self.take_returns();
+                    if let Some(sheet) = self.take_returns() {
+                        counter.publish(self.snapshot(&sheet));
+                        self.sheet = Some(sheet);
+                    }
                 }
                 Some(told) = self.checks.next() => {
                     self.checks.act(&told);
@@ -219,6 +252,15 @@ impl Running {
                         self.tell_verdicts().await;
                     }
                 }
+                () = counter.asked.notified() => asked = true,
+                () = &mut next_sheet, if asked && self.sheet.is_some() => {
+                    asked = false;
+                    next_sheet.as_mut().reset(tokio::time::Instant::now() + desk::FRESH);
+                    if let Some(sheet) = self.sheet.take() {
+                        self.order(Order::Read(sheet)).await;
+                    }
+                }
+                Some(order) = counter.orders.recv(), if !leaving => self.carry_out(order).await,
                 () = standing.changed(), if !leaving => self.tell_verdicts().await,
                 _ = tick.tick() => {
                     self.take_notices().await;
@@ -258,7 +300,7 @@ impl Running {
         ending
     }
 
-    async fn take_notices(&mut self) {
+    pub(super) async fn take_notices(&mut self) {
         self.lines.notices.hush();
         while let Some(notice) = self.lines.notices.take() {
             if let Notice::Transition { router, to, .. } = notice
@@ -267,6 +309,7 @@ impl Running {
                 self.checks.note_active(&router.name, to == Label::Master);
             }
             self.journal.write(&notice);
+            self.arrivals.remember(&notice);
             if let Notice::Executor(Report::Changed { router, gone }) = notice {
                 self.settle(router, gone).await;
             }
@@ -274,18 +317,29 @@ impl Running {
         self.journal.write_lost(&self.lines.notices);
     }
 
-    pub(super) fn take_returns(&mut self) {
+    /// A sheet, if one has come.
+    pub(super) fn take_returns(&mut self) -> Option<Box<Sheet>> {
         self.lines.returns.hush();
+        let mut filled = self.filled.take();
         while let Some(back) = self.lines.returns.take() {
             match back {
                 // Freed here.
                 Return::Change(_replaced) => self.change_under_way = false,
-                Return::Sheet(_sheet) => {}
+                Return::Sheet(sheet) => filled = Some(sheet),
             }
+        }
+        filled
+    }
+
+    /// As [`Self::take_returns`]; what a sheet says waits until it is looked at.
+    pub(super) fn keep_returns(&mut self) {
+        if let Some(sheet) = self.take_returns() {
+            self.filled = Some(sheet);
+            self.lines.returns.ring();
         }
     }
 
-    async fn tell_verdicts(&self) {
+    pub(super) async fn tell_verdicts(&self) {
         for verdict in self.standing.verdicts() {
             let order = match verdict {
                 Verdict::Suspend { router } => Order::Suspend { router },

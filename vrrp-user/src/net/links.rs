@@ -156,6 +156,36 @@ impl Picture {
         }
     }
 
+    /// The virtual addresses that are there.
+    fn present(&self, interest: &Interest) -> BTreeSet<(u32, Ipv4Addr)> {
+        let held = self.addresses.iter().map(|held| (held.ifindex, held.address));
+        held.filter(|place| interest.vips.contains(place)).collect()
+    }
+
+    /// The same, by what one message is about.
+    fn note_presence(
+        &self,
+        message: &RouteNetlinkMessage,
+        interest: &Interest,
+        present: &level::Sender<BTreeSet<(u32, Ipv4Addr)>>,
+    ) {
+        if let RouteNetlinkMessage::NewAddress(about) | RouteNetlinkMessage::DelAddress(about) = message {
+            let Some(HeldAddress { ifindex, address, .. }) = held_address(about) else { return };
+            if interest.vips.contains(&(ifindex, address)) {
+                let there = self.has(ifindex, address);
+                present.send_if_modified(|present| {
+                    if there {
+                        present.insert((ifindex, address))
+                    } else {
+                        present.remove(&(ifindex, address))
+                    }
+                });
+            }
+        } else if let RouteNetlinkMessage::DelLink(_) = message {
+            present.send_replace(self.present(interest));
+        }
+    }
+
     fn has(&self, ifindex: u32, address: Ipv4Addr) -> bool {
         self.addresses.iter().any(|held| (held.ifindex, held.address) == (ifindex, address))
     }
@@ -201,10 +231,11 @@ fn same_address(one: &HeldAddress, other: &HeldAddress) -> bool {
 }
 
 /// Tells the news for as long as it runs. `known` is the picture that the listener started from. When the interest
-/// changes, what is so about an interface that is new in it is news.
+/// changes, what is so about an interface that is new in it is news. `present`: which of the virtual addresses are there.
 pub async fn watch(
     mut known: Picture,
     mut interests: level::Receiver<Interest>,
+    present: level::Sender<BTreeSet<(u32, Ipv4Addr)>>,
     listener: mpsc::Sender<LinkNews>,
 ) -> Result<(), WatchError> {
     let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
@@ -219,6 +250,7 @@ pub async fn watch(
         let picture = resync().await?;
         picture.news_since(&known, &interest, &mut |news| told.push(news));
         known = picture;
+        present.send_replace(known.present(&interest));
         loop {
             for news in told.drain(..) {
                 listener.send(news).await.map_err(|_closed| WatchError::Ended)?;
@@ -229,11 +261,13 @@ pub async fn watch(
                     changed.map_err(|_closed| WatchError::Ended)?;
                     let former = std::mem::replace(&mut interest, interests.borrow_and_update().clone());
                     known.introduce(&former, &interest, &mut |news| told.push(news));
+                    present.send_replace(known.present(&interest));
                     continue;
                 }
             };
             if let NetlinkPayload::InnerMessage(message) = &message.payload {
                 known.learn(message, &interest, &mut |news| told.push(news));
+                known.note_presence(message, &interest, &present);
             } else if let NetlinkPayload::Overrun(_) = message.payload {
                 // What is still queued is older than what we would learn by asking: a new subscription forgets it.
                 tracing::warn!(

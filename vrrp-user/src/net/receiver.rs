@@ -258,6 +258,14 @@ impl Control {
         }
     }
 
+    /// Bytes of the ring that are taken, and its size; `None` where there is none.
+    pub fn ring_fill(&self) -> Option<(u64, u64)> {
+        match &self.half {
+            Half::Bpf { programs, .. } => programs.ring_fill(),
+            Half::Soft { .. } => None,
+        }
+    }
+
     /// The loaded programs; `None` in the fallback.
     pub fn programs_mut(&mut self) -> Option<&mut Programs> {
         match &mut self.half {

@@ -3,10 +3,14 @@
 //! Owns decoding a record. Refuses to know how to wait: its descriptor goes into the caller's epoll (edge-triggered:
 //! drain to `None`, then wait). Allocates nothing.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aya::maps::ring_buf::{RingBuf, RingBufItem};
 use aya::maps::{Map, MapData, MapError};
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use vrrp_ebpf::abi::{ABI_VERSION, RECORD_CHANGED, RECORD_WOKE, RecordHeader};
 
 /// One advert that passed the kernel half's checks.
@@ -55,6 +59,50 @@ impl<'a> Record<'a> {
             Bytes::Ring(item) => RecordHeader::split(item).map_or(&[], |(_, frame)| frame),
             Bytes::Frame(frame) => frame,
         }
+    }
+}
+
+/// How full the ring is, for whoever asks: a view of the two positions that the kernel keeps at its head.
+pub struct RingGauge {
+    positions: NonNull<u8>,
+    page: usize,
+    size: u64,
+}
+
+// SAFETY: a read-only mapping of two counters that are only ever read atomically; it lives until drop.
+unsafe impl Send for RingGauge {}
+
+impl RingGauge {
+    /// `ring` is a ring buffer of `size` bytes. Its first page holds the consumer's position, its second the producer's
+    /// (kernel/bpf/ringbuf.c).
+    pub(super) fn new(ring: impl AsFd, size: u32) -> io::Result<Self> {
+        let page = rustix::param::page_size();
+        // SAFETY: a fresh mapping at an address of the kernel's choice.
+        let address =
+            unsafe { mmap(std::ptr::null_mut(), 2 * page, ProtFlags::READ, MapFlags::SHARED, ring, 0)? };
+        let positions =
+            NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mapped at address 0"))?;
+        Ok(Self { positions, page, size: size.into() })
+    }
+
+    /// Bytes taken, and bytes there are.
+    pub fn fill(&self) -> (u64, u64) {
+        let consumed = self.position(0);
+        let produced = self.position(self.page);
+        (produced.saturating_sub(consumed).min(self.size), self.size)
+    }
+
+    fn position(&self, offset: usize) -> u64 {
+        // SAFETY: within the two pages mapped, page-aligned, and others write it as one word.
+        unsafe { self.positions.add(offset).cast::<AtomicU64>().as_ref() }.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for RingGauge {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping, and nobody holds a reference into it.
+        let unmapped = unsafe { munmap(self.positions.as_ptr().cast(), 2 * self.page) };
+        debug_assert!(unmapped.is_ok(), "a mapping of ours unmaps");
     }
 }
 

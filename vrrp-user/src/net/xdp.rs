@@ -17,7 +17,7 @@ use thiserror::Error;
 use vrrp_ebpf::abi::{ABI_MARK, ABI_VERSION};
 
 use super::maps::{Maps, MapsError};
-use super::ring::Ring;
+use super::ring::{Ring, RingGauge};
 use super::slots::{Slots, SlotsError};
 use super::{Attachment, Interface, Mode};
 
@@ -90,6 +90,8 @@ pub enum Diagnostics {
 pub struct Programs {
     bpf: Ebpf,
     links: HashMap<u32, Link>,
+    /// None where it cannot be had: nothing but the status is poorer for it.
+    gauge: Option<RingGauge>,
     /// The kernel half's own words; None if it was told to say nothing.
     diagnostics: Option<EbpfLogger<&'static dyn log::Log>>,
 }
@@ -140,12 +142,14 @@ pub(super) fn load(
         .load(OBJECT)?;
     let maps = Maps::take(&mut bpf)?;
     let adverts = bpf.take_map("ADVERTS").ok_or(MapsError::Missing { name: "ADVERTS" })?;
+    let size = sizes.ring_bytes.next_power_of_two();
+    let gauge = if let Map::RingBuf(data) = &adverts { RingGauge::new(data.fd(), size).ok() } else { None };
     let ring = Ring::new(adverts).map_err(|source| MapsError::Shape { name: "ADVERTS", source })?;
     let Some(Map::Array(map)) = bpf.map("SLOTS") else {
         return Err(MapsError::Missing { name: "SLOTS" }.into());
     };
     let slots = Slots::map(map.fd(), sizes.rules)?;
-    let mut programs = Programs { bpf, links: HashMap::new(), diagnostics: None };
+    let mut programs = Programs { bpf, links: HashMap::new(), gauge, diagnostics: None };
     programs.xdp()?.load().map_err(|source| XdpLoadError::Program { name: XDP, source })?;
     // Silenced at load, the program has no map for its words.
     programs.diagnostics = EbpfLogger::init(&mut programs.bpf).ok();
@@ -224,6 +228,11 @@ impl Programs {
             }
         }
         Err(AttachError { interface: interface.name.clone(), refused })
+    }
+
+    /// Bytes of the ring that are taken, and its size.
+    pub(super) fn ring_fill(&self) -> Option<(u64, u64)> {
+        self.gauge.as_ref().map(RingGauge::fill)
     }
 
     /// Detaches; an interface that was not attached is no error.

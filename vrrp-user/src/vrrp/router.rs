@@ -134,10 +134,6 @@ impl VirtualRouter {
         &self.state
     }
 
-    pub fn is_suspended(&self) -> bool {
-        self.suspended
-    }
-
     pub fn label(&self) -> Label {
         match self.state {
             State::Initialize => Label::Initialize,
@@ -302,16 +298,21 @@ impl VirtualRouter {
     fn become_master(&mut self, why: Why, now: Instant, out: &mut Outbox<'_>) {
         out.push(Action::SendAdvert { priority: self.config.priority });
         out.push(Action::TakeVips(self.next_job()));
-        let interval = self.config.advert_interval.duration();
         let master = Master {
             since: now,
-            advertise_at: now + (interval - self.turn.of_interval(interval)),
+            advertise_at: self.first_beat(now),
             last_sent: now,
             phase: Phase::Promoting { deadline: now + self.config.vip_deadline },
             answered_at: None,
             announced_at: None,
         };
         self.enter(State::Master(master), why, out);
+    }
+
+    /// After the first advert, and after the first at another interval.
+    fn first_beat(&self, now: Instant) -> Instant {
+        let interval = self.config.advert_interval.duration();
+        now + (interval - self.turn.of_interval(interval))
     }
 
     fn enter(&mut self, state: State, why: Why, out: &mut Outbox<'_>) {

@@ -115,9 +115,11 @@ impl Goals {
                 cell(of(dense, theirs, late)),
                 cell(of(dense, theirs, wrong))
             ),
-            shares.0.zip(shares.1).zip(shares.2).map(|((sent, late), wrong)| {
-                all_sent(sent) && late < 1.0 && wrong == 0.0
-            }),
+            shares
+                .0
+                .zip(shares.1)
+                .zip(shares.2)
+                .map(|((sent, late), wrong)| all_sent(sent) && late < 1.0 && wrong == 0.0),
         );
         let cpu = (of(dense, ours, master), of(dense, ours, backup));
         let their_cpu = (of(dense, theirs, master), of(dense, theirs, backup));
@@ -131,9 +133,10 @@ impl Goals {
                 cell(their_cpu.0),
                 cell(their_cpu.1)
             ),
-            cpu.0.zip(cpu.1).zip(their_cpu.0.zip(their_cpu.1)).map(|(ours, theirs)| {
-                ours.0 <= theirs.0 / 2.0 && ours.1 <= theirs.1 / 4.0
-            }),
+            cpu.0
+                .zip(cpu.1)
+                .zip(their_cpu.0.zip(their_cpu.1))
+                .map(|(ours, theirs)| ours.0 <= theirs.0 / 2.0 && ours.1 <= theirs.1 / 4.0),
         );
         let thousand = (10, 1000);
         let numbers = (of(thousand, ours, sent), of(thousand, ours, wrong));
@@ -144,16 +147,20 @@ impl Goals {
             numbers.0.zip(numbers.1).map(|(sent, wrong)| all_sent(sent) && wrong == 0.0),
         );
         let wide = (1000, 4000);
-        let numbers = (of(wide, ours, master), of(wide, ours, backup), of(wide, ours, |run| {
-            Some(run.master_mib.max(run.backup_mib))
-        }));
+        let numbers = (
+            of(wide, ours, master),
+            of(wide, ours, backup),
+            of(wide, ours, |run| Some(run.master_mib.max(run.backup_mib))),
+        );
         self.add(
             "4 000 instances at 1 s",
             "under 4 % of a core on either side, under 64 MB",
             format!("{} % and {} %, {} MiB", cell(numbers.0), cell(numbers.1), cell(numbers.2)),
-            numbers.0.zip(numbers.1).zip(numbers.2).map(|((master, backup), mib)| {
-                master < 4.0 && backup < 4.0 && mib * 1.048_576 < 64.0
-            }),
+            numbers
+                .0
+                .zip(numbers.1)
+                .zip(numbers.2)
+                .map(|((master, backup), mib)| master < 4.0 && backup < 4.0 && mib * 1.048_576 < 64.0),
         );
         let quiet = of((10, 255), ours, backup);
         self.add(
@@ -194,13 +201,15 @@ impl Goals {
     fn starve(&mut self, found: &starve::Findings) {
         let stops = [Case::ShortStop, Case::LongStop, Case::BothStop];
         let of = |contender| {
-            let runs = found.runs.iter().filter(|((case, _, who), _)| *who == contender && stops.contains(case));
+            let runs =
+                found.runs.iter().filter(|((case, _, who), _)| *who == contender && stops.contains(case));
             runs.flat_map(|(_, runs)| runs).filter(|run| run.false_masters > 0).count()
         };
         let slowest = |contender| {
-            let runs = found.runs.iter().filter(|((case, _, who), _)| {
-                *who == contender && *case == Case::DeadMaster
-            });
+            let runs = found
+                .runs
+                .iter()
+                .filter(|((case, _, who), _)| *who == contender && *case == Case::DeadMaster);
             let medians = runs.filter_map(|(_, runs)| {
                 runs.iter().filter_map(|run| run.replaced_after).collect::<Samples>().median()
             });
@@ -236,12 +245,7 @@ impl Goals {
                 "a packet that is not VRRP; junk; delivered",
                 "no worse than 13 / 52 / 106 ns, the first within 1.3 times the empty program",
                 format!("{not_vrrp} / {junk} / {delivered} ns; the empty program {empty} ns"),
-                Some(
-                    not_vrrp <= 13.0
-                        && not_vrrp <= empty * 1.3
-                        && junk <= 52.0
-                        && delivered <= 106.0,
-                ),
+                Some(not_vrrp <= 13.0 && not_vrrp <= empty * 1.3 && junk <= 52.0 && delivered <= 106.0),
             );
         }
     }

@@ -185,17 +185,15 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<Table> {
     let counting = std::thread::spawn({
         let binary = binary.to_owned();
         move || {
-            ask::<VerdictReport>(
-                Command::new("ip").args(["netns", "exec", &namespace]).arg(binary).args([
-                    "bench",
-                    "xdp",
-                    "--interface",
-                    "eth0",
-                    "--for",
-                    &time,
-                    "--json",
-                ]),
-            )
+            ask::<VerdictReport>(Command::new("ip").args(["netns", "exec", &namespace]).arg(binary).args([
+                "bench",
+                "xdp",
+                "--interface",
+                "eth0",
+                "--for",
+                &time,
+                "--json",
+            ]))
         }
     });
     // It listens for virtual routers before it attaches and counts.
@@ -245,17 +243,10 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
     let mut differences = Samples::default();
     for round in 1..=rounds.count {
         println!("latency: round {round}");
-        let report: LatencyReport = ask(
-            Command::new("ip").args(["netns", "exec", namespace]).arg(binary).args([
-                "bench",
-                "latency",
-                "--interface",
-                "eth0",
-                "--for",
-                time,
-                "--json",
-            ]),
-        )?;
+        let report: LatencyReport = ask(Command::new("ip")
+            .args(["netns", "exec", namespace])
+            .arg(binary)
+            .args(["bench", "latency", "--interface", "eth0", "--for", time, "--json"]))?;
         let later = report.ring.latency.p50_ns - report.raw_socket.latency.p50_ns;
         differences.push(later / 1e3);
         for (way, name) in

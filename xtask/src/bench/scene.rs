@@ -65,7 +65,7 @@ impl Setting {
     }
 
     pub(crate) fn label(self) -> String {
-        let interval = if self.advert_ms % 1000 == 0 {
+        let interval = if self.advert_ms.is_multiple_of(1000) {
             format!("{} s", self.advert_ms / 1000)
         } else {
             format!("{} ms", self.advert_ms)

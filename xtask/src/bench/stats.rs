@@ -70,7 +70,6 @@ impl Samples {
     pub(crate) fn max(&self) -> Option<f64> {
         self.0.iter().copied().max_by(f64::total_cmp)
     }
-
 }
 
 impl FromIterator<f64> for Samples {

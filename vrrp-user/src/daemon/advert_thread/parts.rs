@@ -119,13 +119,11 @@ pub(in crate::daemon) enum Step {
 }
 
 /// One router as the thread sees it at this moment.
-#[expect(dead_code, reason = "read by the control socket")]
 #[derive(Clone, Copy, Debug)]
 pub(in crate::daemon) struct Reading {
     pub(in crate::daemon) router: usize,
     pub(in crate::daemon) state: State,
     pub(in crate::daemon) config: vrrp::Config,
-    pub(in crate::daemon) suspended: bool,
     /// The last advert that it obeys, by the slot.
     pub(in crate::daemon) heard: Option<Advert>,
 }
@@ -140,7 +138,6 @@ pub(in crate::daemon) struct Sheet {
 }
 
 impl Sheet {
-    #[expect(dead_code, reason = "made by the control socket")]
     pub(in crate::daemon) fn for_routers(room: usize) -> Self {
         Self {
             at: Instant::from_nanos(0),

@@ -111,38 +111,6 @@ fn four_thousand_routers_run_in_the_room_they_were_given() {
 }
 
 #[test]
-fn routers_that_became_master_together_do_not_speak_in_chorus_even_after_a_stall() {
-    const ROUTERS: usize = 8;
-    let interval = config(100).advert_interval.duration();
-    let mut engine = Engine::new((0..ROUTERS).map(|_| config(100)));
-    let mut actions = Actions::for_routers(ROUTERS);
-    let mut now = Instant::from_nanos(1_000_000_000);
-    start(&mut engine, now, &mut actions);
-    now = engine.next_deadline().unwrap();
-    engine.due(now, |_| None, &mut actions);
-    let masters = engine.routers().iter().filter(|router| router.label() == Label::Master).count();
-    assert_eq!(masters, ROUTERS);
-    for stall in [Duration::ZERO, interval / 2] {
-        now = now + interval + stall;
-        actions.clear();
-        engine.due(now, |_| None, &mut actions);
-        let mut beats = Vec::new();
-        while beats.len() < ROUTERS {
-            actions.clear();
-            now = engine.next_deadline().unwrap();
-            engine.due(now, |_| None, &mut actions);
-            let sent = actions.as_slice().iter().filter(|e| matches!(e.action, Action::SendAdvert { .. }));
-            beats.extend(sent.map(|_| now));
-        }
-        let mut places: Vec<_> =
-            beats.iter().map(|at| u128::from(at.as_nanos()) % interval.as_nanos()).collect();
-        places.sort_unstable();
-        let gaps: Vec<_> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert_eq!(gaps, vec![interval.as_nanos() / 8; ROUTERS - 1], "after a stall of {stall:?}");
-    }
-}
-
-#[test]
 fn a_place_is_taken_again_only_once_its_router_has_left_and_old_results_do_not_count() {
     let mut engine = Engine::with_room([config(100)].into_iter(), 2);
     let mut actions = Actions::for_routers(2);
@@ -178,4 +146,36 @@ fn a_place_is_taken_again_only_once_its_router_has_left_and_old_results_do_not_c
         .find_map(|entry| if let Action::TakeVips(job) = entry.action { Some(job) } else { None })
         .unwrap();
     assert_ne!(new, old);
+}
+
+#[test]
+fn routers_that_became_master_together_do_not_speak_in_chorus_even_after_a_stall() {
+    const ROUTERS: usize = 8;
+    let interval = config(100).advert_interval.duration();
+    let mut engine = Engine::new((0..ROUTERS).map(|_| config(100)));
+    let mut actions = Actions::for_routers(ROUTERS);
+    let mut now = Instant::from_nanos(1_000_000_000);
+    start(&mut engine, now, &mut actions);
+    now = engine.next_deadline().unwrap();
+    engine.due(now, |_| None, &mut actions);
+    let masters = engine.routers().iter().filter(|router| router.label() == Label::Master).count();
+    assert_eq!(masters, ROUTERS);
+    for stall in [Duration::ZERO, interval / 2] {
+        now = now + interval + stall;
+        actions.clear();
+        engine.due(now, |_| None, &mut actions);
+        let mut beats = Vec::new();
+        while beats.len() < ROUTERS {
+            actions.clear();
+            now = engine.next_deadline().unwrap();
+            engine.due(now, |_| None, &mut actions);
+            let sent = actions.as_slice().iter().filter(|e| matches!(e.action, Action::SendAdvert { .. }));
+            beats.extend(sent.map(|_| now));
+        }
+        let mut places: Vec<_> =
+            beats.iter().map(|at| u128::from(at.as_nanos()) % interval.as_nanos()).collect();
+        places.sort_unstable();
+        let gaps: Vec<_> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(gaps, vec![interval.as_nanos() / 8; ROUTERS - 1], "after a stall of {stall:?}");
+    }
 }

@@ -280,7 +280,7 @@ impl VirtualRouter {
             // Neighbours go by what the last advert said.
             out.push(Action::SendAdvert { priority: config.priority });
             master.last_sent = now;
-            master.advertise_at = now + config.advert_interval.duration();
+            master.advertise_at = self.first_beat(now);
         }
         if readdressed {
             out.push(Action::TakeVips(self.next_job()));

@@ -101,7 +101,7 @@ impl Axis {
         let round = round_numbers(low, high);
         let first = round.iter().rposition(|number| *number <= low * (1.0 + 1e-9)).unwrap_or(0);
         let last = round.iter().position(|number| *number >= high * (1.0 - 1e-9));
-        let last = last.unwrap_or(round.len().saturating_sub(1)).max(first + 2).min(round.len() - 1);
+        let last = last.unwrap_or_else(|| round.len().saturating_sub(1)).max(first + 2).min(round.len() - 1);
         let inner = &round[first..=last];
         Self { from: round[first], to: round[last], logarithmic: true, ticks: thin(inner), percent: false }
     }

@@ -1,0 +1,117 @@
+//! The other end of the control socket, for the commands.
+//!
+//! Owns one question and its answer. Refuses to know what the answer means to whoever asked.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::message::{Done, Failure, Selection};
+use super::snapshot::Snapshot;
+
+/// Longer than the daemon takes to say that it does not answer.
+const DEADLINE: Duration = Duration::from_secs(8);
+
+/// Why there is no answer, or not the one wanted.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    #[error(
+        "no daemon answers at {}: {source}; start it (systemctl start vrrp), or name its socket with --socket",
+        socket.display()
+    )]
+    Connect { socket: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Refused(String),
+    #[error("the daemon at {} broke off: {reason}; see its log", socket.display())]
+    Broken { socket: PathBuf, reason: String },
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+}
+
+/// A daemon, by its socket.
+#[derive(Clone, Debug)]
+pub struct Client {
+    socket: PathBuf,
+}
+
+impl Client {
+    pub fn new(socket: &Path) -> Self {
+        Self { socket: socket.to_owned() }
+    }
+
+    pub fn status(&self) -> Result<Snapshot, ClientError> {
+        self.ask(Method::GET, "/v1/status", Vec::new())
+    }
+
+    pub fn drain(&self, selection: &Selection) -> Result<Done, ClientError> {
+        self.ask(Method::POST, "/v1/drain", self.body(selection)?)
+    }
+
+    pub fn resume(&self, selection: &Selection) -> Result<Done, ClientError> {
+        self.ask(Method::POST, "/v1/resume", self.body(selection)?)
+    }
+
+    pub fn reload(&self) -> Result<Done, ClientError> {
+        self.ask(Method::POST, "/v1/reload", Vec::new())
+    }
+
+    fn body(&self, selection: &Selection) -> Result<Vec<u8>, ClientError> {
+        serde_json::to_vec(selection).map_err(|error| self.broken(&error))
+    }
+
+    fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Vec<u8>) -> Result<T, ClientError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(ClientError::Runtime)?;
+        let (status, answer) = runtime.block_on(async {
+            match timeout(DEADLINE, self.exchange(method, path, body)).await {
+                Ok(answer) => answer,
+                Err(_elapsed) => Err(self.broken(&"it takes too long")),
+            }
+        })?;
+        if status != StatusCode::OK {
+            let failure: Result<Failure, _> = serde_json::from_slice(&answer);
+            return Err(failure
+                .map_or_else(|error| self.broken(&error), |Failure { error }| ClientError::Refused(error)));
+        }
+        serde_json::from_slice(&answer).map_err(|error| self.broken(&error))
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let stream = UnixStream::connect(&self.socket).await;
+        let stream = stream.map_err(|source| ClientError::Connect { socket: self.socket.clone(), source })?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = handshake.map_err(|error| self.broken(&error))?;
+        let driver = tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "vrrp")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| self.broken(&error))?;
+        let answer = sender.send_request(request).await.map_err(|error| self.broken(&error))?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map_err(|error| self.broken(&error))?;
+        driver.abort();
+        Ok((status, body.to_bytes()))
+    }
+
+    fn broken(&self, reason: &dyn std::fmt::Display) -> ClientError {
+        ClientError::Broken { socket: self.socket.clone(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,107 @@
+//! Where those who ask meet the one who answers: the server's tasks on one side, the daemon on the other.
+//!
+//! Owns the queues. Levels (the snapshot) go through a `watch`, made only when somebody asks and never more often than
+//! [`FRESH`]; orders through a bounded queue, answered one by one. Refuses to know what either means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
+
+use super::message::{Done, Selection};
+use super::snapshot::Snapshot;
+
+/// A snapshot that is no older is good enough.
+pub const FRESH: Duration = Duration::from_millis(20);
+/// Orders waiting for the daemon.
+const DEPTH: usize = 64;
+/// The daemon answers within this time, or says nothing.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Something to be done, and where the answer goes.
+#[derive(Debug)]
+pub struct Order {
+    pub what: What,
+    pub answer: oneshot::Sender<Result<Done, Refusal>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    Drain(Selection),
+    Resume(Selection),
+    Reload,
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("the daemon does not answer within {} s: it is starting, ending, or in trouble; see its log", ANSWER_DEADLINE.as_secs())]
+    NoAnswer,
+}
+
+/// For those who ask; a clone is another of them.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    orders: mpsc::Sender<Order>,
+    asked: Arc<Notify>,
+    snapshots: watch::Receiver<Option<(Instant, Arc<Snapshot>)>>,
+}
+
+/// For the one who answers.
+#[derive(Debug)]
+pub struct Counter {
+    pub orders: mpsc::Receiver<Order>,
+    /// Rings when somebody wants a snapshot.
+    pub asked: Arc<Notify>,
+    snapshots: watch::Sender<Option<(Instant, Arc<Snapshot>)>>,
+}
+
+/// Both sides.
+pub fn open() -> (Desk, Counter) {
+    let (orders_in, orders) = mpsc::channel(DEPTH);
+    let (snapshots_in, snapshots) = watch::channel(None);
+    let asked = Arc::new(Notify::new());
+    let desk = Desk { orders: orders_in, asked: Arc::clone(&asked), snapshots };
+    (desk, Counter { orders, asked, snapshots: snapshots_in })
+}
+
+impl Desk {
+    /// How things are now.
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Refusal> {
+        let mut snapshots = self.snapshots.clone();
+        if let Some((at, snapshot)) = &*snapshots.borrow_and_update()
+            && at.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(snapshot));
+        }
+        self.asked.notify_one();
+        match timeout(ANSWER_DEADLINE, snapshots.changed()).await {
+            Ok(Ok(())) => {
+                snapshots.borrow().as_ref().map(|(_, latest)| Arc::clone(latest)).ok_or(Refusal::NoAnswer)
+            }
+            Ok(Err(_)) | Err(_) => Err(Refusal::NoAnswer),
+        }
+    }
+
+    /// Has something done.
+    pub async fn order(&self, what: What) -> Result<Done, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.orders.try_send(Order { what, answer }).map_err(|_full| Refusal::NoAnswer)?;
+        match timeout(ANSWER_DEADLINE, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) | Err(_) => Err(Refusal::NoAnswer),
+        }
+    }
+}
+
+impl Counter {
+    pub fn publish(&self, snapshot: Snapshot) {
+        self.snapshots.send_replace(Some((Instant::now(), Arc::new(snapshot))));
+    }
+}

@@ -1,0 +1,130 @@
+//! What the operator orders over the control socket, carried out and answered in sentences.
+//!
+//! Owns draining and resuming: the holder called operator, and the file that remembers him. What follows for a router is
+//! the standing's and the core's business.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::control::desk::{Order, Refusal, What};
+use crate::control::message::{Done, Selection};
+use crate::daemon::drained::{self, REASON};
+use crate::daemon::service::Running;
+use crate::daemon::standing::Holder;
+
+/// A drained MASTER has released within 50 ms, or the answer says that it has not.
+const RELEASE_LOOKS: u32 = 200;
+const RELEASE_LOOK: Duration = Duration::from_millis(1);
+
+impl Running {
+    /// Carries one out. Whoever gave it may have gone meanwhile.
+    pub(super) async fn carry_out(&mut self, order: Order) {
+        let result = match order.what {
+            What::Drain(selection) => self.drain(&selection).await,
+            What::Resume(selection) => self.resume(&selection).await,
+            What::Reload => match self.reload_and_say().await {
+                Ok(outcome) => Ok(Done { done: vec![outcome.to_string()], warnings: outcome.warnings }),
+                Err(error) => Err(Refusal::Refused(format!("nothing was changed: {error}"))),
+            },
+        };
+        order.answer.send(result).unwrap_or_default();
+    }
+
+    /// Those of the drained that there are.
+    pub(super) fn hold_drained(&mut self) {
+        for instance in &self.drained {
+            self.standing.hold(instance, Holder::Operator, REASON.to_owned());
+        }
+    }
+
+    async fn drain(&mut self, selection: &Selection) -> Result<Done, Refusal> {
+        let names = self.select(selection)?;
+        for name in &names {
+            self.standing.hold(name, Holder::Operator, REASON.to_owned());
+        }
+        self.drained.extend(names.iter().cloned());
+        let mut done = Done::default();
+        if let Err(why) = self.keep_drained().await {
+            done.warnings.push(format!("{why}; after a restart of the daemon they will take part again"));
+        }
+        self.tell_verdicts().await;
+        for _ in 0..RELEASE_LOOKS {
+            self.take_notices().await;
+            if names.iter().all(|name| self.is_out(name)) {
+                break;
+            }
+            sleep(RELEASE_LOOK).await;
+        }
+        for name in names {
+            let how = if self.is_out(&name) { "its addresses are off here" } else { "it is still releasing" };
+            done.done
+                .push(format!("{name} is drained, {how}; until `vrrp resume {name}`, also over a restart"));
+        }
+        Ok(done)
+    }
+
+    async fn resume(&mut self, selection: &Selection) -> Result<Done, Refusal> {
+        let names = self.select(selection)?;
+        for name in &names {
+            self.standing.let_go(name, &Holder::Operator);
+            self.drained.remove(name);
+        }
+        if selection.all {
+            self.drained.clear();
+        }
+        let mut done = Done::default();
+        if let Err(why) = self.keep_drained().await {
+            done.warnings.push(format!("{why}; after a restart of the daemon they will be drained again"));
+        }
+        self.tell_verdicts().await;
+        for name in names {
+            let others = self.standing.reasons(&name);
+            done.done.push(if others.is_empty() {
+                format!("{name} takes part again; it listens before it claims anything")
+            } else {
+                format!("{name} is no longer drained, and still kept out: {others}")
+            });
+        }
+        Ok(done)
+    }
+
+    fn select(&self, selection: &Selection) -> Result<Vec<String>, Refusal> {
+        let all = self.standing.instances();
+        if selection.all {
+            return Ok(all);
+        }
+        match selection.instances.iter().find(|name| !all.contains(name)) {
+            Some(unknown) => Err(Refusal::NotFound(format!(
+                "nothing was changed: there is no instance {unknown}; there is {}",
+                all.join(", ")
+            ))),
+            None => Ok(selection.instances.clone()),
+        }
+    }
+
+    fn is_out(&self, name: &str) -> bool {
+        let router = self.wiring.routers.iter().find(|router| router.name == name);
+        router.is_none_or(|router| self.arrivals.is_out(router.router))
+    }
+
+    async fn keep_drained(&self) -> Result<(), String> {
+        let (folder, names) = (self.config.control.state_dir.clone(), self.drained.clone());
+        let stored = spawn_blocking(move || drained::store(&folder, names)).await;
+        match stored {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// After a reload: an instance may be called something else, or be there again.
+    pub(super) fn follow_drained(&mut self, before: &BTreeSet<String>) {
+        let absent = self.drained.difference(before).cloned().collect::<BTreeSet<_>>();
+        self.drained = self.standing.drained();
+        self.drained.extend(absent);
+        self.hold_drained();
+    }
+}
