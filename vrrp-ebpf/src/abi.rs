@@ -7,7 +7,7 @@ use core::mem::{offset_of, size_of};
 
 /// Raised whenever a type in this file changes shape or meaning. The program carries it as a global, each
 /// record as a field; userspace refuses to talk to another number.
-pub const ABI_VERSION: u16 = 1;
+pub const ABI_VERSION: u16 = 2;
 
 /// The mark by which userspace finds the version in an object before loading it; the version follows in two bytes.
 pub const ABI_MARK: [u8; 14] = *b"vrrp-ebpf-abi:";
@@ -175,7 +175,7 @@ pub struct Bucket {
     pub refilled_ns: u64,
 }
 
-/// Index into the per-CPU array `COUNTERS`: what became of a packet of IP protocol 112, or of its record.
+/// Index into [`Counts`]: what became of a packet of IP protocol 112, or of its record.
 ///
 /// Names are those of keepalived's statistics where it has one.
 #[repr(u32)]
@@ -275,8 +275,11 @@ impl Counter {
     }
 }
 
-/// Entries of `COUNTERS`.
+/// How many of them.
 pub const COUNTERS: u32 = 20;
+
+/// The one value of the per-CPU array `COUNTERS`, indexed by [`Counter`]: together, so that a packet looks them up once.
+pub type Counts = [u64; COUNTERS as usize];
 
 const _: () = {
     assert!(Counter::ALL.len() == COUNTERS as usize);

@@ -43,19 +43,19 @@ mod imp {
         taken
     }
 
-    /// Adds one. Nothing before it moves after it.
+    /// Stores a value. Nothing before it moves after it.
     ///
     /// # Safety
     /// See the head of this file.
-    pub(crate) unsafe fn increment(at: *mut u32) {
+    pub(crate) unsafe fn publish(at: *mut u32, value: u32) {
         // SAFETY: the caller's promise.
-        unsafe { AtomicU32::from_ptr(at) }.fetch_add(1, Ordering::Release);
+        unsafe { AtomicU32::from_ptr(at) }.store(value, Ordering::Release);
     }
 }
 
 #[cfg(target_arch = "bpf")]
 mod imp {
-    use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+    use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xchg};
 
     macro_rules! load {
         ($load:ident, $integer:ty) => {
@@ -98,18 +98,25 @@ mod imp {
         }
     }
 
-    /// Adds one. A full barrier, as BPF_ADD with BPF_FETCH is; without the fetch it would be none, so the
-    /// result is kept alive.
+    /// Stores a value. Nothing before it moves after it: x86 keeps stores in order, and the volatile ones before it are
+    /// in order for the compiler; elsewhere a full barrier, as BPF_XCHG is. (BPF has a store that releases, but only
+    /// since Linux 6.15.)
     ///
     /// # Safety
     /// See the head of this file.
     #[inline(always)]
-    pub(crate) unsafe fn increment(at: *mut u32) {
-        // SAFETY: the caller's promise.
-        let before = unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(at, 1) };
-        let mut kept = 0;
-        // SAFETY: a local variable.
-        unsafe { (&raw mut kept).write_volatile(before) };
+    pub(crate) unsafe fn publish(at: *mut u32, value: u32) {
+        if cfg!(bpf_target_arch = "x86_64") {
+            // SAFETY: the caller's promise.
+            unsafe { at.write_volatile(value) };
+        } else {
+            // SAFETY: the caller's promise.
+            let before = unsafe { atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(at, value) };
+            // Kept alive, or the compiler might choose an instruction without the barrier.
+            let mut kept = 0;
+            // SAFETY: a local variable.
+            unsafe { (&raw mut kept).write_volatile(before) };
+        }
     }
 }
 

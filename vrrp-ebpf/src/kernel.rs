@@ -11,7 +11,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_csum_diff;
 use aya_log_ebpf::error;
 use vrrp_ebpf::abi::{
-    Bucket, BucketKey, Counter, MAX_FRAME, PeerKey, RECORD_WOKE, RecordHeader, Rule, RuleKey,
+    Bucket, BucketKey, Counter, Counts, MAX_FRAME, PeerKey, RECORD_WOKE, RecordHeader, Rule, RuleKey,
 };
 use vrrp_ebpf::bucket::Rate;
 use vrrp_ebpf::classify::Rules;
@@ -140,15 +140,17 @@ fn opaque(value: usize) -> usize {
     unsafe { (&raw const value).read_volatile() }
 }
 
-/// The maps, and the arrival time once somebody asked for it.
+/// The maps.
 pub(crate) struct Kernel<'a, H> {
     hook: &'a H,
+    /// This CPU's own.
+    counts: *mut Counts,
 }
 
 impl<'a, H> Kernel<'a, H> {
     #[inline(always)]
-    pub(crate) fn new(hook: &'a H) -> Self {
-        Self { hook }
+    pub(crate) fn new(hook: &'a H) -> Option<Self> {
+        Some(Self { hook, counts: COUNTERS.get_ptr_mut(0)? })
     }
 }
 
@@ -218,10 +220,8 @@ impl<'a, H: Hook> Environment for Kernel<'a, H> {
 
     #[inline(always)]
     fn count(&mut self, counter: Counter) {
-        if let Some(count) = COUNTERS.get_ptr_mut(counter as u32) {
-            // SAFETY: this CPU's own element.
-            unsafe { *count += 1 };
-        }
+        // SAFETY: this CPU's own element of the map, and each counter is an index into it.
+        unsafe { (*self.counts)[counter as usize] += 1 };
     }
 
     #[inline(never)]

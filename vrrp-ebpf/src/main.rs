@@ -99,10 +99,11 @@ fn look(hook: &impl Hook, data: usize, data_end: usize) -> Option<Family> {
 
 #[inline(always)]
 fn take<H: Hook>(hook: &H, linear: usize, ifindex: u32, family: Family) -> Fate {
-    let Some(mut scratch) = Scratch::new(hook, linear) else {
+    // Neither map can lack its only element; the verifier wants to see it asked.
+    let (Some(mut scratch), Some(mut kernel)) = (Scratch::new(hook, linear), Kernel::new(hook)) else {
         return Fate::Pass;
     };
-    receive(&mut Kernel::new(hook), &mut scratch, ifindex, family)
+    receive(&mut kernel, &mut scratch, ifindex, family)
 }
 
 /// What any program costs here.

@@ -4,7 +4,7 @@
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
-use vrrp_ebpf::abi::{Bucket, BucketKey, COUNTERS as COUNTER_COUNT, PeerKey, Rule, RuleKey, Slot};
+use vrrp_ebpf::abi::{Bucket, BucketKey, Counts, PeerKey, Rule, RuleKey, Slot};
 
 use crate::kernel::ScratchBytes;
 
@@ -18,7 +18,7 @@ pub(crate) static PEERS: HashMap<PeerKey, u8> = HashMap::with_max_entries(1024, 
 pub(crate) static SLOTS: Array<Slot> = Array::with_max_entries(256, BPF_F_MMAPABLE);
 
 #[map]
-pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTER_COUNT, 0);
+pub(crate) static COUNTERS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(1, 0);
 
 #[map]
 pub(crate) static BUCKETS: LruHashMap<BucketKey, Bucket> = LruHashMap::with_max_entries(4096, 0);

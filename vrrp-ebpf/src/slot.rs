@@ -6,7 +6,7 @@ use core::cell::UnsafeCell;
 
 use crate::abi::{Bucket, Counter, NOBODY_REFRESHES, Slot};
 use crate::address::Address;
-use crate::atomic::{exchange, increment, load_u32, load_u64, store_u8, store_u16, store_u32, store_u64};
+use crate::atomic::{exchange, load_u32, load_u64, publish, store_u8, store_u16, store_u32, store_u64};
 #[cfg(not(target_arch = "bpf"))]
 use crate::atomic::{load_u8, load_u16};
 use crate::bucket::Rate;
@@ -91,7 +91,7 @@ impl SlotCell {
             store_u64(field!(self.arrived_ns), news.arrived_ns);
             store_u64(field!(self.sender).cast(), news.sender.first);
             store_u64(field!(self.sender).cast::<u64>().add(1), news.sender.second);
-            increment(sequence);
+            publish(sequence, before.wrapping_add(2));
         }
     }
 

@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::net::maps::MapsError;
 use crate::net::receiver::{Choice, Control, OpenError, Receiver, open};
 use crate::net::xdp::{Diagnostics, Sizes};
-use crate::net::{Interface, Mode, realtime};
+use crate::net::{Interface, Mode, clock, realtime};
 
 /// How long the raw socket sleeps before it looks whether the run is over.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -245,28 +245,44 @@ fn measure(
     let ring = ring.map_err(|errno| system("wait for the ring")(errno.into()))?;
     let granted = ring.refused.is_none() && raw.refused.is_none();
     refused.extend(ring.refused.or(raw.refused));
-    let wakeups = Stage::ALL.iter().zip(stages).map(|(stage, (seconds, adverts))| {
-        let wakeups = ring.wakeups[*stage as usize];
+    let wakeups = Stage::ALL.into_iter().zip(&stages).map(|(stage, ended)| {
+        let (wakeups, adverts) = (ring.wakeups[stage as usize], ended.adverts);
         Wakeups {
             delivery: stage.name().into(),
-            seconds,
+            seconds: Duration::from_nanos(ended.until_ns - ended.from_ns).as_secs_f64(),
             adverts,
             wakeups,
             per_advert: share(wakeups, adverts),
         }
     });
-    Ok(Ran { wakeups: wakeups.collect(), ring: ring.samples, raw: raw.samples, granted, refused })
+    // The socket has been open since before the program was attached.
+    let [Ended { from_ns, until_ns, .. }, _, _] = stages;
+    let within = |samples: Vec<Sample>| {
+        let is_within = |sample: &Sample| (from_ns..until_ns).contains(&sample.arrived_ns);
+        samples.into_iter().filter(is_within).collect()
+    };
+    let wakeups = wakeups.collect();
+    Ok(Ran { wakeups, ring: within(ring.samples), raw: within(raw.samples), granted, refused })
 }
 
-/// Half of the time every advert wakes, then the two ways of steady delivery. Seconds and adverts of each.
+/// What a stage was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ended {
+    /// ns of CLOCK_MONOTONIC.
+    from_ns: u64,
+    until_ns: u64,
+    adverts: u64,
+}
+
+/// Half of the time every advert wakes, then the two ways of steady delivery.
 fn run_stages(
     time: Duration,
     interface: &Interface,
     routers: &Routers,
     control: &mut Control,
     shared: &Shared,
-) -> Result<[(f64, u64); 3], LatencyError> {
-    let mut results = [(0.0, 0); 3];
+) -> Result<[Ended; 3], LatencyError> {
+    let mut results = [Ended::default(); 3];
     for (stage, result) in Stage::ALL.into_iter().zip(&mut results) {
         let (slot_flags, rule_flags, time) = match stage {
             Stage::Wake => (SLOT_WAKE_ALWAYS, 0, time / 2),
@@ -277,8 +293,10 @@ fn run_stages(
         routers.insert(control, interface.index, rule_flags)?;
         shared.enter(stage);
         let before = control.counters()?.get(Counter::Accepted);
+        let from_ns = clock::now().as_nanos();
         thread::sleep(time);
-        *result = (time.as_secs_f64(), control.counters()?.get(Counter::Accepted) - before);
+        let adverts = control.counters()?.get(Counter::Accepted) - before;
+        *result = Ended { from_ns, until_ns: clock::now().as_nanos(), adverts };
     }
     Ok(results)
 }

@@ -5,6 +5,9 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+/// What took longer counts as that: two hours.
+const LONGEST_NS: u64 = 7_200_000_000_000;
+
 /// Of durations in nanoseconds, by a histogram that is exact to three digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Percentiles {
@@ -20,12 +23,11 @@ pub struct Percentiles {
 impl Percentiles {
     pub(super) fn of(durations_ns: impl Iterator<Item = u64>) -> Self {
         const DIGITS: u8 = 3;
-        let Ok(mut histogram) = Histogram::<u64>::new(DIGITS) else { return Self::default() };
+        let Ok(mut histogram) = Histogram::<u64>::new_with_max(LONGEST_NS, DIGITS) else {
+            return Self::default();
+        };
         for ns in durations_ns {
-            // `record` makes room, `saturating_record` would not; only memory can be wanting.
-            if histogram.record(ns).is_err() {
-                histogram.saturating_record(ns);
-            }
+            histogram.saturating_record(ns);
         }
         Self {
             count: histogram.len(),

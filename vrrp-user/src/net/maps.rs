@@ -5,7 +5,7 @@
 use aya::Ebpf;
 use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 use thiserror::Error;
-use vrrp_ebpf::abi::{COUNTERS, Counter, PeerKey, Rule, RuleKey};
+use vrrp_ebpf::abi::{Counter, Counts, PeerKey, Rule, RuleKey};
 
 #[derive(Debug, Error)]
 pub enum MapsError {
@@ -19,13 +19,13 @@ pub enum MapsError {
     Rule { operation: &'static str, key: RuleKey, source: MapError },
     #[error("{operation} peer {:?} of slot {}: {source}", key.address, key.slot)]
     Peer { operation: &'static str, key: PeerKey, source: MapError },
-    #[error("read the counter {counter}: {source}")]
-    Counter { counter: &'static str, source: MapError },
+    #[error("read the counters: {source}")]
+    Counters { source: MapError },
 }
 
 /// Counts by reason, indexed by [`Counter`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters([u64; COUNTERS as usize]);
+pub struct Counters(Counts);
 
 impl Counters {
     pub(crate) fn from_fn(count: impl FnMut(usize) -> u64) -> Self {
@@ -46,7 +46,7 @@ impl Counters {
 pub struct Maps {
     rules: HashMap<MapData, RuleKey, Rule>,
     peers: HashMap<MapData, PeerKey, u8>,
-    counters: PerCpuArray<MapData, u64>,
+    counters: PerCpuArray<MapData, Counts>,
 }
 
 impl Maps {
@@ -83,13 +83,12 @@ impl Maps {
 
     /// Summed over all CPUs.
     pub fn counters(&self) -> Result<Counters, MapsError> {
-        let mut sums = [0; COUNTERS as usize];
-        for (counter, sum) in Counter::ALL.into_iter().zip(&mut sums) {
-            let values = self
-                .counters
-                .get(&(counter as u32), 0)
-                .map_err(|source| MapsError::Counter { counter: counter.name(), source })?;
-            *sum = values.iter().sum();
+        let of_cpus = self.counters.get(&0, 0).map_err(|source| MapsError::Counters { source })?;
+        let mut sums = Counts::default();
+        for counts in of_cpus.iter() {
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum += count;
+            }
         }
         Ok(Counters(sums))
     }

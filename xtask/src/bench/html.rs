@@ -190,7 +190,6 @@ impl Page {
 
     fn table(&mut self, table: &Table) {
         let numeric: Vec<bool> = (0..table.columns.len()).map(|column| table.is_numeric(column)).collect();
-        let is_noisy = table.rows.iter().any(|row| row.noise.is_some());
         let class = |column: usize| if numeric.get(column) == Some(&true) { " class=\"n\"" } else { "" };
         self.add(format_args!(
             "<h3>{}</h3>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>",
@@ -198,9 +197,6 @@ impl Page {
         ));
         for (column, title) in table.columns.iter().enumerate() {
             self.add(format_args!("<th{}>{}</th>", class(column), escape(title)));
-        }
-        if is_noisy {
-            self.add(format_args!("<th>noise</th>"));
         }
         self.add(format_args!("</tr></thead>\n<tbody>\n"));
         for row in &table.rows {
@@ -210,16 +206,14 @@ impl Page {
                 let dot = dot.unwrap_or_default();
                 self.add(format_args!("<td{}>{dot}{}</td>", class(column), escape(cell)));
             }
-            if is_noisy {
-                let missing = table.columns.len().saturating_sub(row.cells.len());
-                let noise = row.noise.as_deref().map(|noise| format!("\u{26a0}\u{fe0e} {}", escape(noise)));
+            self.add(format_args!("</tr>\n"));
+            if let Some(noise) = &row.noise {
                 self.add(format_args!(
-                    "{}<td>{}</td>",
-                    "<td></td>".repeat(missing),
-                    noise.unwrap_or_default()
+                    "<tr class=\"noise\"><td colspan=\"{}\"><span>\u{26a0}\u{fe0e} noisy: {}</span></td></tr>\n",
+                    table.columns.len().max(1),
+                    escape(noise)
                 ));
             }
-            self.add(format_args!("</tr>\n"));
         }
         self.add(format_args!("</tbody>\n</table></div>\n"));
     }

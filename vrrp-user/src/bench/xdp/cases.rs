@@ -32,7 +32,8 @@ pub(super) struct Case {
     pub(super) change: fn(&mut [u8]),
     /// Each packet is counted here; `None` if packets of this kind are not counted.
     pub(super) counter: Option<Counter>,
-    /// Of an endless run so many may be of another kind: the first ones, for which there were tokens.
+    /// Of an endless run so many may be of another kind: those for which there were tokens, the first ones and a few
+    /// that were earned meanwhile.
     pub(super) exceptions: u64,
 }
 
@@ -102,7 +103,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case { rule: None, supply: Supply::ForeignTokens, ..Case::pass("foreign", Counter::ForeignPassed) },
         Case {
             rule: None,
-            exceptions: 200,
+            exceptions: 300,
             ..Case::drop("foreign, above its rate", Counter::ForeignDropped)
         },
         Case { sample: Sample { ttl: 1, ..v3() }, ..Case::drop("TTL", Counter::IpTtl) },
@@ -135,7 +136,7 @@ pub(super) fn cases() -> Vec<Case> {
             ..Case::new("accepted, slot only", Group::Accept, Counter::Accepted)
         },
         Case {
-            exceptions: 400,
+            exceptions: 600,
             ..Case::new("accepted, above the ring's rate", Group::Accept, Counter::RateLimited)
         },
     ];

@@ -64,8 +64,9 @@ pub(super) fn draw(
                 let corners = [(base, top - 2.0), (end, top - f64::from(BAR) + 1.0)];
                 let style = palette.colour(&series.name).rgb().filled();
                 chart.draw_series([Rectangle::new(corners, style)])?;
-                let shown =
-                    value.map_or_else(|| " no result".to_owned(), |value| format!(" {}", short(value)));
+                // A space that is not swallowed keeps them apart.
+                let shown = value.map_or_else(|| "no result".to_owned(), short);
+                let shown = format!("\u{a0}{shown}");
                 let place = (end.max(base), top - f64::from(BAR) / 2.0 - 0.5);
                 chart.draw_series([Text::new(shown, place, text(INK, HPos::Left, VPos::Center))])?;
                 top -= f64::from(BAR);

@@ -49,7 +49,6 @@ pub(super) fn draw(title: &str, lanes: &[Lane]) -> Result<Figure> {
     let svg = picture(height, |area| {
         let axis = x.clone();
         let mut chart = frame(area, Frame { left: 0, right: 14 }, "ms from the event", x, Axis::bare(rows))?;
-        chart.draw_series([PathElement::new(vec![(0.0, 0.0), (0.0, rows)], line(INK, 1.0))])?;
         let mut top = rows;
         for lane in lanes {
             draw_lane(&mut chart, &axis, lane, top)?;
@@ -63,6 +62,9 @@ pub(super) fn draw(title: &str, lanes: &[Lane]) -> Result<Figure> {
 fn draw_lane(chart: &mut Chart<'_, '_>, axis: &Axis, lane: &Lane, top: f64) -> Result<()> {
     let name = Text::new(summary(lane), (axis.start(), top - 11.0), text(INK, HPos::Left, VPos::Center));
     chart.draw_series([name])?;
+    // The event; not through the names.
+    let event = PathElement::new(vec![(0.0, top - 20.0), (0.0, top - LANE + 3.0)], line(INK, 1.0));
+    chart.draw_series([event])?;
     draw_marks(chart, axis, &lane.adverts, (top - 24.0, top - 34.0), 1.5, QUIET)?;
     draw_marks(chart, axis, &lane.announcements, (top - 38.0, top - 54.0), 2.5, SERIES[0])?;
     if let Some(limit) = lane.limit.filter(|limit| is_drawable(*limit)) {
