@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{bpf, daemon, lab::Lab, namespace::Namespace};
+use crate::{bpf, daemon, lab::Lab, mysql::Flavour, namespace::Namespace};
 
 /// Something that a test needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +23,10 @@ pub enum Requirement {
     Tool(&'static str),
     /// keepalived, the real one.
     Keepalived,
+    /// MariaDB, the real one.
+    MariaDb,
+    /// Oracle MySQL 5.6, the real one.
+    MySql56,
     /// The daemon's binary is built.
     Daemon,
 }
@@ -60,6 +64,8 @@ impl Requirement {
             }
             Self::Tool(name) => probe_tool(name),
             Self::Keepalived => probe_tool("keepalived"),
+            Self::MariaDb => Flavour::MariaDb.program().map(drop),
+            Self::MySql56 => Flavour::MySql56.program().map(drop),
             Self::Daemon => daemon::binary().map(drop).map_err(|error| format!("{error:#}")),
         }
     }

@@ -16,6 +16,7 @@ pub mod harness;
 pub mod interrupt;
 pub mod lab;
 pub mod load;
+pub mod mysql;
 pub mod namespace;
 pub mod observer;
 mod packet_ring;

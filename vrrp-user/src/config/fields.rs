@@ -2,6 +2,7 @@
 //!
 //! Owns the grammar (which keys stand where) and the messages about keys. Refuses to know what a value means.
 
+use super::check;
 use super::duration;
 use super::foreign;
 use super::problem::Problems;
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 /// A mapping of the file, with the keys it may have.
 pub(super) struct Section {
-    name: &'static str,
-    keys: &'static [&'static str],
+    pub(super) name: &'static str,
+    pub(super) keys: &'static [&'static str],
 }
 
 pub(super) const ROOT: Section = Section {
@@ -49,13 +50,33 @@ pub(super) const INSTANCE: Section = Section {
         "garp",
         "vip_deadline",
         "address_lifetime",
+        "checks",
+        "peer_priority",
     ],
 };
 pub(super) const AUTH: Section = Section { name: "`auth`", keys: &["type", "password"] };
 pub(super) const ADDRESS: Section =
     Section { name: "an entry of `virtual_addresses`", keys: &["address", "dev", "label", "scope"] };
 pub(super) const GARP: Section = Section { name: "`garp`", keys: &["burst", "repeat_after", "refresh"] };
-const SECTIONS: [&Section; 7] = [&ROOT, &LOG, &CONTROL, &INSTANCE, &AUTH, &ADDRESS, &GARP];
+const SECTIONS: &[&Section] = &[
+    &ROOT,
+    &LOG,
+    &CONTROL,
+    &INSTANCE,
+    &AUTH,
+    &ADDRESS,
+    &GARP,
+    &check::CHECK,
+    &check::TCP,
+    &check::SCRIPT,
+    &check::ON_FAILURE,
+    &check::mysql::MYSQL,
+    &check::mysql::TLS,
+    &check::mysql::FAST,
+    &check::mysql::LOGIN,
+    &check::mysql::STATE,
+    &check::mysql::WRITE,
+];
 
 /// A node and where it was found.
 #[derive(Clone)]
@@ -205,18 +226,27 @@ pub(super) fn boolean(node: &Node) -> Result<bool, String> {
     }
 }
 
-/// A number from `least` to `most`; `what` names it, as in "a priority".
+/// A small number from `least` to `most`; `what` names it, as in "a priority".
 pub(super) fn number(what: &str, least: u8, most: u8) -> impl FnOnce(&Node) -> Result<u8, String> {
+    move |node| {
+        let value = integer(what, least.into(), most.into())(node)?;
+        u8::try_from(value).map_err(|_range| format!("{value} is not {what}; use {least} to {most}"))
+    }
+}
+
+/// A whole number from `least` to `most`.
+pub(super) fn integer(what: &str, least: i64, most: i64) -> impl FnOnce(&Node) -> Result<i64, String> {
     move |node| {
         let range = format!("use {least} to {most}");
         match node {
-            Node::Integer(value) => u8::try_from(*value)
+            Node::Integer(value) => i64::try_from(*value)
                 .ok()
                 .filter(|value| (least..=most).contains(value))
                 .ok_or_else(|| format!("{value} is not {what}; {range}")),
             Node::Fraction(value) => Err(format!("{value} is not {what}; {range}")),
             Node::Text(text) => {
-                let quotes = if text.parse::<u8>().is_ok() { ", without quotes" } else { "" };
+                let quotes = text.parse::<i64>().is_ok_and(|value| (least..=most).contains(&value));
+                let quotes = if quotes { ", without quotes" } else { "" };
                 Err(format!("`{}` is text, not {what}; {range}{quotes}", shown(text)))
             }
             Node::Empty | Node::Bool(_) | Node::List(_) | Node::Map(_) => {

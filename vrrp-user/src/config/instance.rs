@@ -5,6 +5,8 @@ use std::num::NonZeroU8;
 use std::time::Duration;
 
 use super::address::{interface_name, peer, virtual_address};
+use super::check::checks;
+use super::check::weights::{self, Standing};
 use super::duration;
 use super::fields::{
     AUTH, Fields, GARP, INSTANCE, Value, boolean, duration_within, kind, number, scalar, text, word,
@@ -67,6 +69,10 @@ pub(super) fn instance<'t>(
     let vip_deadline = fields.optional("vip_deadline", Duration::from_secs(1), problems, scalar(deadline));
     let address_lifetime =
         fields.optional("address_lifetime", AddressLifetime::Auto, problems, scalar(word(&LIFETIMES)));
+    let checks = fields.optional("checks", Vec::new(), problems, checks);
+    let peer_priority = fields.optional("peer_priority", None, problems, |value, problems| {
+        scalar(priority_of_peer)(value, problems).map(Some)
+    });
     warn_about_owner(&fields, priority, preempt, startup_delay, problems);
 
     let claim = Claim {
@@ -94,9 +100,14 @@ pub(super) fn instance<'t>(
             garp: garp?,
             vip_deadline: vip_deadline?,
             address_lifetime: address_lifetime?,
+            checks: checks?,
+            peer_priority: peer_priority?,
         })
     };
     let checked = checked();
+    if let Some(instance) = &checked {
+        weights::warn(&fields, Standing::of(instance), &instance.checks, problems);
+    }
     Some((claim, checked))
 }
 
@@ -136,6 +147,10 @@ fn priority(node: &Node) -> Result<NonZeroU8, String> {
                     owner"
             .into());
     }
+    non_zero("a priority")(node)
+}
+
+fn priority_of_peer(node: &Node) -> Result<NonZeroU8, String> {
     non_zero("a priority")(node)
 }
 

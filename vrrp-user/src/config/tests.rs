@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod checks;
 mod complaints;
 
 /// The file that must work as it is.

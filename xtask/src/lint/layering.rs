@@ -14,16 +14,21 @@ mod tests;
 
 /// vrrp-user's folders from the top, each with those it may name (`crate::x`). What is not here (main, the daemon's
 /// wiring) stands below and may name all.
-const LAYERS: [Layer; 9] = [
+const LAYERS: [Layer; 10] = [
     Layer { name: "wire", knows: &[], is_core: true },
     Layer { name: "vrrp", knows: &["wire"], is_core: true },
-    Layer { name: "health", knows: &["wire", "vrrp"], is_core: false },
+    Layer { name: "mysql", knows: &[], is_core: true },
+    Layer { name: "health", knows: &["wire", "vrrp", "mysql"], is_core: false },
     Layer { name: "net", knows: &["wire", "vrrp"], is_core: false },
-    Layer { name: "config", knows: &["wire", "vrrp", "health", "net"], is_core: false },
+    Layer { name: "config", knows: &["wire", "vrrp", "mysql", "health", "net"], is_core: false },
     // Beside control and daemon: it writes what they read, and neither knows of it.
     Layer { name: "import", knows: &["config"], is_core: false },
-    Layer { name: "control", knows: &["wire", "vrrp", "health", "net", "config"], is_core: false },
-    Layer { name: "daemon", knows: &["wire", "vrrp", "health", "net", "config", "control"], is_core: false },
+    Layer { name: "control", knows: &["wire", "vrrp", "mysql", "health", "net", "config"], is_core: false },
+    Layer {
+        name: "daemon",
+        knows: &["wire", "vrrp", "mysql", "health", "net", "config", "control"],
+        is_core: false,
+    },
     // Beside the daemon: it measures the parts that the daemon is made of, and neither knows the other.
     Layer { name: "bench", knows: &["wire", "vrrp", "net", "config"], is_core: false },
 ];

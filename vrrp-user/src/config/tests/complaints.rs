@@ -334,7 +334,7 @@ const FROM_KEEPALIVED: &[(&str, &str)] = &[
     ("unicast_src_ip: 10.0.0.1", "is not there yet"),
     ("vrrp_sync_group: [a]", "is not there yet"),
     ("sync_groups: [a]", "is not there yet"),
-    ("track_script: [a]", "is not there yet"),
+    ("track_script: [a]", "write the script itself as an entry of `checks`"),
     ("track_interface: [a]", "no carrier there means FAULT"),
     ("use_vmac:", "is not there yet"),
     ("virtual_mac: true", "is not there yet"),

@@ -1,0 +1,18 @@
+//! Whether this host's service may own the address: checks, their verdicts, and what follows from one.
+//!
+//! Owns what a check is asked to do, the pure judgement of its results, and the probes that make them. Refuses to know
+//! the election: it says hold, resume or a weight, and never touches an address.
+
+pub mod code;
+pub mod judge;
+pub mod mysql;
+mod preflight;
+pub mod process;
+mod script;
+pub mod secret;
+pub mod settings;
+mod tcp;
+pub mod verdict;
+pub mod watch;
+
+pub use preflight::preflight;

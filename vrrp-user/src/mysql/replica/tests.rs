@@ -1,0 +1,111 @@
+//! Recorded answers of real servers, and of MySQL 8 as its manual has them.
+
+use super::*;
+use crate::mysql::row::tests::recorded;
+
+/// MariaDB 10.11.19, `SHOW ALL SLAVES STATUS`, healthy.
+const MARIADB: &str = "Connection_name: 
+Slave_SQL_State: Slave has read all relay log; waiting for more updates
+Slave_IO_State: Waiting for master to send event
+Master_Host: 10.99.0.2
+Master_User: replication
+Master_Port: 3306
+Connect_Retry: 1
+Master_Log_File: binlog.000001
+Read_Master_Log_Pos: 884
+Relay_Log_File: relay.000002
+Relay_Log_Pos: 1183
+Relay_Master_Log_File: binlog.000001
+Slave_IO_Running: Yes
+Slave_SQL_Running: Yes
+Replicate_Do_DB: 
+Last_Errno: 0
+Last_Error: 
+Exec_Master_Log_Pos: 884
+Seconds_Behind_Master: 0
+Last_IO_Errno: 0
+Last_IO_Error: 
+Last_SQL_Errno: 0
+Last_SQL_Error: 
+Master_Server_Id: 2
+Using_Gtid: Slave_Pos
+Gtid_IO_Pos: 0-1-4
+SQL_Delay: 0
+Slave_received_heartbeats: 17
+Gtid_Slave_Pos: 0-1-4";
+
+/// MySQL 8.0 and 8.4, `SHOW REPLICA STATUS` (manual), the source gone while two transactions were still to be applied.
+const MYSQL_8: &str = "Replica_IO_State: Reconnecting after a failed source event read
+Source_Host: 192.168.1.2
+Source_User: replication
+Source_Port: 3306
+Connect_Retry: 1
+Source_Log_File: binlog.000007
+Read_Source_Log_Pos: 2114
+Relay_Source_Log_File: binlog.000007
+Replica_IO_Running: Connecting
+Replica_SQL_Running: Yes
+Replicate_Ignore_DB: scratch
+Exec_Source_Log_Pos: 1500
+Seconds_Behind_Source: NULL
+Last_IO_Errno: 2003
+Last_IO_Error: error reconnecting to source 'replication@192.168.1.2:3306'
+Last_SQL_Errno: 0
+Last_SQL_Error: 
+Source_Server_Id: 2
+Source_UUID: 4e11fa47-71ca-11e1-9e33-c80aa9429562
+SQL_Delay: 0
+Retrieved_Gtid_Set: 4e11fa47-71ca-11e1-9e33-c80aa9429562:1-9
+Executed_Gtid_Set: 4e11fa47-71ca-11e1-9e33-c80aa9429562:1-7
+Auto_Position: 1
+Channel_Name: ";
+
+#[test]
+fn a_healthy_mariadb_channel() {
+    let status = ReplicaStatus::read(&recorded(MARIADB));
+    assert!(status.is_running() && status.is_caught_up() && status.is_by_gtid && !status.is_broken());
+    assert_eq!(
+        (status.source_host.as_str(), status.source_port, status.source_server_id),
+        ("10.99.0.2", 3306, 2)
+    );
+    assert_eq!(
+        (status.seconds_behind, status.heartbeats, status.connect_retry),
+        (Some(0), Some(17), Some(1))
+    );
+    let position = status.received_position(Flavour::of("10.11.19-MariaDB")).unwrap();
+    assert_eq!(position.to_string(), "0-1-4");
+    assert!(!status.has_filters && status.receiver_error.is_none());
+}
+
+#[test]
+fn a_mysql_8_that_lost_its_source_with_work_left() {
+    let status = ReplicaStatus::read(&recorded(MYSQL_8));
+    assert_eq!((status.receiver, status.applier), (Thread::Connecting, Thread::Running));
+    assert!(!status.is_running() && !status.is_caught_up() && status.is_by_gtid && status.has_filters);
+    assert_eq!((status.seconds_behind, status.source_server_id), (None, 2));
+    assert_eq!(status.receiver_error.as_ref().map(|error| error.code), Some(2003));
+    assert!(!status.is_broken(), "an unreachable source does not break a replica");
+    let position = status.received_position(Flavour::of("8.4.0")).unwrap();
+    assert_eq!(position.to_string(), "4e11fa47-71ca-11e1-9e33-c80aa9429562:1-9");
+}
+
+#[test]
+fn errors_of_divergence_break_a_replica() {
+    for (code, is_broken) in
+        [(1062, true), (1032, true), (1950, true), (1593, false), (2003, false), (0, false)]
+    {
+        let text = MARIADB.replace("Last_SQL_Errno: 0", &format!("Last_SQL_Errno: {code}"));
+        let status =
+            ReplicaStatus::read(&recorded(&text.replace("Slave_SQL_Running: Yes", "Slave_SQL_Running: No")));
+        assert_eq!(status.is_broken(), is_broken, "{code}");
+        assert_eq!(status.applier, Thread::Stopped);
+    }
+}
+
+#[test]
+fn a_channel_by_file_and_offset_is_not_by_gtid() {
+    assert!(!ReplicaStatus::read(&recorded(&MARIADB.replace("Slave_Pos", "No"))).is_by_gtid);
+    assert!(
+        !ReplicaStatus::read(&recorded(&MYSQL_8.replace("Auto_Position: 1", "Auto_Position: 0"))).is_by_gtid
+    );
+}

@@ -1,0 +1,112 @@
+//! Who a server is and whether it may be written to: the answer to [`Flavour::identity`].
+
+use std::fmt;
+
+use super::{Flavour, Position, PositionError, Product, Row};
+
+/// Who is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writability {
+    Writable,
+    /// Ordinary users are refused; those with administrative rights write on.
+    ReadOnly,
+    /// All are refused.
+    SuperReadOnly,
+}
+
+impl Writability {
+    /// Reads `read_only` in every flavour's values; what is not known to mean "writable" is taken as read-only.
+    pub fn read(row: &Row) -> Option<Self> {
+        let value = row.get(&["read_only"])?;
+        if row.flag(&["super_read_only"]) == Some(true) || value.eq_ignore_ascii_case("NO_LOCK_NO_ADMIN") {
+            return Some(Self::SuperReadOnly);
+        }
+        Some(if value == "0" || value.eq_ignore_ascii_case("OFF") { Self::Writable } else { Self::ReadOnly })
+    }
+
+    /// Whether anybody without special rights can write.
+    pub fn is_writable(self) -> bool {
+        self == Self::Writable
+    }
+}
+
+impl fmt::Display for Writability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Writable => "writable",
+            Self::ReadOnly => "read_only",
+            Self::SuperReadOnly => "super_read_only",
+        })
+    }
+}
+
+/// A server's word for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerState {
+    pub flavour: Flavour,
+    pub server_id: u64,
+    /// MySQL only.
+    pub uuid: Option<String>,
+    pub writability: Writability,
+    /// MySQL: nobody without special rights may connect.
+    pub is_offline: bool,
+    /// All it has, written and applied, server by server: MariaDB's gtid_binlog_state, MySQL's gtid_executed.
+    pub position: Result<Position, PositionError>,
+}
+
+impl ServerState {
+    /// Reads the row; `None` when a column that every server has is missing.
+    pub fn read(row: &Row) -> Option<Self> {
+        let flavour = Flavour::of(row.get(&["version"])?);
+        let position = match flavour.product {
+            Product::MariaDb => Position::parse_mariadb(row.get(&["gtid_binlog_state"]).unwrap_or_default()),
+            Product::MySql => Position::parse_mysql(row.get(&["gtid_executed"]).unwrap_or_default()),
+        };
+        Some(Self {
+            flavour,
+            server_id: row.number(&["server_id"])?,
+            uuid: row.get(&["server_uuid"]).map(str::to_owned),
+            writability: Writability::read(row)?,
+            is_offline: row.flag(&["offline_mode"]).unwrap_or(false),
+            position,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mysql::row::tests::recorded;
+
+    #[test]
+    fn read_only_is_read_in_every_flavours_values() {
+        for (text, expected) in [
+            ("read_only: 0", Some(Writability::Writable)),
+            ("read_only: OFF", Some(Writability::Writable)),
+            ("read_only: 1", Some(Writability::ReadOnly)),
+            ("read_only: ON", Some(Writability::ReadOnly)),
+            ("read_only: NO_LOCK", Some(Writability::ReadOnly)),
+            ("read_only: NO_LOCK_NO_ADMIN", Some(Writability::SuperReadOnly)),
+            ("read_only: 1\nsuper_read_only: 1", Some(Writability::SuperReadOnly)),
+            ("read_only: 1\nsuper_read_only: 0", Some(Writability::ReadOnly)),
+            ("read_only: whatever comes next", Some(Writability::ReadOnly)),
+            ("server_id: 1", None),
+        ] {
+            assert_eq!(Writability::read(&recorded(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_recorded_mysql_8_0_is_understood() {
+        let state = ServerState::read(&recorded(
+            "server_id: 2\nread_only: 1\nserver_uuid: 3e11fa47-71ca-11e1-9e33-c80aa9429562\n\
+             gtid_executed: 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-7\nsuper_read_only: 1\noffline_mode: 0\nversion: 8.0.36",
+        ))
+        .unwrap();
+        assert_eq!(
+            (state.server_id, state.writability, state.is_offline),
+            (2, Writability::SuperReadOnly, false)
+        );
+        assert_eq!(state.position.unwrap().to_string(), "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-7");
+    }
+}
