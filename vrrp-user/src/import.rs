@@ -75,7 +75,7 @@ pub fn import(file: &Path, files: &dyn Files, options: &Options) -> Result<Impor
     let statements = statements(file, bytes, files, &options.config_id, &mut report);
     let mut import = Import {
         files,
-        folder: file.parent().unwrap_or(Path::new("")),
+        folder: file.parent().unwrap_or_else(|| Path::new("")),
         options,
         report: &mut report,
         globals: Globals::default(),

@@ -19,3 +19,6 @@ pub mod control;
 pub mod daemon;
 
 pub mod bench;
+
+#[cfg(test)]
+mod seeds;

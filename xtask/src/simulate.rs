@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::command::cargo;
 
-const TEST: &str = "vrrp::simulation::no_seed_breaks_a_promise";
+const TEST: &str = "seeds::no_seed_breaks_a_promise";
 
 /// Two and three routers on a simulated segment with faults by chance. A broken promise names its seed.
 #[derive(clap::Args)]

@@ -143,7 +143,8 @@ impl Reader<'_> {
 
     fn include(&mut self, pattern: &str, is_strict: bool, place: Place) {
         let pattern = pattern.trim_matches(['"', '\'']);
-        let folder = self.open.last().and_then(|file| file.parent()).unwrap_or(Path::new("")).to_owned();
+        let folder =
+            self.open.last().and_then(|file| file.parent()).map_or_else(PathBuf::new, Path::to_owned);
         let found = glob::expand(self.files, &folder, pattern);
         if found.is_empty() {
             let why = format!("no file fits `{}`; keepalived goes on without", shown(pattern));

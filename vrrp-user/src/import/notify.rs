@@ -182,7 +182,7 @@ impl Notify {
         let mut entries = Vec::new();
         for (event, setting, user) in &self.scripts {
             let Setting { text, origin } = setting;
-            let user = user.as_deref().or(default_user.map(|setting| setting.text.as_str()));
+            let user = user.as_deref().or_else(|| default_user.map(|setting| setting.text.as_str()));
             let script = Value::quoted(&command(text));
             let value = match user {
                 None => script,

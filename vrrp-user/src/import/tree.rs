@@ -35,7 +35,7 @@ pub(super) struct Statement {
     pub(super) comment: Option<String>,
     /// The comment cut the last word short.
     pub(super) is_cut: bool,
-    pub(super) block: Option<Vec<Statement>>,
+    pub(super) block: Option<Vec<Self>>,
 }
 
 impl Statement {

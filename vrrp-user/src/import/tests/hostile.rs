@@ -1,5 +1,7 @@
 //! No input panics, none takes for ever, and what is written is always taken by our parser.
 
+use core::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -168,10 +170,8 @@ fn nesting_without_an_end_is_survived() {
 /// Seconds of CPU that this thread has used: other load on the machine does not count.
 fn cpu() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    #[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "seconds for a comparison")]
-    {
-        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-    }
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).expect("below a second"))
+        .as_secs_f64()
 }
 
 fn instances(count: usize) -> String {
@@ -209,7 +209,6 @@ fn ten_thousand_lines_take_less_than_a_second_and_twice_as_many_twice_as_long() 
     };
     let (_, half) = time(count() / 2);
     let (lines, took) = time(count());
-    #[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "seconds for a comparison")]
     let (each, ratio) = (took / (lines as f64 / 10_000.0), took / half);
     assert!(each < 1.0, "{each} s for each 10 000 lines");
     assert!(ratio < 4.0, "twice the lines took {ratio} times as long");
@@ -229,7 +228,6 @@ fn instances_by_the_sequence_come_out_one_by_one() {
     let [vmac] = imported.report.findings() else { panic!("{}", imported.report) };
     assert_eq!((vmac.place.line(), vmac.times), (4, interfaces * ids));
     // Nine lines for each.
-    #[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "seconds for a comparison")]
     let each = took / ((interfaces * ids * 9) as f64 / 10_000.0);
     assert!(each < 1.0, "{each} s for each 10 000 lines");
 }
@@ -243,7 +241,6 @@ fn a_mistake_in_each_of_many_instances_is_as_quick() {
     let imported = import(Path::new(FILE), &Memory::default().with(FILE, text), &Options::default()).unwrap();
     let took = cpu() - before;
     assert_eq!(imported.report.count(Grade::Error), count() / 4);
-    #[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "seconds for a comparison")]
     let each = took / (lines as f64 / 10_000.0);
     assert!(each < 1.5, "{each} s for each 10 000 lines");
 }
