@@ -1,11 +1,11 @@
-//! Produces the BPF object that the daemon carries, with whichever toolchain is there:
+//! Produces the BPF objects that the daemon carries, with whichever toolchain is there:
 //!
-//! 1. an object somebody built already, named by `VRRP_EBPF_OBJECT`;
+//! 1. objects that somebody built already, named by `VRRP_EBPF_OBJECT` and `VRRP_WITNESS_OBJECT`;
 //! 2. a stable `rustc` whose sysroot holds `core` for BPF: `VRRP_BPF_RUSTC`, else `/usr/bin/rustc`
 //!    (Debian's rustc-web with libstd-rust-web-dev-bpf);
 //! 3. a nightly with rust-src from rustup, building `core` itself.
 //!
-//! None of them: an empty object, so that unit tests, clippy and docs need no BPF toolchain. The daemon then says at
+//! None of them: empty objects, so that unit tests, clippy and docs need no BPF toolchain. The daemon then says at
 //! run time what to install.
 
 use std::ffi::OsString;
@@ -16,24 +16,38 @@ use std::{env, fs};
 fn main() {
     let package = PathBuf::from(required("CARGO_MANIFEST_DIR")).join("../vrrp-ebpf");
     let out = PathBuf::from(required("OUT_DIR"));
-    for variable in ["VRRP_EBPF_OBJECT", "VRRP_BPF_RUSTC", "PATH"] {
+    for variable in ["VRRP_EBPF_OBJECT", "VRRP_WITNESS_OBJECT", "VRRP_BPF_RUSTC", "PATH"] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     println!("cargo::rerun-if-changed={}", package.join("src").display());
     println!("cargo::rerun-if-changed={}", package.join("Cargo.toml").display());
 
-    let object = out.join("vrrp-ebpf.o");
-    if let Some(built) = env::var_os("VRRP_EBPF_OBJECT") {
-        println!("cargo::rerun-if-changed={}", Path::new(&built).display());
-        copy(Path::new(&built), &object);
+    let (object, witness) = (out.join("vrrp-ebpf.o"), out.join("vrrp-witness.o"));
+    let empty = |file: &Path| {
+        fs::write(file, b"").unwrap_or_else(|error| panic!("write {}: {error}", file.display()));
+    };
+    if env::var_os("VRRP_EBPF_OBJECT").is_some() {
+        for (variable, object) in [("VRRP_EBPF_OBJECT", &object), ("VRRP_WITNESS_OBJECT", &witness)] {
+            match env::var_os(variable).map(PathBuf::from) {
+                Some(built) => {
+                    println!("cargo::rerun-if-changed={}", built.display());
+                    copy(&built, object);
+                }
+                // The daemon does without it, and says so.
+                None => empty(object),
+            }
+        }
     } else if let Some(toolchain) = Toolchain::find() {
-        copy(&toolchain.build(&package, &out.join("ebpf")), &object);
+        let built = toolchain.build(&package, &out.join("ebpf"));
+        copy(&built.join("vrrp"), &object);
+        copy(&built.join("vrrp-witness"), &witness);
     } else {
         println!(
             "cargo::warning=no BPF toolchain found: the daemon is built without its kernel half; \
              `cargo xtask setup` installs one"
         );
-        fs::write(&object, b"").unwrap_or_else(|error| panic!("write {}: {error}", object.display()));
+        empty(&object);
+        empty(&witness);
     }
 }
 
@@ -57,7 +71,7 @@ impl Toolchain {
         Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core").exists().then_some(Self::Nightly)
     }
 
-    /// Runs cargo for the kernel binary; its path.
+    /// Runs cargo for the kernel's binaries; where they are.
     fn build(&self, package: &Path, target_dir: &Path) -> PathBuf {
         let target = bpf_target();
         let mut cargo = match self {
@@ -73,17 +87,7 @@ impl Toolchain {
                 cargo
             }
         };
-        cargo.args([
-            "build",
-            "--release",
-            "--locked",
-            "--bin",
-            "vrrp",
-            "--features",
-            "ebpf",
-            "--target",
-            target,
-        ]);
+        cargo.args(["build", "--release", "--locked", "--bins", "--features", "ebpf", "--target", target]);
         if matches!(self, Self::Nightly) {
             cargo.args(["-Z", "build-std=core"]);
         }
@@ -109,7 +113,7 @@ impl Toolchain {
             "the kernel half does not build ({cargo:?}):\n{}",
             String::from_utf8_lossy(&built.stderr)
         );
-        target_dir.join(target).join("release/vrrp")
+        target_dir.join(target).join("release")
     }
 }
 

@@ -4,7 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 mod control {
+    pub(super) mod clients;
+    pub(super) mod drain;
     pub(super) mod reload;
+    pub(super) mod status;
     pub(super) mod wire;
 }
 
@@ -13,6 +16,6 @@ use std::process::ExitCode;
 use vrrp_lab::harness;
 
 fn main() -> ExitCode {
-    use control::reload;
-    harness::run([reload::tests()].concat())
+    use control::{clients, drain, reload, status};
+    harness::run([reload::tests(), drain::tests(), status::tests(), clients::tests()].concat())
 }

@@ -10,6 +10,7 @@ mod faults {
     pub(super) mod command;
     pub(super) mod death;
     pub(super) mod junk;
+    pub(super) mod kills;
     pub(super) mod many;
     pub(super) mod pair;
     pub(super) mod release;
@@ -21,12 +22,13 @@ use std::process::ExitCode;
 use vrrp_lab::harness;
 
 fn main() -> ExitCode {
-    use faults::{addresses, attach, command, death, junk, many, release, stalls};
+    use faults::{addresses, attach, command, death, junk, kills, many, release, stalls};
     let all = [
         command::tests(),
         junk::tests(),
         stalls::tests(),
         death::tests(),
+        kills::tests(),
         release::tests(),
         addresses::tests(),
         attach::tests(),

@@ -1,5 +1,5 @@
-//! The advert thread in its steady state: what it asks of the allocator (nothing) and of the kernel (to wait, to set
-//! its timer, to send).
+//! The steady state: what the advert thread asks of the allocator (nothing) and of the kernel (to wait, to set its timer,
+//! to send), and that memory stays what it is.
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use std::{
@@ -16,6 +16,12 @@ use vrrp_lab::{
     daemon, harness, tests,
 };
 
+mod steady_state {
+    pub(super) mod memory;
+}
+
+use steady_state::memory::memory_is_flat_under_a_hundred_thousand_adverts_a_second;
+
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
 const LIMIT: Duration = Duration::from_secs(15);
 const INSTANCES: u8 = 40;
@@ -23,7 +29,9 @@ const INSTANCES: u8 = 40;
 fn main() -> ExitCode {
     harness::run(tests![[Requirement::Lab];
         the_advert_thread_does_not_allocate_as_master_nor_as_backup,
+        nor_for_a_status_a_drain_or_a_reload,
         the_advert_thread_only_waits_sets_its_timer_sends_and_rings,
+        memory_is_flat_under_a_hundred_thousand_adverts_a_second,
     ])
 }
 
@@ -39,9 +47,14 @@ fn instances(priority: u8) -> Vec<Instance> {
         .collect()
 }
 
+fn write(host: &Host, instances: &[Instance]) {
+    let text = daemon::with_control(host, &daemon::yaml(host.name(), instances));
+    fs::write(host.file("vrrp.yaml"), text).unwrap();
+}
+
 fn start(host: &Host, priority: u8, environment: &[String]) -> Process {
     let config = host.file("vrrp.yaml");
-    fs::write(&config, daemon::yaml(host.name(), &instances(priority))).unwrap();
+    write(host, &instances(priority));
     let binary = daemon::binary().unwrap();
     let mut arguments: Vec<&str> = environment.iter().map(String::as_str).collect();
     arguments.extend([binary.to_str().unwrap(), "run", "--config", config.to_str().unwrap()]);
@@ -91,6 +104,48 @@ fn the_advert_thread_does_not_allocate_as_master_nor_as_backup() {
     pair[0].terminate();
     assert!(clock::wait_until(LIMIT, || lab.host("b").holds(VIP).unwrap()), "b: {}", pair[1].log());
     assert_eq!(count(&counters[1]), at_start[1], "allocations of b's advert thread while it took over");
+}
+
+fn nor_for_a_status_a_drain_or_a_reload() {
+    let lab = Lab::pair("ordered").unwrap();
+    let shim = compile_shim(lab.folder());
+    let counter = lab.host("a").file("allocations");
+    fs::write(&counter, [0u8; 8]).unwrap();
+    let environment =
+        vec![format!("LD_PRELOAD={}", shim.display()), format!("ALLOCATION_COUNTER={}", counter.display())];
+    let count = || u64::from_ne_bytes(fs::read(&counter).unwrap().try_into().unwrap());
+    let pair = settled_pair(&lab, [&environment, &[]]);
+    let before = count();
+    assert!(before > 0, "the shim counts nothing at all");
+    let host = lab.host("a");
+    let order = |arguments: &[&str]| {
+        let mut command = Command::new(daemon::binary().unwrap());
+        let output = command.args(arguments).arg("--socket").arg(daemon::socket(host)).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for round in 1..=5 {
+        order(&["status"]);
+        // Fewer, more, others, and other addresses of the same.
+        let mut changed = instances(150 + round);
+        changed.truncate(usize::from(INSTANCES - 3 * round));
+        changed.extend((0..round).map(|number| Instance {
+            name: format!("NEW_{number}"),
+            vrid: 150 + 10 * round + number,
+            virtual_addresses: vec![format!("10.99.{round}.{number}/32")],
+            ..Instance::v3(100, "100ms")
+        }));
+        changed[1].virtual_addresses.push(format!("10.98.0.{round}/32"));
+        write(host, &changed);
+        let said = order(&["reload"]);
+        assert!(said.contains("changed VI_1"), "{said}");
+        order(&["drain", "VI_2"]);
+        clock::sleep_ms(700);
+        order(&["resume", "VI_2"]);
+    }
+    clock::sleep_ms(500);
+    assert_eq!(count(), before, "allocations of the advert thread:\n{}", pair[0].log());
+    assert!(pair[0].log().contains("NEW_4"), "{}", pair[0].log());
 }
 
 fn compile_shim(folder: &Path) -> PathBuf {

@@ -16,6 +16,7 @@ pub mod address;
 mod atomic;
 pub mod bucket;
 pub mod classify;
+pub mod exit;
 pub mod frame;
 pub mod receive;
 #[cfg(any(test, feature = "samples"))]

@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, in clap's words.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +54,17 @@ pub(crate) enum Command {
     /// Exit code 0: nothing found; 1: warnings; 2: errors. The passwords come from files, or from the environment variables
     /// VRRP_DOCTOR_PASSWORD and VRRP_DOCTOR_PEER_PASSWORD.
     Doctor(Doctor),
+    /// Turn a keepalived.conf into a configuration of ours. Touches nothing.
+    ///
+    /// The YAML goes to standard output or to a file, the report to standard error: what was not carried over, with line
+    /// and reason. error: the YAML does not do what the original did; warning: it does, but look at it; ignored: left out,
+    /// and nothing is lost.
+    ///
+    /// Exit code 0: all is carried over; 1: with warnings; 2: with errors, and the YAML lacks what they name; 3: nothing
+    /// was written, because no virtual router could be carried over, a file could not be read, or the output is there
+    /// already.
+    #[command(after_help = IMPORT_EXAMPLE)]
+    Import(Import),
     /// Measure what the parts of the daemon cost on this machine. Sends nothing, answers nothing, claims nothing.
     #[command(subcommand)]
     Bench(Bench),
@@ -100,6 +112,30 @@ pub(crate) struct Which {
     /// All that there are.
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+const IMPORT_EXAMPLE: &str =
+    "Example: vrrp import /etc/keepalived/keepalived.conf --output /etc/vrrp/vrrp.yaml
+         vrrp check
+         systemctl disable --now keepalived && systemctl enable --now vrrp";
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The keepalived.conf. Files that it includes are read with it.
+    pub(crate) file: PathBuf,
+    /// Write the YAML here, readable by its owner only; there must be no such file yet.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace the output if it is there.
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
+    /// What lines with `@NAME` are compared with, as keepalived's own option; this host's name unless given.
+    #[arg(short = 'i', long, value_name = "NAME")]
+    pub(crate) config_id: Option<String>,
+    /// An address of the host that the file is for: tells its own `real_server` from others. This host's addresses unless
+    /// given.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) local: Vec<IpAddr>,
 }
 
 #[derive(Debug, Args)]

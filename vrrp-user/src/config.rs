@@ -25,10 +25,12 @@ use std::fs::File;
 use std::io::Read;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU8;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::health::settings::Check;
+use crate::health::secret::Source;
+use crate::health::settings::{Check, Kind};
 
 pub use crate::wire::{Centiseconds, Seconds};
 pub use duration::parse as parse_duration;
@@ -226,13 +228,15 @@ pub struct Loaded {
 impl Config {
     /// Reads and checks the file.
     pub fn load(file: &Path) -> Result<Loaded, ConfigError> {
-        let bytes = read(file)?;
+        let (bytes, mode) = read(file)?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
             ConfigError::NotUtf8 { file: file.to_owned(), line }
         })?;
-        Self::parse(&text, file)
+        let mut loaded = Self::parse(&text, file)?;
+        loaded.warnings.extend(exposed(&loaded.config, mode, file));
+        Ok(loaded)
     }
 
     /// Checks a text; `file` only names it in messages.
@@ -256,10 +260,11 @@ impl Config {
 }
 
 /// One byte more than allowed is enough to know; a device or a pipe is read no further either.
-fn read(file: &Path) -> Result<Vec<u8>, ConfigError> {
+fn read(file: &Path) -> Result<(Vec<u8>, u32), ConfigError> {
     let failed = |source| ConfigError::read(file, source);
     let opened = File::open(file).map_err(failed)?;
-    if opened.metadata().map_err(failed)?.is_dir() {
+    let metadata = opened.metadata().map_err(failed)?;
+    if metadata.is_dir() {
         return Err(ConfigError::Directory { file: file.to_owned() });
     }
     let mut bytes = Vec::new();
@@ -267,5 +272,29 @@ fn read(file: &Path) -> Result<Vec<u8>, ConfigError> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(ConfigError::TooLong { file: file.to_owned() });
     }
-    Ok(bytes)
+    Ok((bytes, metadata.mode()))
+}
+
+/// A database password in a file that others can read. VRRP's own is on the wire for everybody.
+fn exposed(config: &Config, mode: u32, file: &Path) -> Option<Finding> {
+    let mut kinds = config.instances.iter().flat_map(|instance| &instance.checks).map(|check| &check.kind);
+    let holds_password = kinds.any(|kind| match kind {
+        Kind::Tcp(_) | Kind::Script(_) => false,
+        Kind::Mysql(mysql) => {
+            let login = mysql.login.as_ref().map(|login| &login.account);
+            std::iter::once(&mysql.account)
+                .chain(login)
+                .any(|account| matches!(account.password, Source::Inline(_)))
+        }
+    });
+    (holds_password && mode & 0o044 != 0).then(|| Finding {
+        file: file.to_owned(),
+        place: None,
+        path: String::new(),
+        message: format!(
+            "holds the password of a database and can be read by others (mode {:04o}); `chmod 600` it, or use \
+             `password_file`",
+            mode & 0o7777
+        ),
+    })
 }

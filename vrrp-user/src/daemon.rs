@@ -4,6 +4,7 @@
 //! runtime, which may wait for the log, the guard, netlink news and signals. Decides nothing about addresses.
 
 mod advert_thread;
+mod checks;
 mod drained;
 mod frames;
 mod journal;
@@ -15,6 +16,7 @@ mod service;
 pub mod standing;
 mod status;
 mod wiring;
+mod witness;
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;

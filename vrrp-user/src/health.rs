@@ -5,6 +5,14 @@
 
 pub mod code;
 pub mod judge;
+pub mod mysql;
+mod preflight;
+pub mod process;
+mod script;
 pub mod secret;
 pub mod settings;
+mod tcp;
 pub mod verdict;
+pub mod watch;
+
+pub use preflight::preflight;

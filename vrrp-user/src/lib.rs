@@ -16,6 +16,8 @@ pub mod role;
 
 pub mod config;
 
+pub mod import;
+
 pub mod control;
 
 pub mod doctor;
@@ -23,3 +25,6 @@ pub mod doctor;
 pub mod daemon;
 
 pub mod bench;
+
+#[cfg(test)]
+mod seeds;

@@ -2,6 +2,7 @@
 
 mod cli;
 mod diagnosis;
+mod migration;
 mod remote;
 
 use std::fmt::Display;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use tracing::level_filters::LevelFilter;
 use vrrp_user::config::{Config, ConfigError, Loaded, LogFormat, LogLevel};
 use vrrp_user::daemon::Source;
-use vrrp_user::{bench, config, daemon, net};
+use vrrp_user::{bench, config, daemon, health, net};
 
 use crate::cli::{Cli, Command};
 
@@ -38,12 +39,19 @@ fn main() -> ExitCode {
                 for warning in &loaded.warnings {
                     eprintln!("warning: {warning}");
                 }
+                // What the daemon would find on this host; elsewhere it says nothing about the file.
+                for instance in &loaded.config.instances {
+                    for found in instance.checks.iter().flat_map(health::preflight) {
+                        eprintln!("warning: instance {}: {found}", instance.name);
+                    }
+                }
                 print!("{}", config::explain(&loaded.config));
                 ExitCode::SUCCESS
             }
             Err(code) => code,
         },
         Command::Doctor(doctor) => diagnosis::run(&doctor),
+        Command::Import(import) => migration::run(&import),
         Command::Bench(bench) => measure(&bench),
         Command::Guard => {
             start_log(LogFormat::Human, LogLevel::Info);

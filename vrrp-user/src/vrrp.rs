@@ -33,7 +33,7 @@ pub mod why;
 mod deadlines;
 
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 
 pub use action::{Action, Actions, Entry, Label, RouterIndex};
 pub use engine::Engine;

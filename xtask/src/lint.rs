@@ -16,12 +16,13 @@ mod size;
 
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 7] = [
+const CHECKS: [Check; 8] = [
     ("format", format),
     ("layering", layering),
     ("file sizes", sizes),
     ("clippy", clippy),
     ("clippy, kernel half", clippy_kernel),
+    ("clippy, fuzz targets", clippy_fuzz),
     ("documentation", documentation),
     ("licences and sources", deny),
 ];
@@ -81,6 +82,24 @@ fn clippy_kernel() -> Result<()> {
         "warnings",
     ];
     succeed(cargo(&arguments).env("CARGO_PROFILE_DEV_PANIC", "abort"))
+}
+
+/// They are built only by `cargo xtask fuzz`, and must not rot until then.
+fn clippy_fuzz() -> Result<()> {
+    let arguments = [
+        "clippy",
+        "-p",
+        "vrrp-fuzz",
+        "--bins",
+        "--features",
+        "programs",
+        "--locked",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    succeed(&mut cargo(&arguments))
 }
 
 fn documentation() -> Result<()> {

@@ -7,9 +7,12 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod command;
+mod fuzz;
 mod lint;
 mod run;
+mod sanitize;
 mod setup;
+mod simulate;
 mod test;
 
 #[derive(Parser)]
@@ -29,6 +32,12 @@ enum Verb {
     Bench(bench::Options),
     /// Check formatting, lints, documentation, licences, layering and file sizes
     Lint,
+    /// Run libFuzzer on the parsers
+    Fuzz(fuzz::Options),
+    /// Run the tests of what is unsafe under the compiler's sanitizers
+    Sanitize(sanitize::Options),
+    /// Run the protocol core through a million simulated lives, or replay one
+    Simulate(simulate::Options),
     /// Install what the other verbs need; they do it themselves, too
     Setup(setup::Options),
 }
@@ -50,6 +59,9 @@ impl Verb {
             Self::Test(options) => test::run(&options),
             Self::Bench(options) => bench::run(&options),
             Self::Lint => lint::run(),
+            Self::Fuzz(options) => fuzz::run(&options),
+            Self::Sanitize(options) => sanitize::run(&options),
+            Self::Simulate(options) => simulate::run(&options),
             Self::Setup(options) => setup::run(&options),
         }
     }

@@ -37,6 +37,8 @@ pub(crate) enum Group {
     Test,
     /// Run all checks
     Lint,
+    /// Run libFuzzer
+    Fuzz,
 }
 
 /// One thing to install, in the order in which it must be done.
@@ -84,7 +86,7 @@ impl Missing {
 
 /// The verb itself.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let all = [Group::Build, Group::Lab, Group::Test, Group::Lint];
+    let all = [Group::Build, Group::Lab, Group::Test, Group::Lint, Group::Fuzz];
     ensure(if options.groups.is_empty() { &all } else { &options.groups })?;
     println!("setup: everything is there");
     Ok(ExitCode::SUCCESS)
@@ -141,6 +143,9 @@ fn find_missing(groups: &[Group]) -> Vec<Missing> {
             tool("npm", "npm");
             later.push(Missing::MySql56);
         }
+    }
+    if needs(&[Group::Fuzz]) {
+        tool("c++", "g++");
     }
     if needs(&[Group::Build, Group::Lab, Group::Test]) {
         packages.extend(bpf::missing_packages());

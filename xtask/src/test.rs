@@ -11,12 +11,18 @@ use anyhow::{Context, Result};
 
 use crate::{
     command::{cargo, line, require_root, succeed, target_folder},
+    fuzz, sanitize,
     setup::{self, Group},
 };
 
+/// With `--long`: simulated lives, seconds of blind changes per parser, seconds of libFuzzer per parser.
+const LONG_SEEDS: &str = "100000";
+const LONG_CHANGES: &str = "10";
+const LONG_FUZZ_SECONDS: u64 = 30;
+
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The full counts: 100 restarts in a row, thousands of seeds
+    /// The full counts: 500 kills, ten minutes at full rate, 100000 simulated lives, libFuzzer and the sanitizers
     #[arg(long)]
     long: bool,
     /// Only the unit tests: no root, nothing to install, no network namespaces
@@ -28,11 +34,18 @@ pub(crate) struct Options {
 
 /// What the test programs' closing lines add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Totals {
-    passed: u64,
-    failed: u64,
+pub(crate) struct Totals {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
     skipped: u64,
     reasons: Vec<String>,
+}
+
+/// How a run of tests ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) is_success: bool,
+    pub(crate) totals: Totals,
 }
 
 impl Totals {
@@ -70,8 +83,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     tests.args(options.filter.as_deref());
     tests.env("VRRP_TEST_LONG", if options.long { "1" } else { "0" });
+    if options.long {
+        tests.env("VRRP_SIM_SEEDS", LONG_SEEDS).env("VRRP_FUZZ_SECONDS", LONG_CHANGES);
+    }
     tests.env("VRRP_BIN", target_folder()?.join("debug/vrrp"));
-    let (is_success, totals) = stream(tests.stdout(Stdio::piped()))?;
+    let Outcome { is_success, totals } = stream(tests.stdout(Stdio::piped()))?;
 
     if !totals.reasons.is_empty() {
         println!("\nskipped here:");
@@ -87,12 +103,21 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             options.filter.as_ref().map_or(String::new(), |f| format!(" with {f:?} in its name"))
         );
     }
+    // Everything, and nothing in particular was asked for: then the slow proofs, too.
+    let is_proven = !options.long || options.filter.is_some() || prove()?;
     println!("\n{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
-    Ok(if is_success && totals.failed == 0 && ran > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_good = is_success && is_proven && totals.failed == 0 && ran > 0;
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// libFuzzer and the sanitizers: builds of their own, so by `--long` and by their own verbs only.
+fn prove() -> Result<bool> {
+    let outcomes = [fuzz::run_all(LONG_FUZZ_SECONDS)?, sanitize::run_all()?];
+    Ok(outcomes.iter().all(|code| *code == ExitCode::SUCCESS))
 }
 
 /// Runs the tests, passing their output on as it comes.
-fn stream(tests: &mut std::process::Command) -> Result<(bool, Totals)> {
+pub(crate) fn stream(tests: &mut std::process::Command) -> Result<Outcome> {
     let mut child = tests.spawn().with_context(|| format!("cannot run `{}`", line(tests)))?;
     let mut totals = Totals::default();
     if let Some(output) = child.stdout.take() {
@@ -110,7 +135,7 @@ fn stream(tests: &mut std::process::Command) -> Result<(bool, Totals)> {
         }
     }
     let status = child.wait().context("wait for the tests")?;
-    Ok((status.success(), totals))
+    Ok(Outcome { is_success: status.success(), totals })
 }
 
 #[cfg(test)]

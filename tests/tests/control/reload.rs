@@ -24,6 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_master_whose_addresses_change_keeps_its_role_and_the_other_addresses,
         instances_come_and_go_and_places_are_used_again,
         a_bad_file_changes_nothing_and_says_why,
+        the_reload_command_says_what_was_done_or_why_not,
         a_new_priority_is_in_the_next_advert_and_a_new_interval_at_once,
     ]
 }
@@ -47,8 +48,7 @@ fn reloads(pair: &Pair, host: &str) -> usize {
 fn reload(pair: &mut Pair, host: &str, text: &str) {
     let before = reloads(pair, host);
     pair.write(host, text);
-    let daemon = if host == "a" { &mut pair.a } else { &mut pair.b };
-    daemon.signal(Signal::HUP);
+    pair.daemon_mut(host).signal(Signal::HUP);
     let done = clock::wait_until(LIMIT, || reloads(pair, host) > before);
     assert!(done, "no word of the reload:\n{}", pair.daemon(host).log());
 }
@@ -160,7 +160,8 @@ fn instances_come_and_go_and_places_are_used_again() {
         let first = 2 + round * 10;
         let mut instances = vec![numbered(1)];
         instances.extend((first..first + 10).map(numbered));
-        std::fs::write(daemon.config(), daemon::yaml("a", &instances)).unwrap();
+        let text = daemon::with_control(lab.host("a"), &daemon::yaml("a", &instances));
+        std::fs::write(daemon.config(), text).unwrap();
         daemon.signal(Signal::HUP);
         let all = || {
             (first..first + 10).all(holds) && (first < 3 || !(first - 10..first).any(|n| n > 1 && holds(n)))
@@ -230,4 +231,17 @@ fn a_new_priority_is_in_the_next_advert_and_a_new_interval_at_once() {
     // b adopts each, and nobody doubts anybody.
     assert_eq!(pair.log_count("b", "-> MASTER"), 0, "{}", pair.b.log());
     pair.assert_undisturbed("a", from);
+}
+
+fn the_reload_command_says_what_was_done_or_why_not() {
+    let pair = Pair::start("command");
+    let good = daemon::yaml("a", &[instance(150).with("garp: { burst: 2 }")]);
+    pair.write("a", &good);
+    assert!(pair.succeed("a", &["reload"]).contains("is in effect: changed VI_1"));
+    assert!(pair.succeed("a", &["reload"]).contains("no instance differs"));
+    pair.write("a", &good.replace("priority: 150", "priority: 0"));
+    let (code, out, error) = pair.command("a", &["reload"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{error}");
+    assert!(error.contains("nothing was changed") && error.contains("instances[0].priority"), "{error}");
+    assert!(pair.succeed("a", &["status"]).contains("150"), "it goes by the old one");
 }

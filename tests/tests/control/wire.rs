@@ -1,12 +1,13 @@
 //! A pair at 100 ms and what its wire has seen.
 
-use std::{fs, net::Ipv4Addr, time::Duration};
+use std::{fs, net::Ipv4Addr, process::Command, time::Duration};
 
 use vrrp_lab::{
     AddressWatch, Capture, Daemon, Instance, Lab, Requirement, StallMeter,
     clock::{self, nanos},
     daemon,
 };
+use vrrp_user::control::snapshot::{self, Snapshot};
 
 pub(crate) const NEEDS: [Requirement; 2] = [Requirement::Lab, Requirement::Daemon];
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
@@ -52,13 +53,41 @@ impl Pair {
         pair
     }
 
+    pub(crate) fn daemon_mut(&mut self, host: &str) -> &mut Daemon {
+        if host == "a" { &mut self.a } else { &mut self.b }
+    }
+
     pub(crate) fn daemon(&self, host: &str) -> &Daemon {
         if host == "a" { &self.a } else { &self.b }
     }
 
     /// Writes another file for a host's daemon.
     pub(crate) fn write(&self, host: &str, text: &str) {
+        let text = daemon::with_control(self.lab.host(host), text);
         fs::write(self.daemon(host).config(), text).unwrap();
+    }
+
+    /// Runs a command against a host's daemon: its exit code, standard output and standard error.
+    pub(crate) fn command(&self, host: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let socket = daemon::socket(self.lab.host(host));
+        let mut command = Command::new(daemon::binary().unwrap());
+        let output = command.args(arguments).arg("--socket").arg(socket).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// The same, of a command that must succeed: its standard output.
+    pub(crate) fn succeed(&self, host: &str, arguments: &[&str]) -> String {
+        let (code, out, error) = self.command(host, arguments);
+        assert_eq!(code, Some(0), "{arguments:?} on {host}: {error}\n{}", self.daemon(host).log());
+        out
+    }
+
+    /// `vrrp status --json` of the one instance.
+    pub(crate) fn status(&self, host: &str) -> (Snapshot, snapshot::Instance) {
+        let snapshot: Snapshot = serde_json::from_str(&self.succeed(host, &["status", "--json"])).unwrap();
+        let instance = snapshot.instances[0].clone();
+        (snapshot, instance)
     }
 
     /// Waits until the log has so many lines with this in them.

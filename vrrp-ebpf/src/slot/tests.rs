@@ -53,7 +53,7 @@ fn a_writer_inside_makes_readers_busy_and_other_writers_leave() {
     assert_eq!(slot.read(), Err(Busy));
     slot.refresh(&news(2));
     // SAFETY: a field of a live slot.
-    unsafe { crate::atomic::increment(&raw mut (*slot.0.get()).sequence) };
+    unsafe { crate::atomic::publish(&raw mut (*slot.0.get()).sequence, 4) };
     assert_eq!(slot.read(), Ok(Some(news(1))));
 }
 

@@ -105,8 +105,8 @@ fn check(value: &Value<'_>, problems: &mut Problems) -> Option<(String, Option<C
             "each probe of a mysql check has its own; write it there, as in `mysql: { fast: { interval: 50ms } }`",
         );
     }
-    let rise = fields.optional("rise", default_rise(is_mysql), problems, scalar(times));
-    let fall = fields.optional("fall", NonZeroU8::MIN, problems, scalar(times));
+    let rise = fields.optional("rise", default_count(is_mysql), problems, scalar(times));
+    let fall = fields.optional("fall", default_count(is_mysql), problems, scalar(times));
     let hold_down = fields.optional(
         "hold_down",
         default_hold_down(is_mysql),
@@ -140,12 +140,12 @@ fn check(value: &Value<'_>, problems: &mut Problems) -> Option<(String, Option<C
     Some((name, checked))
 }
 
-/// A server that comes back warms up first; a port that answers is all a plain check knows.
-pub(super) const fn default_rise(is_mysql: bool) -> NonZeroU8 {
+/// One slow login is no hang, and a server that comes back warms up first; of a plain check one result counts.
+const fn default_count(is_mysql: bool) -> NonZeroU8 {
     if is_mysql { NonZeroU8::new(3).expect("3 is not 0") } else { NonZeroU8::MIN }
 }
 
-pub(super) const fn default_hold_down(is_mysql: bool) -> Duration {
+const fn default_hold_down(is_mysql: bool) -> Duration {
     if is_mysql { Duration::from_secs(5) } else { Duration::ZERO }
 }
 

@@ -14,6 +14,9 @@ pub enum Style {
     Colour,
 }
 
+/// A FAULT that is meant.
+const KEPT_OUT: &str = "KEPT OUT";
+
 const RED: &str = "31";
 const GREEN: &str = "32";
 const YELLOW: &str = "33";
@@ -42,6 +45,7 @@ fn write(out: &mut String, snapshot: &Snapshot, only: Option<&str>, style: Style
     line(out, &titles.map(str::to_owned), &widths, None, style)?;
     for (instance, cells) in shown.iter().zip(&rows) {
         let colour = match instance.state {
+            State::Fault if is_kept_out(instance) => Some(YELLOW),
             State::Master => Some(GREEN),
             State::Fault => Some(RED),
             State::Backup => None,
@@ -95,12 +99,17 @@ fn row(instance: &Instance) -> [String; 6] {
     };
     [
         instance.name.clone(),
-        instance.state.name().to_owned(),
+        // By somebody's will: nothing is broken.
+        if is_kept_out(instance) { KEPT_OUT } else { instance.state.name() }.to_owned(),
         instance.state_age_ns.map_or_else(|| "?".to_owned(), span),
         priority,
         master,
         instance.last_advert_age_ns.map_or_else(|| "-".to_owned(), |age| format!("{} ago", span(age))),
     ]
+}
+
+fn is_kept_out(instance: &Instance) -> bool {
+    instance.state == State::Fault && !instance.held_out.is_empty()
 }
 
 fn line(

@@ -68,6 +68,7 @@ impl Running {
 
     async fn resume(&mut self, selection: &Selection) -> Result<Done, Refusal> {
         let names = self.select(selection)?;
+        let drained = self.standing.drained();
         for name in &names {
             self.standing.let_go(name, &Holder::Operator);
             self.drained.remove(name);
@@ -82,7 +83,9 @@ impl Running {
         self.tell_verdicts().await;
         for name in names {
             let others = self.standing.reasons(&name);
-            done.done.push(if others.is_empty() {
+            done.done.push(if !drained.contains(&name) {
+                format!("{name} was not drained")
+            } else if others.is_empty() {
                 format!("{name} takes part again; it listens before it claims anything")
             } else {
                 format!("{name} is no longer drained, and still kept out: {others}")

@@ -137,6 +137,7 @@ impl Running {
             outcome.unconfirmed = !self.go_by(next, &difference, sockets).await;
         }
         self.config = config;
+        self.checks.go_by(&self.config);
         Ok(outcome)
     }
 

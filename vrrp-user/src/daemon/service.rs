@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::config::Config;
 use crate::control::desk::{self, Counter};
 use crate::daemon::advert_thread::{AdvertThread, Initial, Lines, Order, Return, Sheet, Tally};
+use crate::daemon::checks::Checks;
 use crate::daemon::drained;
 use crate::daemon::journal::Journal;
 use crate::daemon::notice::Notice;
@@ -31,7 +32,7 @@ use crate::net::packet::PacketSockets;
 use crate::net::receiver::{Control, Receiver};
 use crate::net::xdp::Sizes;
 use crate::net::{clock, realtime};
-use crate::vrrp::{self, Engine, Instant};
+use crate::vrrp::{self, Engine, Instant, Label};
 
 /// Leaving takes no longer than this, or the guard finishes it.
 pub(super) const LEAVE_DEADLINE: Duration = Duration::from_millis(700);
@@ -77,6 +78,7 @@ pub(super) struct Running {
     executor: thread::JoinHandle<()>,
     advert_thread: oneshot::Receiver<Tally>,
     pub(super) journal: Journal,
+    pub(super) checks: Checks,
 }
 
 impl Running {
@@ -112,6 +114,8 @@ impl Running {
         )?;
         standing.start(&chairs(&wiring));
         let drained = drained::recall(&config.control.state_dir, &standing);
+        let mut checks = Checks::new(standing.clone());
+        checks.go_by(&config);
         let (mut cores, mut initial) = (Vec::new(), Vec::new());
         for router in &wiring.routers {
             let (suspended, priority) =
@@ -164,6 +168,7 @@ impl Running {
             executor,
             advert_thread,
             journal,
+            checks,
         })
     }
 
@@ -240,6 +245,13 @@ impl Running {
                         self.sheet = Some(sheet);
                     }
                 }
+                Some(told) = self.checks.next() => {
+                    self.checks.act(&told);
+                    // At once: a death must not wait for what else is due here.
+                    if !leaving {
+                        self.tell_verdicts().await;
+                    }
+                }
                 () = counter.asked.notified() => asked = true,
                 () = &mut next_sheet, if asked && self.sheet.is_some() => {
                     asked = false;
@@ -291,6 +303,11 @@ impl Running {
     pub(super) async fn take_notices(&mut self) {
         self.lines.notices.hush();
         while let Some(notice) = self.lines.notices.take() {
+            if let Notice::Transition { router, to, .. } = notice
+                && let Some(router) = self.wiring.routers.iter().find(|wired| wired.router == router)
+            {
+                self.checks.note_active(&router.name, to == Label::Master);
+            }
             self.journal.write(&notice);
             self.arrivals.remember(&notice);
             if let Notice::Executor(Report::Changed { router, gone }) = notice {

@@ -7,7 +7,7 @@
 //! - [`Standing::weigh`] adds to the priority; the sum stays within 1 and 254. An address owner (255) stays 255.
 //!
 //! Both return at once. What follows from them is carried to the advert thread by the daemon, which waits for
-//! [`Standing::changed`]; saying the same twice changes nothing. Instances go by their names, and a name that the
+//! `Standing::changed`; saying the same twice changes nothing. Instances go by their names, and a name that the
 //! configuration does not know is refused. A reload keeps holders and weights of an instance that stays, also if it is
 //! called something else afterwards.
 //!

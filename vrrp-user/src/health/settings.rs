@@ -2,7 +2,7 @@
 //!
 //! Owns the shapes, the defaults, and the sum of weights. Refuses to know how a probe does it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU8, NonZeroU16};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -176,6 +176,13 @@ pub struct Mysql {
     pub write: Option<Write>,
     /// Watch the server's process, to see it die before its sockets do.
     pub process: bool,
+}
+
+impl Mysql {
+    /// Where clients connect.
+    pub fn listener(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port.get())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ mod tests;
 
 /// vrrp-user's folders from the top, each with those it may name (`crate::x`). What is not here (main, the daemon's
 /// wiring) stands below and may name all.
-const LAYERS: [Layer; 12] = [
+const LAYERS: [Layer; 13] = [
     Layer { name: "wire", knows: &[], is_core: true },
     Layer { name: "vrrp", knows: &["wire"], is_core: true },
     Layer { name: "mysql", knows: &[], is_core: true },
@@ -23,6 +23,8 @@ const LAYERS: [Layer; 12] = [
     Layer { name: "net", knows: &["wire", "vrrp"], is_core: false },
     Layer { name: "role", knows: &["vrrp", "mysql", "health", "database", "net"], is_core: false },
     Layer { name: "config", knows: &["wire", "vrrp", "mysql", "health", "net", "role"], is_core: false },
+    // Beside control and daemon: it writes what they read, and neither knows of it.
+    Layer { name: "import", knows: &["config"], is_core: false },
     Layer {
         name: "control",
         knows: &["wire", "vrrp", "mysql", "health", "net", "role", "config"],

@@ -133,7 +133,7 @@ fn every_key_of_a_check_reaches_its_value() {
 #[test]
 fn a_mysql_check_needs_no_more_than_a_user() {
     let check = only("{ mysql: { user: vrrp, login: { user: app } } }");
-    assert_eq!((check.rise.get(), check.fall.get(), check.hold_down), (3, 1, Duration::from_secs(5)));
+    assert_eq!((check.rise.get(), check.fall.get(), check.hold_down), (3, 3, Duration::from_secs(5)));
     assert_eq!(check.on_failure.degraded, Reaction::Report);
     let server = mysql(&check);
     assert_eq!((server.address.to_string().as_str(), server.port.get()), ("127.0.0.1", 3306));
@@ -335,4 +335,29 @@ fn a_failing_router_that_still_outranks_its_peer_is_warned_about() {
 fn a_mysql_check_without_the_view_of_an_application_is_warned_about() {
     let warnings = warnings(&entry("{ mysql: { user: a } }"));
     assert!(warnings.len() == 1 && warnings[0].contains("no `login` probe"), "{warnings:?}");
+}
+
+#[test]
+fn a_readable_file_with_a_database_password_is_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.yaml");
+    let account = "user: a, login: { user: b, password: hunter2 }";
+    for (check, mode, warned) in [
+        (account, 0o644, true),
+        (account, 0o640, true),
+        (account, 0o600, false),
+        (account.replace("password: hunter2", "password_file: /x").as_str(), 0o644, false),
+    ] {
+        std::fs::write(&file, entry(&format!("{{ mysql: {{ {check} }} }}"))).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        let warnings = crate::config::Config::load(&file).unwrap().warnings;
+        assert_eq!(warnings.len(), usize::from(warned), "{mode:o} {check}: {warnings:?}");
+        if warned {
+            let warning = warnings[0].to_string();
+            assert!(
+                warning.contains(&format!("mode {mode:04o}")) && !warning.contains("hunter2"),
+                "{warning}"
+            );
+        }
+    }
 }

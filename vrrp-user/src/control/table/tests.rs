@@ -91,6 +91,7 @@ fn what_is_wrong_says_so() {
     stray.addresses[0].present = true;
     let shown = render(&snapshot(vec![out, lost, stray]), None, Style::Plain);
     for wanted in [
+        "VI_1      KEPT OUT",
         "70 = 100 -30",
         "kept out: drained by the operator",
         "10.0.0.200/24 on eth0: MISSING",

@@ -1,0 +1,25 @@
+//! The guard's plan: a line of JSON on its standard input. What is read is written to a line that reads the same.
+
+use vrrp_user::net::guard::Plan;
+
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let plans = [
+        r#"{"daemon_pid":1,"board_fd":3,"realtime_priority":null,"wards":[]}"#,
+        r#"{"daemon_pid":4294967295,"board_fd":-1,"realtime_priority":50,"wards":[{"name":"VI_1","vips":[{"ifindex":2,"address":"192.0.2.9","prefix":24,"label":null,"scope":0}],"ifindex":2,"release":[1,2,3],"freeze_limit_ns":1}]}"#,
+        "{}",
+        "",
+    ];
+    plans.map(|plan| plan.as_bytes().to_vec()).to_vec()
+}
+
+pub(crate) fn check(input: &[u8]) -> bool {
+    match serde_json::from_slice::<Plan>(input) {
+        Err(error) => super::refused(&error),
+        Ok(plan) => {
+            let line = serde_json::to_vec(&plan).unwrap();
+            assert!(!line.contains(&b'\n'), "a plan is one line");
+            assert_eq!(serde_json::from_slice::<Plan>(&line).unwrap(), plan);
+            true
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What checks do to an address: real servers that die, freeze, fill up and turn clients away; ports and scripts.
+#![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
+
+mod checks {
+    pub(super) mod mysql;
+    pub(super) mod plain;
+    pub(super) mod site;
+    pub(super) mod witness;
+}
+
+use std::process::ExitCode;
+
+use vrrp_lab::harness;
+
+fn main() -> ExitCode {
+    let all = [checks::plain::tests(), checks::witness::tests(), checks::mysql::tests()];
+    harness::run(all.concat())
+}

@@ -1,0 +1,378 @@
+//! Real MariaDB servers, each in a trouble of its own: what is said, and where the address goes.
+
+use std::{fs, time::Duration};
+
+use mysql::{Conn, OptsBuilder};
+use vrrp_lab::{
+    Lab, Requirement, clock,
+    daemon::{Instance, binary, yaml},
+    harness::{Test, count},
+    mysql::{APP_PASSWORD, APP_USER, Flavour, Pair, Server, Setup, Tmpfs},
+    tests,
+};
+
+use super::site::{LIMIT, PROBE_PASSWORD, Site, mysql, with_flavour, with_servers};
+
+pub(crate) fn tests() -> Vec<Test> {
+    use Requirement::{Daemon, Lab, MariaDb, MySql56};
+    let mut all = tests![[Lab, Daemon, MySql56];
+        a_killed_mysql_5_6_costs_the_address_and_all_views_understand_it,
+    ];
+    all.extend(tests![[Lab, Daemon, MariaDb];
+        a_killed_server_costs_the_address_within_milliseconds,
+        a_frozen_server_is_hung_and_a_port_that_accepts_never_notices,
+        a_server_that_shuts_down_is_believed_before_it_is_gone,
+        a_wrong_password_moves_no_address_and_is_said_once,
+        a_wrong_password_does_not_hide_a_death,
+        too_many_connections_is_degraded_and_moves_no_address,
+        a_killed_connection_of_a_probe_is_no_death,
+        a_full_binlog_disk_is_seen_by_the_write_probe_alone,
+        a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake,
+        without_the_witness_a_pidfd_sees_the_death,
+        a_standby_that_does_not_apply_is_degraded,
+        passwords_are_shown_nowhere,
+    ]);
+    all
+}
+
+fn a_killed_mysql_5_6_costs_the_address_and_all_views_understand_it() {
+    let (lab, mut a, b) = with_flavour("five-six", Flavour::MySql56, |setup| setup);
+    a.set_read_only(false).unwrap();
+    let write = "write: { table: vrrp.heartbeat, interval: 200ms },";
+    let site = Site::start(lab, &mysql(&a, write, ""), &mysql(&b, write, ""));
+    site.wait_for_line("a", "(mysqld), which serves");
+    site.wait_until("the active node writes", || {
+        a.ask("SELECT beat FROM vrrp.heartbeat WHERE server_id = 1").unwrap().is_some()
+    });
+    for host in ["a", "b"] {
+        assert!(!site.daemon(host).log().contains("check mysql"), "{}", site.daemon(host).log());
+    }
+    let killed = clock::now_ns();
+    a.kill();
+    let until_advert = site.until_advert("b", killed);
+    println!("b is master {until_advert:?} after the kill");
+    assert!(until_advert < Duration::from_millis(500), "{until_advert:?}");
+    site.wait_for("b");
+}
+
+fn a_standby_that_does_not_apply_is_degraded() {
+    let lab = Lab::pair("standby").unwrap();
+    let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    pair.wait_replicating(LIMIT).unwrap();
+    let site = Site::start(lab, &mysql(&pair.a, "", ""), &mysql(&pair.b, "", "fall: 1,"));
+    let began = clock::now_ns();
+    pair.b.sql("STOP SLAVE SQL_THREAD").unwrap();
+    site.wait_for_line("b", "check mysql: healthy -> degraded: replication: the SQL thread is stopped");
+    pair.b.sql("START SLAVE SQL_THREAD").unwrap();
+    site.wait_for_line("b", "degraded -> healthy");
+    site.assert_stayed("a", began);
+    assert!(!site.a.log().contains("check mysql"), "{}", site.a.log());
+}
+
+fn a_killed_server_costs_the_address_within_milliseconds() {
+    let (lab, mut a, mut b) = with_servers("killed", |setup| setup);
+    let site = Site::start(lab, &mysql(&a, "", ""), &mysql(&b, "", ""));
+    for host in ["a", "b"] {
+        site.wait_for_line(host, "watching process");
+        assert!(site.daemon(host).log().contains("(mariadbd), which serves"), "{}", site.daemon(host).log());
+    }
+    let mut took = Vec::new();
+    for round in 0..count(4, 20) {
+        let (victim, heir, server) = if round % 2 == 0 { ("a", "b", &mut a) } else { ("b", "a", &mut b) };
+        let watched = || site.daemon(victim).log().matches("watching process").count();
+        let before = watched();
+        let killed = clock::now_ns();
+        server.kill();
+        let until_advert = site.until_advert(heir, killed);
+        println!("round {round}: {heir} is master {until_advert:?} after the kill");
+        took.push(
+            until_advert.saturating_sub(site.stalls.within(killed, killed + clock::nanos(until_advert))),
+        );
+        site.wait_for(heir);
+        server.restart(site.lab.host(victim)).unwrap();
+        site.wait_until("the new process is watched", || watched() > before);
+        site.wait_until("it is well again", || site.daemon(victim).log().ends_with_recovery());
+        clock::sleep_ms(1500);
+    }
+    took.sort();
+    let median = took[took.len() / 2];
+    println!("median {median:?}, worst {:?}", took.last().unwrap());
+    assert!(median < Duration::from_millis(20), "{took:?}");
+}
+
+/// A daemon that may not load BPF programs, as in many a container.
+fn without_the_witness_a_pidfd_sees_the_death() {
+    let (lab, mut a, b) = with_servers("pidfd", |setup| setup);
+    let wrapper = lab.host("a").file("vrrp-without-bpf");
+    let drop_capabilities = "setpriv --bounding-set=-bpf,-perfmon,-sys_admin";
+    fs::write(
+        &wrapper,
+        format!("#!/bin/sh\nexec {drop_capabilities} {} \"$@\"\n", binary().unwrap().display()),
+    )
+    .unwrap();
+    fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let site = Site::start_as(lab, &wrapper, &mysql(&a, "", ""), &mysql(&b, "", ""));
+    site.wait_for_line("a", "the end of a server with much memory is seen late");
+    site.wait_for_line("a", "watching process");
+    let killed = clock::now_ns();
+    a.kill();
+    let until_advert = site.until_advert("b", killed);
+    println!("b is master {until_advert:?} after the kill");
+    assert!(until_advert < Duration::from_millis(500), "{until_advert:?}");
+    site.wait_for("b");
+}
+
+trait Recovery {
+    fn ends_with_recovery(&self) -> bool;
+}
+
+impl Recovery for String {
+    /// The last verdict in it is a good one, and the router listens.
+    fn ends_with_recovery(&self) -> bool {
+        let last = |words: &str| self.rfind(words);
+        last("-> healthy") > last("-> dead") && last("-> BACKUP") > last("-> dead")
+    }
+}
+
+fn a_frozen_server_is_hung_and_a_port_that_accepts_never_notices() {
+    let (lab, mut a, b) = with_servers("frozen", |setup| setup);
+    // The recipe's own check, at a faster pace, beside ours.
+    let port = "{ name: port, tcp: { port: 3306, connect_timeout: 10s, retries: 3, retry_delay: 100ms }, interval: 200ms, \
+                on_failure: report }";
+    let checks = format!("{}, {port}", mysql(&a, "", ""));
+    let site = Site::start(lab, &checks, &mysql(&b, "", ""));
+    let frozen = clock::now_ns();
+    a.freeze();
+    let until_advert = site.until_advert("b", frozen);
+    println!("b is master {until_advert:?} after the freeze");
+    let stalled = site.stalls.within(frozen, frozen + clock::nanos(until_advert));
+    assert!(until_advert < Duration::from_secs(1) + stalled, "{until_advert:?} with {stalled:?} of stalls");
+    site.wait_for("b");
+    site.wait_for_line("a", "check mysql: healthy -> hung");
+    clock::sleep_ms(3000);
+    assert!(!site.a.log().contains("check port"), "a frozen server's port accepts:\n{}", site.a.log());
+    a.thaw();
+    site.wait_for_line("a", "-> healthy");
+    site.wait_until("a listens again", || {
+        let log = site.a.log();
+        log.rfind("-> BACKUP") > log.rfind("-> hung")
+    });
+    clock::sleep_ms(500);
+    assert_eq!(site.watch.holders(super::site::VIP).unwrap(), ["b"], "without preemption nothing comes back");
+}
+
+fn a_server_that_shuts_down_is_believed_before_it_is_gone() {
+    let (lab, mut a, b) = with_servers("leaving", |setup| setup);
+    let site = Site::start(lab, &mysql(&a, "", ""), &mysql(&b, "", ""));
+    site.wait_for_line("a", "watching process");
+    let told = clock::now_ns();
+    a.terminate();
+    let until_advert = site.until_advert("b", told);
+    println!("b is master {until_advert:?} after SIGTERM");
+    assert!(until_advert < Duration::from_secs(1), "{until_advert:?}\n{}", site.a.log());
+    site.wait_for("b");
+    let log = site.a.log();
+    assert!(log.contains("healthy -> leaving") || log.contains("healthy -> dead"), "{log}");
+}
+
+fn a_wrong_password_moves_no_address_and_is_said_once() {
+    let (lab, a, b) = with_servers("wrong", |setup| setup);
+    let checks =
+        mysql(&a, "", "").replace(PROBE_PASSWORD, "not-this-one").replace("app-password", "nor-this-one");
+    let started = clock::now_ns();
+    let site = Site::start(lab, &checks, &mysql(&b, "", ""));
+    site.wait_for_line("a", "check mysql: healthy -> misconfigured");
+    clock::sleep_ms(6000);
+    site.assert_stayed("a", started);
+    let log = site.a.log();
+    assert_eq!(log.matches("check mysql").count(), 1, "{log}");
+    assert!(log.contains("error 1045: Access denied for user"), "{log}");
+    assert!(log.contains("correct `user` and the password of this check; this moves no address"), "{log}");
+}
+
+fn a_wrong_password_does_not_hide_a_death() {
+    let (lab, mut a, b) = with_servers("blind", |setup| setup);
+    let checks = mysql(&a, "", "").replace(PROBE_PASSWORD, "not-this-one");
+    let site = Site::start(lab, &checks, &mysql(&b, "", ""));
+    site.wait_for_line("a", "-> misconfigured");
+    site.wait_for_line("a", "watching process");
+    let killed = clock::now_ns();
+    a.kill();
+    let until_advert = site.until_advert("b", killed);
+    println!("b is master {until_advert:?} after the kill");
+    assert!(until_advert < Duration::from_secs(1), "{until_advert:?}");
+    site.wait_for("b");
+    site.wait_for_line("a", "misconfigured -> dead");
+}
+
+fn too_many_connections_is_degraded_and_moves_no_address() {
+    let (lab, a, b) = with_servers("full", |setup| setup.with("max_connections = 15"));
+    let site = Site::start(lab, &mysql(&a, "", "fall: 2,"), &mysql(&b, "", ""));
+    clock::sleep_ms(1000);
+    let filled = clock::now_ns();
+    let mut sessions = Vec::new();
+    site.wait_until("no more connections are taken", || match connect(&a) {
+        Ok(session) => {
+            sessions.push(session);
+            false
+        }
+        Err(error) => error.to_string().contains("1040"),
+    });
+    site.wait_for_line("a", "check mysql: healthy -> degraded");
+    assert!(site.a.log().contains("error 1040: Too many connections"), "{}", site.a.log());
+    assert!(site.a.log().contains("; only reported"), "{}", site.a.log());
+    clock::sleep_ms(3000);
+    site.assert_stayed("a", filled);
+    drop(sessions);
+    site.wait_for_line("a", "degraded -> healthy");
+    site.assert_stayed("a", filled);
+}
+
+/// As an application, over the socket.
+fn connect(server: &Server) -> Result<Conn, mysql::Error> {
+    let socket = server.socket().to_string_lossy().into_owned();
+    Conn::new(OptsBuilder::new().socket(Some(socket)).user(Some(APP_USER)).pass(Some(APP_PASSWORD)))
+}
+
+fn a_killed_connection_of_a_probe_is_no_death() {
+    let (lab, a, b) = with_servers("spared", |setup| setup);
+    let site = Site::start(lab, &mysql(&a, "", ""), &mysql(&b, "", ""));
+    let began = clock::now_ns();
+    for _ in 0..5 {
+        let sessions =
+            a.rows("SELECT id FROM information_schema.processlist WHERE user = 'vrrp_probe'").unwrap();
+        assert!(sessions.len() >= 2, "ping and sentinel stay connected: {sessions:?}");
+        for session in sessions {
+            // It may have ended by itself meanwhile.
+            drop(a.sql(&format!("KILL CONNECTION {}", session["id"])));
+        }
+        clock::sleep_ms(800);
+    }
+    site.assert_stayed("a", began);
+    assert!(!site.a.log().contains("check mysql"), "{}", site.a.log());
+}
+
+fn a_full_binlog_disk_is_seen_by_the_write_probe_alone() {
+    // Dropped last: its folder holds the mount.
+    let site;
+    let lab = Lab::pair("disk").unwrap();
+    let disk = Tmpfs::mount(&lab.host("a").file("binlog"), 16).unwrap();
+    let setup = Setup { binlog_folder: Some(disk.folder().to_owned()), ..Setup::new(Flavour::MariaDb, 1) };
+    let a = Server::start(lab.host("a"), setup).unwrap();
+    let b = Server::start(lab.host("b"), Setup::new(Flavour::MariaDb, 2)).unwrap();
+    a.set_read_only(false).unwrap();
+    let write = "write: { table: vrrp.heartbeat, interval: 200ms, deadline: 500ms, min_free: 1MiB },";
+    site = Site::start(lab, &mysql(&a, write, "fall: 2,"), &mysql(&b, write, ""));
+    let beats = || {
+        let beat = a.ask("SELECT beat FROM vrrp.heartbeat WHERE server_id = 1").unwrap();
+        beat.and_then(|beat| beat.parse::<u64>().ok()).unwrap_or(0)
+    };
+    site.wait_until("the active node writes", || beats() >= 3);
+    let written = b.ask("SELECT COUNT(*) FROM vrrp.heartbeat").unwrap();
+    assert_eq!(written.as_deref(), Some("0"), "the standby's server is not written to");
+    disk.fill().unwrap();
+    let filled = clock::now_ns();
+    let until_advert = site.until_advert("b", filled);
+    println!("b is master {until_advert:?} after the disk was full");
+    let log = site.a.log();
+    assert!(
+        log.contains("-> hung") && log.contains("write to vrrp.heartbeat: no answer within 500ms"),
+        "{log}"
+    );
+    // Whoever is not active does not write: no session of ours is left behind.
+    clock::sleep_ms(2000);
+    let stuck = a.rows(
+        "SELECT id FROM information_schema.processlist WHERE user = 'vrrp_probe' AND info LIKE 'INSERT%'",
+    );
+    assert!(stuck.unwrap().len() <= 1);
+    disk.free().unwrap();
+    site.wait_for_line("a", "-> healthy");
+}
+
+fn a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake() {
+    let lab = Lab::pair("tls").unwrap();
+    let folder = lab.folder().join("certificates");
+    fs::create_dir_all(&folder).unwrap();
+    make_certificate(&lab, &folder);
+    let file = |name: &str| folder.join(name).display().to_string();
+    let with_tls = Setup::new(Flavour::MariaDb, 1)
+        .with(&format!("ssl_cert = {}", file("cert.pem")))
+        .with(&format!("ssl_key = {}", file("key.pem")));
+    let a = Server::start(lab.host("a"), with_tls).unwrap();
+    let b = Server::start(lab.host("b"), Setup::new(Flavour::MariaDb, 2)).unwrap();
+    a.sql(&format!("ALTER USER '{APP_USER}'@'%' REQUIRE SSL")).unwrap();
+    let tls = format!("tls: {{ ca: {}, server_name: db.example }},", file("ca.pem"));
+    // The public authorities do not know ours.
+    let untrusted = mysql(&a, "tls: true,", "name: untrusted,");
+    let site = Site::start(lab, &format!("{}, {untrusted}", mysql(&a, &tls, "")), &mysql(&b, &tls, ""));
+    site.wait_for_line("a", "check untrusted: healthy -> misconfigured");
+    site.wait_for_line("b", "-> misconfigured");
+    assert!(site.b.log().contains("the server offers no TLS"), "{}", site.b.log());
+    clock::sleep_ms(1500);
+    assert!(!site.a.log().contains("check mysql"), "{}", site.a.log());
+}
+
+/// An authority, and a certificate by it.
+fn make_certificate(lab: &Lab, folder: &std::path::Path) {
+    fs::write(folder.join("leaf.cnf"), "subjectAltName = DNS:db.example\nbasicConstraints = CA:FALSE\n")
+        .unwrap();
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let openssl = |line: &str| {
+        let words: Vec<String> = line
+            .split(' ')
+            .map(|word| if word.contains('.') && !word.contains('=') { path(word) } else { word.to_owned() })
+            .collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        lab.host("a").namespace().run("openssl", &words).unwrap();
+    };
+    openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca-key.pem -out ca.pem");
+    openssl("req -newkey rsa:2048 -nodes -subj /CN=db -keyout key.pem -out request.pem");
+    openssl(
+        "x509 -req -days 2 -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -extfile leaf.cnf -out cert.pem",
+    );
+}
+
+/// Log, status of the process, its children's environment, `vrrp check` and what an error says.
+fn passwords_are_shown_nowhere() {
+    const SECRETS: [&str; 3] = [PROBE_PASSWORD, APP_PASSWORD, "wrong-but-secret"];
+    let (lab, a, b) = with_servers("secrets", |setup| setup);
+    let (seen, wrong) = (lab.host("a").file("environment"), lab.host("a").file("secret"));
+    fs::write(&wrong, "wrong-but-secret\n").unwrap();
+    let script = lab.host("a").file("notify");
+    fs::write(&script, format!("#!/bin/sh\nenv > {0}; ps axww >> {0}; exit 0\n", seen.display())).unwrap();
+    for (path, mode) in [(&wrong, 0o600), (&script, 0o755)] {
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let refused = format!(
+        "{{ name: refused, mysql: {{ socket: {}, user: vrrp_probe, password_file: {} }} }}",
+        a.socket().display(),
+        wrong.display()
+    );
+    let notify =
+        format!("{{ name: env, script: {{ command: {}, user: root }}, interval: 100ms }}", script.display());
+    let checks = format!("{}, {refused}, {notify}", mysql(&a, "", ""));
+    let text = yaml("secrets", &[Instance::v2(100).with(&format!("checks: [{checks}]"))])
+        + "log: { level: trace }\n";
+    let daemon = vrrp_lab::Daemon::start_with_yaml(lab.host("a"), &text).unwrap();
+    assert!(
+        clock::wait_until(LIMIT, || daemon.log().contains("check refused: healthy -> misconfigured")),
+        "{}",
+        daemon.log()
+    );
+    assert!(clock::wait_until(LIMIT, || fs::read_to_string(&seen).is_ok_and(|text| text.contains("PID"))));
+    let config = daemon.config().to_string_lossy().into_owned();
+    let binary = binary().unwrap().to_string_lossy().into_owned();
+    let checked = lab.host("a").namespace().run(&binary, &["check", "--config", &config]).unwrap();
+    for (what, shown) in [
+        ("log", daemon.log()),
+        ("children", fs::read_to_string(&seen).unwrap()),
+        ("check", checked),
+        ("command line", fs::read_to_string(format!("/proc/{}/cmdline", daemon.pid())).unwrap()),
+    ] {
+        assert!(!shown.is_empty(), "{what}");
+        for secret in SECRETS {
+            assert!(!shown.contains(secret), "{what} shows {secret}:\n{shown}");
+        }
+    }
+    drop(b);
+}

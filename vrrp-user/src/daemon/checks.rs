@@ -1,0 +1,244 @@
+//! Checks and what their verdicts do to an instance: held, weighed, or only reported.
+//!
+//! Owns which checks run. Refuses to know how one comes to its verdict (`health`), and what a held instance does
+//! (`standing`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::config::Config;
+use crate::daemon::standing::{Holder, Standing};
+use crate::daemon::witness;
+use crate::health::process::Witness;
+use crate::health::settings::{Check, Kind, Reaction};
+use crate::health::watch::{Context, Told, Watch};
+
+/// Verdicts on their way; a check waits for room.
+const TOLD: usize = 64;
+
+/// All checks of all instances.
+pub(super) struct Checks {
+    standing: Standing,
+    running: BTreeMap<(String, String), Running>,
+    /// By instance, whether it is MASTER here.
+    active: BTreeMap<String, watch::Sender<bool>>,
+    told_in: mpsc::Sender<Told>,
+    told: mpsc::Receiver<Told>,
+    witness: Option<Witness>,
+    runs: u64,
+}
+
+struct Running {
+    check: Check,
+    run: u64,
+    /// Dropping it ends the check.
+    watch: Watch,
+}
+
+impl Checks {
+    pub(super) fn new(standing: Standing) -> Self {
+        let (told_in, told) = mpsc::channel(TOLD);
+        Self {
+            standing,
+            running: BTreeMap::new(),
+            active: BTreeMap::new(),
+            told_in,
+            told,
+            witness: None,
+            runs: 0,
+        }
+    }
+
+    /// Runs what the configuration wants: a check that is the same goes on, all else starts anew. The instances must have
+    /// their seats.
+    pub(super) fn go_by(&mut self, config: &Config) {
+        let wanted: BTreeMap<_, _> = config
+            .instances
+            .iter()
+            .flat_map(|instance| {
+                let key = |check: &Check| (instance.name.clone(), check.name.clone());
+                instance.checks.iter().map(move |check| (key(check), check))
+            })
+            .collect();
+        let standing = &self.standing;
+        self.running.retain(|key, running| {
+            let stays = wanted.get(key).is_some_and(|check| **check == running.check);
+            if !stays {
+                // An instance that is gone has no seat either.
+                standing.forget(&key.0, &key.1);
+            }
+            stays
+        });
+        self.active.retain(|name, _| config.instances.iter().any(|instance| instance.name == *name));
+        for (key, check) in wanted {
+            if !self.running.contains_key(&key) {
+                self.start(key, check);
+            }
+        }
+    }
+
+    fn start(&mut self, key: (String, String), check: &Check) {
+        let is_watched = matches!(&check.kind, Kind::Mysql(mysql) if mysql.process);
+        if is_watched && self.witness.is_none() {
+            self.witness = witness::start();
+        }
+        let active = self.active.entry(key.0.clone()).or_insert_with(|| watch::Sender::new(false));
+        self.runs += 1;
+        let run = self.runs;
+        let context = Context {
+            instance: Arc::from(key.0.as_str()),
+            run,
+            active: active.subscribe(),
+            witness: self.witness.clone(),
+            told: self.told_in.clone(),
+        };
+        let watch = Watch::start(check.clone(), context);
+        let standing = watch.standing();
+        self.running.insert(key.clone(), Running { check: check.clone(), run, watch });
+        self.act(&Told {
+            instance: Arc::from(key.0.as_str()),
+            check: key.1,
+            run,
+            verdict: standing.verdict,
+            cause: standing.cause,
+        });
+    }
+
+    /// The next verdict. Never the end: `self` holds a sender.
+    pub(super) async fn next(&mut self) -> Option<Told> {
+        self.told.recv().await
+    }
+
+    /// Does what the configuration wants done about it.
+    pub(super) fn act(&self, told: &Told) {
+        let Told { instance, check, run, verdict, cause } = told;
+        let running = self.running.get(&(instance.to_string(), check.clone()));
+        // Of one that is no more, or is another one now: told before it was ended.
+        let Some(running) = running.filter(|running| running.run == *run) else { return };
+        let on_failure = &running.check.on_failure;
+        let holder = Holder::Check(check.clone());
+        let holds = on_failure.to(*verdict) == Some(Reaction::Release);
+        let known = if holds {
+            let reason = if cause.is_empty() { String::new() } else { format!(": {cause}") };
+            self.standing.hold(instance, holder, format!("check {check} says {verdict}{reason}"))
+        } else {
+            self.standing.let_go(instance, &holder)
+        };
+        let weighed = on_failure.weights().is_empty()
+            || self.standing.weigh(instance, check, on_failure.contribution(*verdict));
+        if !known || !weighed {
+            tracing::error!(
+                instance = &**instance,
+                "check {check} is {verdict}, and no such instance is there"
+            );
+        }
+    }
+
+    /// Whether the instance is MASTER now: only then its server is written to.
+    pub(super) fn note_active(&self, instance: &str, active: bool) {
+        if let Some(told) = self.active.get(instance) {
+            told.send_if_modified(|now| std::mem::replace(now, active) != active);
+        }
+    }
+
+    /// The checks of an instance, for status.
+    #[cfg_attr(not(test), expect(dead_code, reason = "read by the control socket, which is not there yet"))]
+    pub(super) fn of(&self, instance: &str) -> impl Iterator<Item = (&Check, &Watch)> {
+        self.running
+            .iter()
+            .filter(move |((name, _), _)| name == instance)
+            .map(|(_, running)| (&running.check, &running.watch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU8;
+    use std::path::Path;
+
+    use super::*;
+    use crate::daemon::standing::Chair;
+    use crate::health::verdict::Verdict;
+
+    const INSTANCE: &str = "instances:\n  - { name: A, interface: e, virtual_router_id: 1, virtual_addresses: [10.0.0.9], checks: [";
+
+    fn config(checks: &str) -> Config {
+        Config::parse(&format!("{INSTANCE}{checks}] }}\n"), Path::new("x.yaml")).unwrap().config
+    }
+
+    fn checks(config: &Config) -> Checks {
+        let standing = Standing::default();
+        standing.start(&[Chair { instance: "A".into(), router: 0, base: NonZeroU8::new(100).unwrap() }]);
+        let mut checks = Checks::new(standing);
+        checks.go_by(config);
+        checks
+    }
+
+    fn told(checks: &Checks, check: &str, verdict: Verdict) -> Told {
+        let run = checks.running.get(&("A".to_owned(), check.to_owned())).map_or(0, |running| running.run);
+        Told { instance: Arc::from("A"), check: check.into(), run, verdict, cause: "why".into() }
+    }
+
+    /// Never runs on its own: what is told here is all that is told.
+    const RELEASE: &str = "{ name: r, tcp: { port: 1 }, interval: 3600s, fall: 255 }";
+    const WEIGHT: &str =
+        "{ name: w, tcp: { port: 1 }, interval: 3600s, fall: 255, on_failure: { weight: -30 } }";
+    const BONUS: &str =
+        "{ name: b, tcp: { port: 1 }, interval: 3600s, fall: 255, on_failure: { weight: 5 } }";
+    const REPORT: &str = "{ name: s, tcp: { port: 1 }, interval: 3600s, fall: 255, on_failure: report }";
+    const FAILED: &str =
+        "{ name: f, script: { command: /bin/true, init_fail: true }, interval: 3600s, rise: 255 }";
+
+    fn stands(checks: &Checks) -> (u8, usize) {
+        let standpoint = checks.standing.of("A").unwrap();
+        (standpoint.priority.get(), standpoint.holders.len())
+    }
+
+    #[tokio::test]
+    async fn a_verdict_holds_weighs_or_is_only_told() {
+        let checks = checks(&config(&[RELEASE, WEIGHT, BONUS, REPORT].join(", ")));
+        assert_eq!(stands(&checks), (105, 0), "the bonus counts from the start");
+        for (check, verdict, expected) in [
+            ("s", Verdict::Dead, (105, 0)),
+            ("w", Verdict::Dead, (75, 0)),
+            ("b", Verdict::Hung, (70, 0)),
+            ("r", Verdict::Misconfigured, (70, 0)),
+            ("r", Verdict::Degraded, (70, 0)),
+            ("r", Verdict::Hung, (70, 1)),
+            ("r", Verdict::Misconfigured, (70, 0)),
+            ("w", Verdict::Healthy, (100, 0)),
+            ("b", Verdict::Healthy, (105, 0)),
+        ] {
+            checks.act(&told(&checks, check, verdict));
+            assert_eq!(stands(&checks), expected, "{check} {verdict}");
+        }
+        checks.act(&told(&checks, "r", Verdict::Dead));
+        let holders = checks.standing.of("A").unwrap().holders;
+        assert_eq!(holders, [(Holder::Check("r".into()), "check r says dead: why".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn what_counts_as_failed_until_it_is_known_holds_from_the_start() {
+        assert_eq!(stands(&checks(&config(FAILED))), (100, 1));
+    }
+
+    #[tokio::test]
+    async fn another_configuration_drops_what_is_gone_and_keeps_what_is_the_same() {
+        let mut checks = checks(&config(&[RELEASE, WEIGHT].join(", ")));
+        checks.act(&told(&checks, "r", Verdict::Dead));
+        checks.act(&told(&checks, "w", Verdict::Dead));
+        assert_eq!(stands(&checks), (70, 1));
+        checks.go_by(&config(&[RELEASE, BONUS].join(", ")));
+        assert_eq!(stands(&checks), (105, 1), "the weight is gone, the hold stays");
+        let under_way = told(&checks, "r", Verdict::Dead);
+        checks.go_by(&config(&RELEASE.replace("255", "254")));
+        checks.act(&under_way);
+        assert_eq!(stands(&checks), (100, 0), "another check begins anew, whatever was said of the former");
+        assert_eq!(checks.of("A").count(), 1);
+        checks.go_by(&config(""));
+        checks.act(&told(&checks, "r", Verdict::Dead));
+        assert_eq!(stands(&checks), (100, 0), "nobody asks any more");
+    }
+}

@@ -1,0 +1,142 @@
+//! From an error of the client library to a finding. Says what the server said, and never what we sent.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use mysql_async::{DriverError, Error, IoError, ServerError};
+
+use crate::health::code;
+use crate::health::judge::{Finding, Symptom};
+
+/// `doing` completes "while ...".
+pub(super) fn finding(error: &Error, doing: &str) -> Finding {
+    match error {
+        Error::Server(error) => server(error, doing),
+        Error::Io(IoError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
+            Finding::new(Symptom::Wrong, format!("{doing}: {error}; correct `tls` in this check"))
+        }
+        Error::Io(IoError::Io(error)) => {
+            Finding::new(io(error.kind(), error.raw_os_error()), format!("{doing}: {error}"))
+        }
+        Error::Io(IoError::Tls(error)) => {
+            Finding::new(Symptom::Wrong, format!("{doing}: TLS: {error}; correct `tls` in this check"))
+        }
+        Error::Driver(error) => driver(error, doing),
+        Error::Url(_) | Error::Other(_) => Finding::new(Symptom::Wrong, format!("{doing}: {error}")),
+    }
+}
+
+/// Nothing came within the deadline.
+pub(super) fn silence(deadline: Duration, doing: &str) -> Finding {
+    Finding::new(Symptom::Timeout, format!("{doing}: no answer within {deadline:?}"))
+}
+
+fn server(error: &ServerError, doing: &str) -> Finding {
+    let ServerError { code: number, message, .. } = error;
+    let remedy = code::remedy(*number).map(|remedy| format!("; {remedy}")).unwrap_or_default();
+    Finding::new(code::symptom(*number), format!("{doing}: error {number}: {message}{remedy}"))
+}
+
+fn io(kind: ErrorKind, number: Option<i32>) -> Symptom {
+    // Many kinds have no name in std: what is not known to say more is silence, which other views may contradict.
+    if kind == ErrorKind::ConnectionRefused || kind == ErrorKind::NotFound {
+        Symptom::Gone
+    } else if [
+        ErrorKind::UnexpectedEof,
+        ErrorKind::ConnectionReset,
+        ErrorKind::ConnectionAborted,
+        ErrorKind::BrokenPipe,
+        ErrorKind::NotConnected,
+    ]
+    .contains(&kind)
+    {
+        Symptom::Closed
+    } else if [
+        ErrorKind::PermissionDenied,
+        ErrorKind::AddrNotAvailable,
+        ErrorKind::NetworkUnreachable,
+        ErrorKind::HostUnreachable,
+        ErrorKind::InvalidInput,
+    ]
+    .contains(&kind)
+        || matches!(number, None | Some(libc::EMFILE | libc::ENFILE))
+    {
+        // Without a number it is not the kernel that speaks, but the client library or TLS in its words.
+        Symptom::Wrong
+    } else {
+        Symptom::Timeout
+    }
+}
+
+fn driver(error: &DriverError, doing: &str) -> Finding {
+    // What is out of step on the wire is a connection lost, which the next one may contradict.
+    if matches!(
+        error,
+        DriverError::ConnectionClosed | DriverError::PacketOutOfOrder | DriverError::UnexpectedPacket { .. }
+    ) {
+        return Finding::new(Symptom::Closed, format!("{doing}: {error}"));
+    }
+    if matches!(error, DriverError::NoClientSslFlagFromServer) {
+        let cause =
+            format!("{doing}: the server offers no TLS; enable it there, or leave `tls` out of this check");
+        return Finding::new(Symptom::Wrong, cause);
+    }
+    Finding::new(Symptom::Wrong, format!("{doing}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn of_io(error: io::Error) -> Symptom {
+        finding(&Error::Io(IoError::Io(error)), "ping").symptom
+    }
+
+    #[test]
+    fn what_the_kernel_says_is_told_apart() {
+        for (number, symptom) in [
+            (libc::ECONNREFUSED, Symptom::Gone),
+            (libc::ENOENT, Symptom::Gone),
+            (libc::ECONNRESET, Symptom::Closed),
+            (libc::EPIPE, Symptom::Closed),
+            (libc::EACCES, Symptom::Wrong),
+            (libc::ENETUNREACH, Symptom::Wrong),
+            (libc::EMFILE, Symptom::Wrong),
+            // The backlog of a Unix socket is full.
+            (libc::EAGAIN, Symptom::Timeout),
+            (libc::ETIMEDOUT, Symptom::Timeout),
+        ] {
+            assert_eq!(of_io(io::Error::from_raw_os_error(number)), symptom, "{number}");
+        }
+        assert_eq!(of_io(ErrorKind::UnexpectedEof.into()), Symptom::Closed);
+        // A certificate that is not trusted, as rustls says it.
+        assert_eq!(of_io(io::Error::new(ErrorKind::InvalidData, "invalid peer certificate")), Symptom::Wrong);
+        assert_eq!(of_io(io::Error::other("whatever")), Symptom::Wrong);
+    }
+
+    #[test]
+    fn a_server_s_error_is_quoted_with_the_next_step() {
+        let error = Error::Server(ServerError {
+            code: 1040,
+            message: "Too many connections".into(),
+            state: "08004".into(),
+        });
+        let finding = finding(&error, "login as app at 127.0.0.1:3306");
+        assert_eq!(finding.symptom, Symptom::Impaired);
+        assert_eq!(
+            finding.cause,
+            "login as app at 127.0.0.1:3306: error 1040: Too many connections; raise max_connections, or find who holds \
+             them"
+        );
+    }
+
+    #[test]
+    fn a_connection_out_of_step_is_lost_and_a_missing_feature_is_ours() {
+        let of = |error| finding(&Error::Driver(error), "x").symptom;
+        assert_eq!(of(DriverError::PacketOutOfOrder), Symptom::Closed);
+        assert_eq!(of(DriverError::NoClientSslFlagFromServer), Symptom::Wrong);
+        assert_eq!(of(DriverError::UnknownAuthPlugin { name: "x".into() }), Symptom::Wrong);
+    }
+}

@@ -1,0 +1,234 @@
+//! One connection to the server, opened when it is needed and dropped after anything doubtful.
+//!
+//! Owns the client library's options and its one trap: a connection whose command ran out of time must never be used
+//! again, or it reads the stale answer and calls a hung server healthy.
+
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable as _;
+use mysql_async::{Conn, Opts, OptsBuilder, SslOpts, Value};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::error::{finding, silence};
+use crate::health::judge::{Finding, Symptom};
+use crate::health::settings::{Account, Mysql, Tls};
+use crate::mysql::Row;
+
+/// The server forgets a connection of ours that is silent for so long; more than any probe's interval.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(3600 + 60);
+/// Taking leave of the server politely may cost this much and no more.
+const LEAVE: Duration = Duration::from_millis(50);
+/// Answers are small; with it the client does not ask for the server's limit at each login.
+const MAX_PACKET: usize = 1 << 20;
+
+/// Where a connection goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The local socket where there is one: out of the way of the clients' listener.
+    Control,
+    /// The clients' listener.
+    Clients,
+}
+
+/// See the file's head.
+pub(super) struct Line {
+    settings: Mysql,
+    account: Account,
+    way: Way,
+    opts: Option<Opts>,
+    conn: Option<Conn>,
+    deadline: Duration,
+}
+
+impl Line {
+    pub(super) fn new(settings: &Mysql, account: &Account, way: Way, deadline: Duration) -> Self {
+        Self { settings: settings.clone(), account: account.clone(), way, opts: None, conn: None, deadline }
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.conn.is_some()
+    }
+
+    /// The server's number of the open connection, by which another one can kill it.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.conn.as_ref().map(Conn::id)
+    }
+
+    /// Says goodbye, so that the server does not log an aborted connection.
+    pub(super) async fn leave(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            // It is as good as closed: whether the goodbye arrived is of no interest.
+            match timeout(LEAVE, conn.disconnect()).await {
+                Ok(Ok(()) | Err(_)) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Opens it, if it is not. The clock runs from now.
+    pub(super) async fn open(&mut self) -> Result<(), Finding> {
+        let until = Instant::now() + self.deadline;
+        let conn = self.take(until).await?;
+        self.conn = Some(conn);
+        Ok(())
+    }
+
+    pub(super) async fn ping(&mut self) -> Result<(), Finding> {
+        let until = Instant::now() + self.deadline;
+        let mut conn = self.take(until).await?;
+        let result = timeout_at(until, conn.ping()).await;
+        self.settle(conn, result, "ping")
+    }
+
+    /// A statement whose result is of no interest.
+    pub(super) async fn execute(&mut self, statement: &str, doing: &str) -> Result<(), Finding> {
+        let until = Instant::now() + self.deadline;
+        let mut conn = self.take(until).await?;
+        let result = timeout_at(until, conn.query_drop(statement)).await;
+        self.settle(conn, result, doing)
+    }
+
+    pub(super) async fn rows(&mut self, statement: &str, doing: &str) -> Result<Vec<Row>, Finding> {
+        let until = Instant::now() + self.deadline;
+        let mut conn = self.take(until).await?;
+        let result = timeout_at(until, conn.query::<mysql_async::Row, _>(statement)).await;
+        let rows = self.settle(conn, result, doing)?;
+        Ok(rows.into_iter().map(named).collect())
+    }
+
+    /// Without a bound, for whoever waits for its end. The connection is gone afterwards.
+    pub(super) async fn wait(&mut self, statement: &str, doing: &str) -> Finding {
+        let Some(mut conn) = self.conn.take() else {
+            return Finding::new(Symptom::Closed, format!("{doing}: not connected"));
+        };
+        match conn.query_drop(statement).await {
+            Ok(()) => Finding::good(),
+            Err(error) => finding(&error, doing),
+        }
+    }
+
+    async fn take(&mut self, until: Instant) -> Result<Conn, Finding> {
+        if let Some(conn) = self.conn.take() {
+            return Ok(conn);
+        }
+        let opts = self.options()?;
+        let doing = self.doing();
+        match timeout_at(until, Conn::new(opts)).await {
+            Ok(Ok(conn)) => Ok(conn),
+            Ok(Err(error)) => {
+                // A password that was wrong may have been replaced in its file.
+                self.opts = None;
+                Err(finding(&error, &doing))
+            }
+            Err(_elapsed) => Err(silence(self.deadline, &doing)),
+        }
+    }
+
+    fn settle<T>(
+        &mut self,
+        conn: Conn,
+        result: Result<mysql_async::Result<T>, Elapsed>,
+        doing: &str,
+    ) -> Result<T, Finding> {
+        match result {
+            Ok(Ok(value)) => {
+                self.conn = Some(conn);
+                Ok(value)
+            }
+            Ok(Err(error)) => {
+                let finding = finding(&error, doing);
+                if matches!(error, mysql_async::Error::Server(_))
+                    && !matches!(finding.symptom, Symptom::Leaving | Symptom::Closed)
+                {
+                    self.conn = Some(conn);
+                }
+                Err(finding)
+            }
+            Err(_elapsed) => Err(silence(self.deadline, doing)),
+        }
+    }
+
+    fn doing(&self) -> String {
+        let user = &self.account.user;
+        match self.socket() {
+            Some(socket) => format!("login as {user} at {}", socket.display()),
+            None => format!("login as {user} at {}", self.settings.listener()),
+        }
+    }
+
+    fn socket(&self) -> Option<&std::path::Path> {
+        match self.way {
+            Way::Control => self.settings.socket.as_deref(),
+            Way::Clients => None,
+        }
+    }
+
+    fn options(&mut self) -> Result<Opts, Finding> {
+        if let Some(opts) = &self.opts {
+            return Ok(opts.clone());
+        }
+        let password = self
+            .account
+            .password
+            .read()
+            .map_err(|error| Finding::new(Symptom::Wrong, format!("{}: {error}", self.doing())))?;
+        let mut builder = OptsBuilder::default()
+            .user(Some(self.account.user.as_str()))
+            .pass(password.as_ref().map(crate::health::secret::Secret::reveal))
+            .ip_or_hostname(self.settings.address.to_string())
+            .resolved_ips(Some(vec![self.settings.address]))
+            .tcp_port(self.settings.port.get())
+            .tcp_nodelay(true)
+            // A probe of the listener must not end at the socket.
+            .prefer_socket(false)
+            .stmt_cache_size(0)
+            .max_allowed_packet(Some(MAX_PACKET))
+            .wait_timeout(Some(usize::try_from(WAIT_TIMEOUT.as_secs()).unwrap_or(usize::MAX)))
+            .setup(vec![format!("SET SESSION wait_timeout={}", WAIT_TIMEOUT.as_secs())]);
+        if let Some(socket) = self.socket() {
+            builder = builder.socket(Some(socket.to_string_lossy()));
+        } else if let Some(tls) = &self.settings.tls {
+            builder = builder.ssl_opts(Some(ssl(tls)));
+        }
+        let opts = Opts::from(builder);
+        self.opts = Some(opts.clone());
+        Ok(opts)
+    }
+}
+
+fn ssl(tls: &Tls) -> SslOpts {
+    let mut opts = SslOpts::default();
+    if let Some(ca) = &tls.ca {
+        opts = opts.with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true);
+    }
+    if let Some(name) = &tls.server_name {
+        opts = opts.with_danger_tls_hostname_override(Some(name.clone()));
+    }
+    if !tls.verify {
+        opts = opts.with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true);
+    }
+    opts
+}
+
+fn named(row: mysql_async::Row) -> Row {
+    let columns = row.columns();
+    let values = row.unwrap_raw();
+    columns
+        .iter()
+        .zip(values)
+        .map(|(column, value)| (column.name_str().into_owned(), value.and_then(text)))
+        .collect()
+}
+
+/// Text protocol: everything but NULL is bytes.
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::NULL => None,
+        Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::Int(number) => Some(number.to_string()),
+        Value::UInt(number) => Some(number.to_string()),
+        Value::Float(_) | Value::Double(_) | Value::Date(..) | Value::Time(..) => {
+            Some(value.as_sql(true).trim_matches('\'').to_owned())
+        }
+    }
+}
