@@ -19,10 +19,10 @@ impl Rate {
     }
 }
 
-/// One sender of one of our virtual routers. The protocol's fastest interval is 10 ms; ten times that is no router.
-pub const SENDER: Rate = Rate::new(1_000, 256);
-/// All senders of one of our virtual routers but the recorded master.
-pub const EVERYBODY: Rate = Rate::new(4_000, 1_024);
+/// One sender of one of our virtual routers. The protocol's fastest interval is 10 ms; thrice that is no router.
+pub const SENDER: Rate = Rate::new(300, 256);
+/// All senders of one of our virtual routers but the recorded master: rivals during an election, or a flood.
+pub const EVERYBODY: Rate = Rate::new(600, 512);
 /// One sender of a virtual router that this host does not run: above it, frames are dropped.
 pub const FOREIGN: Rate = Rate::new(100, 100);
 

@@ -363,7 +363,7 @@ fn checksum<F: Frame>(frame: &F, packet: &Packet, version: u8) -> Option<Checksu
 fn ipv4_header_sum<F: Frame>(frame: &F, message: usize) -> u64 {
     let options = message - ETHERNET - 20;
     let sum = words(frame, ETHERNET, 10);
-    if options == 0 { sum } else { sum + frame.sum(ETHERNET + 20, options) }
+    if options == 0 { sum } else { sum + frame.sum_options(ETHERNET + 20, options) }
 }
 
 /// Sum of a few 16-bit words: cheaper one by one than by `Frame::sum`.

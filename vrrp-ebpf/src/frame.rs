@@ -2,6 +2,9 @@
 //!
 //! Owns the border between "bytes somewhere" and "a value or nothing". Refuses to know any protocol.
 
+/// Behind the fixed part of an IPv4 header (RFC 791 §3.1).
+pub const MAX_OPTIONS: usize = 40;
+
 /// Bytes from the Ethernet destination on. Offsets handed to `half` are even, because every 16-bit field of
 /// Ethernet, IP and VRRP sits at an even offset; this lets the kernel load each with one instruction.
 pub trait Frame {
@@ -18,6 +21,11 @@ pub trait Frame {
     /// Sum of the 16-bit words as they lie in memory, perhaps folded to 16 or 32 bits already (RFC 1071 §2: the
     /// order of bytes does not matter). `offset` is even, `length` a multiple of 4.
     fn sum(&self, offset: usize, length: usize) -> u64;
+
+    /// [`Frame::sum`] of the options of an IPv4 header: at most [`MAX_OPTIONS`] bytes.
+    fn sum_options(&self, offset: usize, length: usize) -> u64 {
+        self.sum(offset, length.min(MAX_OPTIONS))
+    }
 
     /// The 16 bits at the even `offset`, from network order.
     #[inline(always)]
