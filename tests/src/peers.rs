@@ -6,7 +6,7 @@ use std::{
     fmt::Write as _,
     fs,
     ops::{Deref, DerefMut},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -129,6 +129,11 @@ impl Keepalived {
         Ok(())
     }
 
+    /// The file it was started with.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// A planned stop: it sends priority 0 and takes its addresses off.
     pub fn stop(&mut self) -> Result<()> {
         self.process.terminate();
@@ -153,7 +158,7 @@ impl DerefMut for Keepalived {
     }
 }
 
-fn spawn(host: &Host, config: &std::path::Path) -> Result<Process> {
+fn spawn(host: &Host, config: &Path) -> Result<Process> {
     let program = find_program("keepalived").context("keepalived is not installed")?;
     let pid_files = ["main", "vrrp", "checkers"].map(|name| {
         // One that a killed keepalived left would keep the next from starting.
