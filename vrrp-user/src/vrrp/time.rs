@@ -22,6 +22,14 @@ impl Instant {
     }
 }
 
+impl Instant {
+    /// The last multiple of `step` that is not later.
+    pub const fn floor(self, step: Duration) -> Self {
+        let step = step.as_nanos() as u64;
+        Self(if step == 0 { self.0 } else { self.0 - self.0 % step })
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 
