@@ -134,6 +134,11 @@ impl Keepalived {
         Ok(())
     }
 
+    /// The file it was started with.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// A planned stop: it sends priority 0 and takes its addresses off.
     pub fn stop(&mut self) -> Result<()> {
         self.process.terminate();
