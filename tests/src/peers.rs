@@ -118,7 +118,12 @@ impl Keepalived {
         let config = host.file("keepalived.conf");
         fs::write(&config, configuration(globals, peers))
             .with_context(|| format!("write {}", config.display()))?;
-        Ok(Self { process: spawn(host, &config)?, config })
+        Self::start_with_file(host, &config)
+    }
+
+    /// Starts it with this file.
+    pub fn start_with_file(host: &Host, config: &Path) -> Result<Self> {
+        Ok(Self { process: spawn(host, config)?, config: config.to_owned() })
     }
 
     /// Ends what is left of it and starts it again, same file, same log.

@@ -13,8 +13,10 @@ mod notice;
 mod orders;
 mod reload;
 mod service;
+mod sighting;
 pub mod standing;
 mod status;
+mod watching;
 mod wiring;
 mod witness;
 

@@ -9,8 +9,11 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,7 +31,7 @@ const MODE: u32 = 0o660;
 const CONNECTIONS: usize = 64;
 /// A request's head is there within this time,
 const HEAD_DEADLINE: Duration = Duration::from_secs(2);
-/// and everything is over within this one.
+/// and everything is over within this one, unless the answer has no end.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
 /// Longest head of a request, and longest part of a body at once.
 const BUFFER: usize = 16 * 1024;
@@ -107,8 +110,11 @@ impl Drop for Server {
 }
 
 async fn serve(stream: UnixStream, desk: Desk) {
-    let service = service_fn(move |request| {
+    let endless = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&endless);
+    let service = service_fn(move |request: Request<Incoming>| {
         let desk = desk.clone();
+        told.store(routes::is_endless(request.uri().path()), Ordering::Relaxed);
         async move { Ok::<_, Infallible>(routes::answer(request, &desk).await) }
     });
     let connection = http1::Builder::new()
@@ -117,7 +123,12 @@ async fn serve(stream: UnixStream, desk: Desk) {
         .max_buf_size(BUFFER)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(CONNECTION_DEADLINE, connection).await {
+    tokio::pin!(connection);
+    let ended = match timeout(CONNECTION_DEADLINE, &mut connection).await {
+        Err(_elapsed) if endless.load(Ordering::Relaxed) => Ok(connection.await),
+        ended => ended,
+    };
+    match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!("control socket: {error}"),
         Err(_elapsed) => tracing::debug!("control socket: a client took too long"),
