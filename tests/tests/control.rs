@@ -6,6 +6,7 @@
 mod control {
     pub(super) mod clients;
     pub(super) mod drain;
+    pub(super) mod metrics;
     pub(super) mod reload;
     pub(super) mod status;
     pub(super) mod wire;
@@ -16,6 +17,8 @@ use std::process::ExitCode;
 use vrrp_lab::harness;
 
 fn main() -> ExitCode {
-    use control::{clients, drain, reload, status};
-    harness::run([reload::tests(), drain::tests(), status::tests(), clients::tests()].concat())
+    use control::{clients, drain, metrics, reload, status};
+    harness::run(
+        [reload::tests(), drain::tests(), status::tests(), clients::tests(), metrics::tests()].concat(),
+    )
 }

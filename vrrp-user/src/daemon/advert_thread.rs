@@ -409,6 +409,12 @@ impl AdvertThread {
                 }
                 Action::Transition { from, to, why } => {
                     let at = clock::now();
+                    if to == Label::Master {
+                        if let (Label::Backup, Some(heard)) = (from, known.last_heard) {
+                            self.lateness.silence.add(at.since(heard.arrived));
+                        }
+                        known.decided = Some(at).filter(|_| from != to);
+                    }
                     tell(&self.lines, Notice::Transition { router, from, to, why, at });
                 }
             }
@@ -441,6 +447,11 @@ impl AdvertThread {
             if sent.refused == 0 {
                 for outgoing in batch {
                     self.lines.board.note_sent(outgoing.router, now);
+                    if let Some(decided) = self.routers[outgoing.router].decided.take()
+                        && !outgoing.release
+                    {
+                        self.lateness.claim.add(now.since(decided));
+                    }
                 }
             }
             if let (Some(due), true) = (self.due, sent.frames > 0) {

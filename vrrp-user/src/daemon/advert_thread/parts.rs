@@ -8,9 +8,9 @@ use std::net::Ipv4Addr;
 use vrrp_ebpf::slot::Liveness;
 
 use super::Initial;
-use crate::control::histogram::Histogram;
 use crate::daemon::frames::Frames;
 use crate::daemon::wiring::Wired;
+use crate::histogram::Histogram;
 use crate::net::clock;
 use crate::net::executor::Holding;
 use crate::net::packet::PacketSockets;
@@ -45,6 +45,8 @@ pub(in crate::daemon) struct Router {
     pub(super) last_heard: Option<Advert>,
     /// The guard's mark, as last seen.
     pub(super) fenced: bool,
+    /// When it became MASTER, until its first advert has left.
+    pub(super) decided: Option<Instant>,
 }
 
 impl Router {
@@ -59,6 +61,7 @@ impl Router {
             presence: Presence::Here,
             last_heard: None,
             fenced: false,
+            decided: None,
         }
     }
 
@@ -165,6 +168,10 @@ pub(in crate::daemon) struct Lateness {
     pub(in crate::daemon) sent: Histogram,
     /// From an advert's arrival in the kernel until it was acted upon; only of those that woke the thread.
     pub(in crate::daemon) received: Histogram,
+    /// From the last advert of the master that was until the decision to succeed it.
+    pub(in crate::daemon) silence: Histogram,
+    /// From that decision until the kernel had taken the first advert of the new one.
+    pub(in crate::daemon) claim: Histogram,
 }
 
 impl Lateness {
@@ -172,5 +179,7 @@ impl Lateness {
     pub(super) fn copy_from(&mut self, other: &Self) {
         self.sent.copy_from(&other.sent);
         self.received.copy_from(&other.received);
+        self.silence.copy_from(&other.silence);
+        self.claim.copy_from(&other.claim);
     }
 }
