@@ -20,13 +20,11 @@ impl Instant {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
-}
 
-impl Instant {
     /// The last multiple of `step` that is not later.
-    pub const fn floor(self, step: Duration) -> Self {
-        let step = step.as_nanos() as u64;
-        Self(if step == 0 { self.0 } else { self.0 - self.0 % step })
+    pub fn floor(self, step: Duration) -> Self {
+        let past = u64::try_from(step.as_nanos()).ok().and_then(|step| self.0.checked_rem(step));
+        Self(self.0 - past.unwrap_or(0))
     }
 }
 
