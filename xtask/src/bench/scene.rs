@@ -389,15 +389,20 @@ impl Router {
     /// What it has used so far.
     pub(crate) fn usage(&self) -> Usage {
         let mut usage = Usage::default();
+        let mut files = 0;
         for pid in self.process().tree() {
             usage.cpu_ns += cpu_ns(pid);
-            usage.resident_kib += resident_kib(pid);
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            usage.resident_kib += kib(&status, "RssAnon:") + kib(&status, "RssShmem:");
+            files = files.max(kib(&status, "RssFile:"));
         }
+        usage.resident_kib += files;
         usage
     }
 }
 
-/// CPU time and memory of a daemon and its helpers.
+/// CPU time and memory of a daemon and its helpers: each one's own pages, and once the pages of files, which are mostly
+/// the program that they share.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) cpu_ns: u64,
@@ -414,8 +419,7 @@ fn cpu_ns(pid: u32) -> u64 {
     tasks.flatten().filter_map(of).sum()
 }
 
-fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+fn kib(status: &str, what: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(what));
     line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse().ok()).unwrap_or(0)
 }
