@@ -6,6 +6,7 @@ use super::check;
 use super::duration;
 use super::foreign;
 use super::problem::Problems;
+use super::role;
 use super::tree::{Node, Path, shown};
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub(super) const INSTANCE: Section = Section {
         "address_lifetime",
         "checks",
         "peer_priority",
+        "role",
+        "mysql",
     ],
 };
 pub(super) const AUTH: Section = Section { name: "`auth`", keys: &["type", "password"] };
@@ -76,6 +79,8 @@ const SECTIONS: &[&Section] = &[
     &check::mysql::LOGIN,
     &check::mysql::STATE,
     &check::mysql::WRITE,
+    &role::MYSQL,
+    &role::PEER,
 ];
 
 /// A node and where it was found.

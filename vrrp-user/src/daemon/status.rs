@@ -172,6 +172,7 @@ impl Running {
                 next_ns: reading.state.deadline().map(|at| nanos(at.since(now))),
             },
             addresses: addresses.collect(),
+            role: self.roles.shown(&router.name),
             last_reject,
         }
     }
@@ -264,6 +265,7 @@ fn holds_of(standpoint: Standpoint) -> Vec<Hold> {
     let by = |holder| match holder {
         Holder::Operator => "operator".to_owned(),
         Holder::Check(name) => name,
+        Holder::Role => "role".to_owned(),
     };
     standpoint.holders.into_iter().map(|(holder, why)| Hold { by: by(holder), why }).collect()
 }

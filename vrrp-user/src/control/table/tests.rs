@@ -32,6 +32,7 @@ fn instance(name: &str, state: State) -> Instance {
             held,
             present: held,
         }],
+        role: None,
         last_reject: None,
     }
 }

@@ -45,6 +45,8 @@ pub(in crate::daemon) struct Router {
     pub(super) last_heard: Option<Advert>,
     /// The guard's mark, as last seen.
     pub(super) fenced: bool,
+    /// A server's role goes with the addresses.
+    pub(super) is_managed: bool,
 }
 
 impl Router {
@@ -59,6 +61,7 @@ impl Router {
             presence: Presence::Here,
             last_heard: None,
             fenced: false,
+            is_managed: wired.is_managed,
         }
     }
 
