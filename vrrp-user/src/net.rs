@@ -10,6 +10,7 @@ pub mod board;
 pub mod clock;
 pub mod executor;
 pub mod exits;
+pub mod farewell;
 pub mod guard;
 pub mod links;
 pub mod mailbox;

@@ -24,6 +24,7 @@ use crate::daemon::advert_thread::{Lines, RoleOrder};
 use crate::daemon::standing::Standing;
 use crate::daemon::wiring::Wiring;
 use crate::health::verdict::Verdict;
+use crate::net::farewell::Places;
 use crate::role::driver::AddressSockets;
 use keeper::{Keeper, Post};
 use orders::{Order, Orders};
@@ -71,13 +72,16 @@ impl Roles {
             let (shown_in, shown) = watch::channel(Shown::default());
             let (verdict, verdict_out) = watch::channel(None);
             let addresses: Vec<Ipv4Addr> = router.holding.vips.iter().map(|vip| vip.address).collect();
-            let ports = role.service_ports.iter().map(|port| port.get()).collect();
+            let ports: Vec<u16> = role.service_ports.iter().map(|port| port.get()).collect();
+            let places = router.holding.vips.iter().map(|vip| (vip.ifindex, vip.address)).collect();
             let post = Post {
                 router: router.router,
                 tasks: Arc::clone(&lines.tasks),
                 reports: Arc::clone(&lines.reports),
                 board: Arc::clone(&lines.board),
+                places: Places { addresses: places, ports: ports.clone() },
                 sockets: AddressSockets { addresses, ports },
+                farewell: None,
             };
             let is_owner = instance.priority.get() == crate::vrrp::OWNER;
             let keeper = Keeper::new(

@@ -22,6 +22,7 @@ use crate::health::verdict::Verdict;
 use crate::net::board::Board;
 use crate::net::clock;
 use crate::net::executor::{Report, Task};
+use crate::net::farewell::{Farewell, Places};
 use crate::net::mailbox::Mailbox;
 use crate::role::driver::{AddressSockets, Sockets as _};
 use crate::role::{Behind, Driver, Occasion, Refusal, Stuck};
@@ -29,6 +30,8 @@ use crate::vrrp::{Instant, Job};
 
 /// Between two looks at both servers: what the peer acknowledged after the last one cannot be named when it dies.
 const LOOK: Duration = Duration::from_millis(250);
+/// By then every neighbour that is going to knows the new owner.
+const FAREWELL: Duration = Duration::from_secs(3);
 /// What is still wrong is said again after this.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -39,6 +42,8 @@ pub(super) struct Post {
     pub(super) reports: Arc<Mailbox<Report>>,
     pub(super) board: Arc<Board>,
     pub(super) sockets: AddressSockets,
+    pub(super) places: Places,
+    pub(super) farewell: Option<Farewell>,
 }
 
 impl Post {
@@ -49,7 +54,8 @@ impl Post {
         }
     }
 
-    fn take(&self, job: Job) {
+    fn take(&mut self, job: Job) {
+        self.farewell = None;
         self.hand_over(Task::Take { router: self.router, job });
     }
 
@@ -59,6 +65,9 @@ impl Post {
             && let Err(how) = self.sockets.destroy()
         {
             tracing::warn!("clients at the addresses are not reset: {how}");
+        }
+        if self.farewell.is_none() || self.board.is_held(self.router) {
+            self.farewell = Some(Farewell::begin(&self.places, FAREWELL));
         }
         self.hand_over(Task::Drop { router: self.router, job });
     }
