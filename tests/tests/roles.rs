@@ -6,6 +6,8 @@
 
 mod roles {
     pub(super) mod duo;
+    pub(super) mod failures;
+    pub(super) mod partition;
     pub(super) mod planned;
 }
 
@@ -44,7 +46,7 @@ fn main() -> ExitCode {
         a_planned_change_on_mysql_loses_nothing_under_load,
         a_killed_mysql_is_followed_by_its_peer,
     ]);
-    all.extend(roles::planned::tests());
+    all.extend([roles::planned::tests(), roles::failures::tests(), roles::partition::tests()].concat());
     harness::run(all)
 }
 

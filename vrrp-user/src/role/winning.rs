@@ -70,6 +70,7 @@ pub struct Winning {
     /// The peer's position as it was last seen alive.
     last_known: Option<Position>,
     state: State,
+    is_peer_silent: bool,
     is_semi_sync_lowered: bool,
     remarks: Vec<Remark>,
 }
@@ -119,7 +120,14 @@ impl Winning {
         let give_up = now + settings.split_wait;
         let state = State::Gate { give_up };
         let settings = settings.clone();
-        let winning = Self { settings, last_known, state, is_semi_sync_lowered: false, remarks: Vec::new() };
+        let winning = Self {
+            settings,
+            last_known,
+            state,
+            is_peer_silent: false,
+            is_semi_sync_lowered: false,
+            remarks: Vec::new(),
+        };
         let next = winning.ask(Ask::Peer, now);
         (winning, next)
     }
@@ -173,6 +181,7 @@ impl Winning {
         let answer = outcome.peer();
         match answer {
             PeerAnswer::Silent(how) => {
+                self.is_peer_silent = true;
                 self.remarks.push(Remark::PeerSilent(how));
                 self.enter(State::StopReceiver, Ask::StopReceiver, now)
             }
@@ -292,7 +301,10 @@ impl Winning {
             None
         });
         match semi {
-            Some(semi) if semi.would_stall() && self.settings.semi_sync == SemiSyncPolicy::Lower => {
+            Some(semi)
+                if semi.would_stall_without(u64::from(self.is_peer_silent))
+                    && self.settings.semi_sync == SemiSyncPolicy::Lower =>
+            {
                 self.enter(State::LowerSemiSync { clients: semi.clients }, Ask::LowerSemiSync, now)
             }
             Some(_) | None => self.enter(State::AllowWrites, Ask::AllowWrites, now),

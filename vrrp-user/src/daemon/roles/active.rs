@@ -4,7 +4,7 @@
 use tokio::time::sleep;
 
 use super::keeper::Keeper;
-use crate::mysql::{Relation, ServerState};
+use crate::mysql::Relation;
 use crate::net::clock;
 use crate::role::{PeerAnswer, View};
 
@@ -32,7 +32,7 @@ impl Keeper {
             PeerAnswer::Silent(how) => self.stop_following(how).await,
             PeerAnswer::Unaskable { code, text } => self.stop_following(&format!("{code} {text}")).await,
             PeerAnswer::State(theirs) if theirs.writability.is_writable() => {
-                self.face_second_writer(&view, &ours, theirs).await;
+                self.face_second_writer().await;
             }
             PeerAnswer::State(_) => self.follow(&view).await,
         }
@@ -46,16 +46,7 @@ impl Keeper {
         tracing::warn!(instance = self.instance, "another master was heard: looking at its server again");
         self.term.has_rival = true;
         self.stop_following("there were two masters").await;
-        let by = clock::now() + self.role.settings.split_wait;
-        loop {
-            let view = self.driver.look(true).await;
-            let is_writable =
-                matches!(&view.theirs, PeerAnswer::State(theirs) if theirs.writability.is_writable());
-            if !is_writable || clock::now() >= by {
-                return view;
-            }
-            sleep(LOOK_AGAIN).await;
-        }
+        self.await_read_only().await.0
     }
 
     async fn stop_following(&mut self, why: &str) {
@@ -116,23 +107,39 @@ impl Keeper {
         self.show(&format!("active; the peer has diverged: only there {own}"), true);
     }
 
-    async fn face_second_writer(&mut self, view: &View, ours: &ServerState, theirs: &ServerState) {
-        self.term.has_rival = true;
+    /// Without the address it is being made read-only by its own daemon, or was left behind, stuck. As a follower of ours that
+    /// has become a writer it was promoted: then there are two.
+    async fn face_second_writer(&mut self) {
         self.stop_following("its server is writable").await;
-        match view.relation() {
-            Some(Relation::Diverged { ours, theirs }) => {
+        let (view, is_writable) = self.await_read_only().await;
+        let was_promoted = self.term.has_followed || self.term.has_rival;
+        match (is_writable, was_promoted, view.relation()) {
+            (false, _, _) => self.follow(&view).await,
+            (true, true, Some(Relation::Diverged { ours, theirs })) => {
                 self.quarantine(&format!(
                     "both servers are writable and have diverged: only here {ours}, only on the peer {theirs}"
                 ))
                 .await;
             }
-            // One of the two must step back, and both come to the same conclusion which.
-            Some(Relation::Behind(_)) => self.pass_the_gate_again().await,
-            Some(Relation::Equal) if ours.server_id > theirs.server_id => self.pass_the_gate_again().await,
-            Some(Relation::Equal | Relation::Ahead(_) | Relation::Incomparable) | None => {
-                self.say("the peer's server is writable, too: two writers. Make it read-only");
-                self.show("active; the peer's server is WRITABLE, too", true);
+            (true, true, _) => self.pass_the_gate_again().await,
+            (true, false, _) => {
+                self.say("the peer's server is still writable without the address; make it read-only");
+                self.show("active; the peer's server is still WRITABLE", true);
             }
+        }
+    }
+
+    /// As long as the gate would wait for it.
+    async fn await_read_only(&mut self) -> (View, bool) {
+        let by = clock::now() + self.role.settings.split_wait;
+        loop {
+            let view = self.driver.look(true).await;
+            let is_writable =
+                matches!(&view.theirs, PeerAnswer::State(theirs) if theirs.writability.is_writable());
+            if !is_writable || clock::now() >= by {
+                return (view, is_writable);
+            }
+            sleep(LOOK_AGAIN).await;
         }
     }
 
