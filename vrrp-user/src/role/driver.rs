@@ -78,6 +78,8 @@ pub struct Driver<S> {
     /// The last position of the peer's server, seen while it lived.
     last_known: Option<Position>,
     last_seen: Option<Instant>,
+    /// To be raised again when there is a replica, whatever became of the promotion.
+    has_lowered: bool,
     beat: u64,
 }
 
@@ -93,6 +95,7 @@ impl<S: Sockets> Driver<S> {
             sockets,
             last_known: None,
             last_seen: None,
+            has_lowered: false,
             beat: 0,
         }
     }
@@ -230,7 +233,10 @@ impl<S: Sockets> Driver<S> {
             Ask::StopReceiver => self.stop_receiver(by).await,
             Ask::SemiSync => self.semi_sync(by).await.map_or_else(|outcome| outcome, Outcome::SemiSync),
             Ask::LowerSemiSync => match self.semi_sync(by).await {
-                Ok(Some(semi)) => self.statement(by, move |_| vec![semi.set_source(false)]).await,
+                Ok(Some(semi)) => {
+                    self.has_lowered = true;
+                    self.statement(by, move |_| vec![semi.set_source(false)]).await
+                }
                 Ok(None) => Outcome::Done,
                 Err(outcome) => outcome,
             },

@@ -149,7 +149,8 @@ impl Winning {
             State::StopReceiver => {
                 // A receiver that does not stop is no reason to wait: it has nobody to receive from.
                 self.note_failure(Ask::StopReceiver, outcome);
-                self.enter(State::Apply { since: now }, Ask::Replicas, now)
+                // Before anything is waited for: the applier's own commits wait for a replica that is not there, too.
+                self.enter(State::SemiSync, Ask::SemiSync, now)
             }
             State::Apply { since } => self.apply(outcome, since, now),
             State::ApplyPause { since } => self.enter(State::Apply { since }, Ask::Replicas, now),
@@ -160,7 +161,7 @@ impl Winning {
                     self.is_semi_sync_lowered = true;
                     self.remarks.push(Remark::SemiSyncLowered { clients });
                 }
-                self.enter(State::AllowWrites, Ask::AllowWrites, now)
+                self.enter(State::Apply { since: now }, Ask::Replicas, now)
             }
             State::AllowWrites => match outcome.checked() {
                 Ok(()) => self.enter(State::Write, Ask::Write, now),
@@ -292,7 +293,7 @@ impl Winning {
                 }
             }
         }
-        self.enter(State::SemiSync, Ask::SemiSync, now)
+        self.enter(State::AllowWrites, Ask::AllowWrites, now)
     }
 
     fn semi_sync(&mut self, outcome: Outcome, now: Instant) -> Next {
@@ -307,7 +308,7 @@ impl Winning {
             {
                 self.enter(State::LowerSemiSync { clients: semi.clients }, Ask::LowerSemiSync, now)
             }
-            Some(_) | None => self.enter(State::AllowWrites, Ask::AllowWrites, now),
+            Some(_) | None => self.enter(State::Apply { since: now }, Ask::Replicas, now),
         }
     }
 

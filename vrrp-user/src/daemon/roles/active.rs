@@ -36,7 +36,7 @@ impl Keeper {
             }
             PeerAnswer::State(_) => self.follow(&view).await,
         }
-        if self.term.is_lowered && self.term.is_following {
+        if self.driver.has_lowered_semi_sync() && self.term.is_following {
             self.raise_semi_sync().await;
         }
     }
@@ -151,11 +151,10 @@ impl Keeper {
         }
         self.show("active; passing the gate again", false);
         match self.driver.win().await {
-            Ok(won) => {
+            Ok(_) => {
                 self.term.is_quarantined = false;
                 self.term.is_following = false;
                 self.is_deaf = true;
-                self.term.is_lowered |= won.is_semi_sync_lowered;
                 self.show("active", true);
             }
             Err(refusal) => {
@@ -205,7 +204,6 @@ impl Keeper {
     async fn raise_semi_sync(&mut self) {
         match self.driver.raise_semi_sync().await {
             Ok(true) => {
-                self.term.is_lowered = false;
                 tracing::info!(instance = self.instance, "a replica is connected: commits wait for it again");
             }
             Ok(false) => {}

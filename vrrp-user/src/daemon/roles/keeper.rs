@@ -89,7 +89,6 @@ pub(super) struct Term {
     pub(super) has_followed: bool,
     /// The peer took writes while we did.
     pub(super) has_rival: bool,
-    pub(super) is_lowered: bool,
     /// The addresses are here and the server is read-only: a person is waited for.
     pub(super) is_quarantined: bool,
 }
@@ -228,10 +227,10 @@ impl Keeper {
             }
         };
         match result {
-            Ok(won) => {
+            Ok(_) => {
                 self.is_left_alone = false;
                 self.said = None;
-                self.term = Term { is_won: true, is_lowered: won.is_semi_sync_lowered, ..Term::default() };
+                self.term = Term { is_won: true, ..Term::default() };
                 self.post.take(job);
                 self.show("active", true);
             }

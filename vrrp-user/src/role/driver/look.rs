@@ -56,6 +56,11 @@ impl<S: Sockets> Driver<S> {
         self.perform(Ask::StopReceiver, self.soon()).await.checked()
     }
 
+    /// Whether commits do not wait for a replica, by our doing.
+    pub fn has_lowered_semi_sync(&self) -> bool {
+        self.has_lowered
+    }
+
     /// Makes commits wait for a replica again, once there is one. True: they do.
     pub async fn raise_semi_sync(&mut self) -> Result<bool, String> {
         let by = self.soon();
@@ -65,7 +70,10 @@ impl<S: Sockets> Driver<S> {
         };
         let Some(semi) = semi.filter(|semi| semi.clients >= semi.wait_for.max(1)) else { return Ok(false) };
         match self.statement(by, |_| vec![semi.set_source(true)]).await {
-            Outcome::Done => Ok(true),
+            Outcome::Done => {
+                self.has_lowered = false;
+                Ok(true)
+            }
             other @ (Outcome::Peer(_)
             | Outcome::State(_)
             | Outcome::Replicas(_)
