@@ -282,17 +282,19 @@ fn read(file: &Path) -> Result<(Vec<u8>, u32), ConfigError> {
 /// A database password in a file that others can read. VRRP's own is on the wire for everybody.
 fn exposed(config: &Config, mode: u32, file: &Path) -> Option<Finding> {
     let mut kinds = config.instances.iter().flat_map(|instance| &instance.checks).map(|check| &check.kind);
-    let mut accounts = config.instances.iter().filter_map(|instance| instance.role.as_ref()).flat_map(|role| {
-        std::iter::once(&role.local.account).chain(role.peer.as_ref().map(|peer| &peer.account))
-    });
+    let mut accounts =
+        config.instances.iter().filter_map(|instance| instance.role.as_ref()).flat_map(|role| {
+            std::iter::once(&role.local.account).chain(role.peer.as_ref().map(|peer| &peer.account))
+        });
     let is_inline = |account: &Account| matches!(account.password, Source::Inline(_));
-    let holds_password = accounts.any(is_inline) || kinds.any(|kind| match kind {
-        Kind::Tcp(_) | Kind::Script(_) => false,
-        Kind::Mysql(mysql) => {
-            let login = mysql.login.as_ref().map(|login| &login.account);
-            std::iter::once(&mysql.account).chain(login).any(is_inline)
-        }
-    });
+    let holds_password = accounts.any(is_inline)
+        || kinds.any(|kind| match kind {
+            Kind::Tcp(_) | Kind::Script(_) => false,
+            Kind::Mysql(mysql) => {
+                let login = mysql.login.as_ref().map(|login| &login.account);
+                std::iter::once(&mysql.account).chain(login).any(is_inline)
+            }
+        });
     (holds_password && mode & 0o044 != 0).then(|| Finding {
         file: file.to_owned(),
         place: None,

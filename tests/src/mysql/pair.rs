@@ -138,7 +138,10 @@ impl Pair {
         run("SET SESSION sql_log_bin = 0")?;
         run("DELETE FROM lab.writes")?;
         for row in rows {
-            run(&format!("INSERT INTO lab.writes VALUES ({}, {}, {})", row["id"], row["number"], row["server"]))?;
+            run(&format!(
+                "INSERT INTO lab.writes VALUES ({}, {}, {})",
+                row["id"], row["number"], row["server"]
+            ))?;
         }
         run("RESET MASTER")?;
         run(&format!("SET GLOBAL gtid_binlog_state = '{history}'"))?;

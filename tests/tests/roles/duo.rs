@@ -7,7 +7,7 @@ use std::{
 };
 
 use vrrp_lab::{
-    AddressWatch, Capture, Daemon, Instance, Lab, StallMeter, clock,
+    AddressWatch, Daemon, Instance, Lab, StallMeter, clock,
     daemon::{binary, socket},
     mysql::{Flavour, Pair, Server, Writer, WriterSetup},
 };
@@ -21,7 +21,6 @@ pub(crate) struct Duo {
     pub(crate) a: Daemon,
     pub(crate) b: Daemon,
     pub(crate) watch: AddressWatch,
-    pub(crate) capture: Capture,
     pub(crate) stalls: StallMeter,
     pub(crate) pair: Pair,
     pub(crate) lab: Lab,
@@ -54,7 +53,6 @@ impl Duo {
             pair.set_semi_sync(true, Duration::from_secs(10)).unwrap();
         }
         let stalls = StallMeter::start().unwrap();
-        let capture = Capture::start(&lab, &["a", "b"]).unwrap();
         let watch = AddressWatch::start(&lab, &["a", "b"]).unwrap();
         let start = |priority: u8, server: &Server, other: &str| {
             let peer = lab.host(other).address();
@@ -66,7 +64,7 @@ impl Duo {
         let a = start(100, &pair.a, "b");
         assert!(clock::wait_until(LIMIT, || a.log().contains("-> BACKUP")), "a does not start:\n{}", a.log());
         let b = start(90, &pair.b, "a");
-        let duo = Self { a, b, watch, capture, stalls, pair, lab };
+        let duo = Self { a, b, watch, stalls, pair, lab };
         duo.wait_for("a");
         duo.wait_until("the active server takes writes and the other does not", || {
             !duo.pair.a.is_read_only().unwrap() && duo.pair.b.is_read_only().unwrap()
@@ -108,6 +106,11 @@ impl Duo {
     pub(crate) fn status(&self, host: &str) -> String {
         let output = self.command(host, &["status"]);
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// At no time did both hold it; the stamps of two hosts' news may be this far apart.
+    pub(crate) fn assert_never_two(&self) {
+        self.watch.timeline(VIP).unwrap().assert_never_two(Duration::from_millis(5));
     }
 
     /// `vrrp` on that host, at its daemon's socket.

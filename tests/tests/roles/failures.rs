@@ -38,6 +38,7 @@ fn kill_under_load(duo: &mut Duo) -> (Duration, Record, u64) {
     duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
     clock::sleep_ms(300);
     let record = writer.finish().unwrap();
+    duo.assert_never_two();
     (outage(&record, killed), record, killed)
 }
 
@@ -53,7 +54,11 @@ fn a_killed_server_is_replaced_and_what_is_missing_is_what_the_log_said() {
         let (outage, record, killed) = kill_under_load(&mut duo);
         let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
         println!("round {round}: outage {}, {} lost", in_ms(outage), verdict.lost.len());
-        assert!(verdict.duplicated.is_empty() && verdict.never_written.is_empty(), "{verdict}\n{}", duo.logs());
+        assert!(
+            verdict.duplicated.is_empty() && verdict.never_written.is_empty(),
+            "{verdict}\n{}",
+            duo.logs()
+        );
         if !verdict.lost.is_empty() {
             // What the peer was seen to have is named; what it acknowledged after that is younger than the last look.
             let log = duo.b.log();

@@ -47,6 +47,10 @@ fn two_writers_of_a_full_partition_end_read_only_and_loud() {
     clock::sleep_ms(2_000);
     assert!(duo.pair.a.is_read_only().unwrap() && duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
     let count = |server: &vrrp_lab::mysql::Server| server.ask("SELECT COUNT(*) FROM lab.writes").unwrap();
-    assert_eq!([count(&duo.pair.a), count(&duo.pair.b)], [Some("1".into()), Some("1".into())], "nothing flowed");
+    assert_eq!(
+        [count(&duo.pair.a), count(&duo.pair.b)],
+        [Some("1".into()), Some("1".into())],
+        "nothing flowed"
+    );
     assert!(duo.status("a").contains("READ-ONLY with the address"), "{}", duo.status("a"));
 }

@@ -42,12 +42,15 @@ fn switches(flavour: Flavour, rounds: usize) {
         began.push(clock::now_ns());
         duo.order(from, &["drain", "VI_1"]);
         duo.wait_for(to);
-        duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
+        duo.wait_until("the client writes again", || {
+            writer.wait_for_write(Duration::from_millis(200)).is_ok()
+        });
         assert!(duo.pair.on(from).is_read_only().unwrap(), "round {round}\n{}", duo.logs());
         duo.order(from, &["resume", "VI_1"]);
         duo.wait_until_followed(to);
     }
     let record = writer.finish().unwrap();
+    duo.assert_never_two();
     duo.pair.wait_equal(LIMIT).unwrap();
     for server in [&duo.pair.a, &duo.pair.b] {
         let verdict = Ledger::read(server).unwrap().compare(&record);

@@ -42,8 +42,10 @@ pub(super) const MYSQL: Section = Section {
         "handover_timeout",
     ],
 };
-pub(super) const PEER: Section =
-    Section { name: "`peer`", keys: &["address", "port", "user", "password", "password_file", "password_env"] };
+pub(super) const PEER: Section = Section {
+    name: "`peer`",
+    keys: &["address", "port", "user", "password", "password_file", "password_env"],
+};
 
 pub(super) const SPLITS: [(&str, Split); 2] = [("hold", Split::Hold), ("promote", Split::Promote)];
 pub(super) const BEHINDS: [(&str, Behind); 3] =
@@ -110,7 +112,8 @@ pub(super) fn role(
             Some(None)
         }
         (Mode::Observe, Some(value)) => {
-            let message = "is for a server whose role the daemon manages; add `role: manage`, or leave it out";
+            let message =
+                "is for a server whose role the daemon manages; add `role: manage`, or leave it out";
             problems.key(&value.path, message);
             None
         }
@@ -142,8 +145,7 @@ fn section_of(value: &Value<'_>, problems: &mut Problems) -> Option<Role> {
     let peer = fields.optional("peer", None, problems, |value, problems| peer(value, problems).map(Some));
     let settings = settings(&fields, problems);
     let handover = duration_within(MILLISECOND * 100, SECOND * 60);
-    let handover_timeout =
-        fields.optional("handover_timeout", DEFAULT_HANDOVER, problems, scalar(handover));
+    let handover_timeout = fields.optional("handover_timeout", DEFAULT_HANDOVER, problems, scalar(handover));
     let place = match socket? {
         Some(socket) => Place::Socket(socket),
         None => Place::Tcp(host?, own_port?),

@@ -72,16 +72,18 @@ impl Running {
     /// Those that are out by now, or have had their time.
     pub(super) fn answer_drains(&mut self) {
         let now = Instant::now();
-        let (due, waiting) = std::mem::take(&mut self.drains.0).into_iter().partition::<Vec<_>, _>(|waiting| {
-            waiting.by <= now || waiting.names.iter().all(|name| self.is_out(name))
-        });
+        let (due, waiting) =
+            std::mem::take(&mut self.drains.0).into_iter().partition::<Vec<_>, _>(|waiting| {
+                waiting.by <= now || waiting.names.iter().all(|name| self.is_out(name))
+            });
         self.drains.0 = waiting;
         for Waiting { answer, mut done, names, .. } in due {
             for name in names {
                 let how =
                     if self.is_out(&name) { "its addresses are off here" } else { "it is still releasing" };
-                done.done
-                    .push(format!("{name} is drained, {how}; until `vrrp resume {name}`, also over a restart"));
+                done.done.push(format!(
+                    "{name} is drained, {how}; until `vrrp resume {name}`, also over a restart"
+                ));
             }
             // Whoever asked may have gone.
             answer.send(Ok(done)).unwrap_or_default();

@@ -162,7 +162,9 @@ fn dispatch(lines: &Lines, ways: BTreeMap<usize, mpsc::Sender<Order>>) -> Result
                 };
                 let Some(way) = ways.get(&router) else { continue };
                 if way.send(order).await.is_err() {
-                    tracing::error!("a server's role has nobody who changes it any more, which is a fault of this program");
+                    tracing::error!(
+                        "a server's role has nobody who changes it any more, which is a fault of this program"
+                    );
                 }
             }
         }

@@ -51,7 +51,8 @@ impl Farewell {
             let addresses: Vec<Ipv4Addr> = here.map(|(_, address)| *address).collect();
             let socket = open(ifindex).and_then(|socket| {
                 // SAFETY: an OwnedFd is open until it is dropped and always says the same number, and the AsyncFd owns it.
-                unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }.map_err(io::Error::from)
+                unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }
+                    .map_err(io::Error::from)
             });
             match socket {
                 Ok(socket) => {
@@ -89,8 +90,7 @@ async fn answer(socket: &AsyncFd<OwnedFd>, addresses: &[Ipv4Addr], ports: &[u16]
         match rustix::io::read(socket.get_ref(), &mut buffer) {
             Ok(length) => {
                 let segment = buffer.get(..length).and_then(Segment::parse);
-                let ours =
-                    segment.filter(|to| addresses.contains(&to.to) && ports.contains(&to.to_port));
+                let ours = segment.filter(|to| addresses.contains(&to.to) && ports.contains(&to.to_port));
                 let Some(frame) = ours.and_then(|segment| segment.refusal()) else { continue };
                 // A full queue: the client asks again.
                 rustix::io::write(socket.get_ref(), &frame).unwrap_or_default();

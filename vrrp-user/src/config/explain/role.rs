@@ -52,7 +52,11 @@ pub(super) fn explain_role(f: &mut Formatter<'_>, instance: &Instance) -> Result
     }
     writeln!(f, "      heartbeat_table: {}", quoted(&settings.heartbeat_table))?;
     writeln!(f, "      handover_timeout: {}", time(*handover_timeout))?;
-    writeln!(f, "      # winning takes {} at most, before the addresses come on", time(settings.longest_win()))?;
+    writeln!(
+        f,
+        "      # winning takes {} at most, before the addresses come on",
+        time(settings.longest_win())
+    )?;
     writeln!(
         f,
         "      # losing as planned keeps them {} at most, to a stronger master {}, of a hung server not at all",

@@ -1,14 +1,18 @@
 //! Between changes, on the host with the address: the server is the only one that takes writes, and receives from its peer
 //! only while the peer has nothing of its own.
 
+use std::time::Duration;
+
 use tokio::time::sleep;
 
 use super::keeper::Keeper;
 use crate::mysql::Relation;
 use crate::net::clock;
-use crate::role::{PeerAnswer, View};
+use crate::role::{PeerAnswer, Refusal, View};
 
-const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// A gate that said no is tried again after this.
+const RETRY: Duration = Duration::from_secs(5);
 
 impl Keeper {
     /// `is_rival`: another MASTER was heard at this moment.
@@ -92,7 +96,9 @@ impl Keeper {
             }
             Some(Relation::Behind(theirs) | Relation::Diverged { theirs, .. }) => theirs,
             Some(Relation::Incomparable) | None => {
-                self.say("the peer's position cannot be compared with ours: replication from it stays stopped");
+                self.say(
+                    "the peer's position cannot be compared with ours: replication from it stays stopped",
+                );
                 return;
             }
         };
@@ -152,13 +158,15 @@ impl Keeper {
         self.show("active; passing the gate again", false);
         match self.driver.win().await {
             Ok(_) => {
-                self.term.is_quarantined = false;
+                (self.term.is_quarantined, self.term.has_diverged) = (false, false);
                 self.term.is_following = false;
                 self.is_deaf = true;
                 self.show("active", true);
             }
             Err(refusal) => {
                 self.term.is_quarantined = true;
+                self.term.has_diverged |= matches!(refusal, Refusal::Diverged { .. });
+                self.term.retry_at = Some(clock::now() + RETRY);
                 self.say(&format!("the server stays read-only: {refusal}"));
                 self.show(&format!("READ-ONLY with the address: {refusal}"), true);
             }
@@ -167,7 +175,7 @@ impl Keeper {
 
     /// Nobody may write until a person has decided.
     async fn quarantine(&mut self, why: &str) {
-        self.term.is_quarantined = true;
+        (self.term.is_quarantined, self.term.has_diverged) = (true, true);
         let made = self.driver.refuse_writes().await;
         self.say(&format!(
             "{why}. Both stay read-only and nothing is repaired: decide whose data count, and rebuild the other"
@@ -185,19 +193,28 @@ impl Keeper {
     async fn look_in_quarantine(&mut self, view: &View) {
         let is_writable =
             matches!(&view.theirs, PeerAnswer::State(theirs) if theirs.writability.is_writable());
-        match view.relation() {
-            Some(Relation::Equal | Relation::Ahead(_)) if !is_writable => {
-                tracing::warn!(instance = self.instance, "the servers agree again: passing the gate");
-                self.pass_the_gate_again().await;
-            }
+        let relation = view.relation();
+        let may_try = match &relation {
+            _ if is_writable => false,
+            Some(Relation::Equal | Relation::Ahead(_)) => true,
+            Some(Relation::Diverged { .. }) => false,
+            // A peer that is dead by now, or something that was wrong here.
+            Some(Relation::Behind(_) | Relation::Incomparable) | None => !self.term.has_diverged,
+        };
+        if may_try && self.term.retry_at.is_none_or(|at| clock::now() >= at) {
+            tracing::warn!(
+                instance = self.instance,
+                "the server is read-only with the address: trying the gate again"
+            );
+            return self.pass_the_gate_again().await;
+        }
+        match relation {
             Some(Relation::Diverged { ours, theirs }) => self.say(&format!(
                 "this server stays read-only with the address: the servers have diverged: only here {ours}, only on the peer \
                  {theirs}"
             )),
             Some(Relation::Equal | Relation::Ahead(_) | Relation::Behind(_) | Relation::Incomparable)
-            | None => self.say(
-                "this server stays read-only with the address: the peer's is writable, has more, or does not answer",
-            ),
+            | None => self.say("this server stays read-only with the address until the gate lets it write"),
         }
     }
 

@@ -89,8 +89,12 @@ pub(super) struct Term {
     pub(super) has_followed: bool,
     /// The peer took writes while we did.
     pub(super) has_rival: bool,
-    /// The addresses are here and the server is read-only: a person is waited for.
+    /// The addresses are here and the server is read-only, since the gate does not let it write.
     pub(super) is_quarantined: bool,
+    /// Because of what both have: only their agreement ends it.
+    pub(super) has_diverged: bool,
+    /// The gate is not tried again before.
+    pub(super) retry_at: Option<Instant>,
 }
 
 /// See the file's head.
@@ -123,10 +127,12 @@ impl Keeper {
         shown: watch::Sender<Shown>,
         verdict: watch::Receiver<Option<Verdict>>,
     ) -> Self {
-        let local = login(&role.local).unwrap_or_else(|error| without_password(instance, &role.local, &error));
-        let peer = role.peer.as_ref().map(|peer| {
-            login(peer).unwrap_or_else(|error| without_password(instance, peer, &error))
-        });
+        let local =
+            login(&role.local).unwrap_or_else(|error| without_password(instance, &role.local, &error));
+        let peer = role
+            .peer
+            .as_ref()
+            .map(|peer| login(peer).unwrap_or_else(|error| without_password(instance, peer, &error)));
         let driver = Driver::new(instance, role.settings.clone(), local, peer, post.sockets.clone());
         Self {
             instance: instance.to_owned(),
@@ -247,7 +253,11 @@ impl Keeper {
             Refusal::PeerWritable | Refusal::PeerUnaskable { .. } | Refusal::Server { .. } => false,
         };
         if is_lasting {
-            self.standing.hold(&self.instance, Holder::Role, format!("the server is not promoted: {refusal}"));
+            self.standing.hold(
+                &self.instance,
+                Holder::Role,
+                format!("the server is not promoted: {refusal}"),
+            );
         }
         self.post.withhold(job);
         self.show(&format!("not promoted: {refusal}"), true);

@@ -30,7 +30,9 @@ impl Keeper {
                 ),
                 Err(how) => {
                     self.is_tainted = true;
-                    self.say(&format!("the server is writable without the address, and cannot be made read-only: {how}"));
+                    self.say(&format!(
+                        "the server is writable without the address, and cannot be made read-only: {how}"
+                    ));
                     self.show("standby; WRITABLE, and cannot be made read-only", true);
                     return;
                 }

@@ -41,7 +41,9 @@ impl<S: Sockets> Driver<S> {
 
     /// Whoever is in the middle of a write is ended if it keeps the server from it.
     pub async fn refuse_writes(&mut self) -> Result<(), String> {
-        let Err(_held_up) = self.perform(Ask::RefuseWrites, self.soon()).await.checked() else { return Ok(()) };
+        let Err(_held_up) = self.perform(Ask::RefuseWrites, self.soon()).await.checked() else {
+            return Ok(());
+        };
         self.perform(Ask::EndWriters, self.soon()).await.checked()?;
         self.perform(Ask::RefuseWrites, self.soon()).await.checked()
     }

@@ -1,8 +1,7 @@
 //! MASTER (RFC 9568 §6.4.3): speaks, holds the addresses, and knows when its right has lapsed.
 
 use super::{
-    ANNOUNCE_EVERY, ANSWER_EVERY, Config, HOLD_DOWN, LONGEST_HOLD_DOWN, SILENT_INTERVALS,
-    VirtualRouter,
+    ANNOUNCE_EVERY, ANSWER_EVERY, Config, HOLD_DOWN, LONGEST_HOLD_DOWN, SILENT_INTERVALS, VirtualRouter,
 };
 use core::time::Duration;
 
