@@ -259,6 +259,16 @@ impl Host {
         self.set_loss("from", "iifname", percent)
     }
 
+    /// The switch drops the adverts this host sends, and nothing else.
+    pub fn mute_adverts(&self) -> Result<()> {
+        let script = format!(
+            "add table bridge {TABLE}\nadd chain bridge {TABLE} mute_{0} {{ type filter hook forward priority 0; }}\n\
+             add rule bridge {TABLE} mute_{0} iifname \"{0}\" ether type ip ip protocol 112 drop\n",
+            self.name
+        );
+        self.load_rules(&script)
+    }
+
     /// The addresses on this host now, asked of its kernel.
     pub fn addresses(&self) -> Result<Vec<HeldAddress>> {
         addresses::dump(&self.namespace)
@@ -287,7 +297,11 @@ impl Host {
                 if percent < 100 { format!("numgen random mod 100 < {percent}") } else { String::new() };
             script.push_str(&format!("add rule bridge {TABLE} {chain} {matches} \"{port}\" {chance} drop\n"));
         }
-        let file = self.file("loss.nft");
+        self.load_rules(&script)
+    }
+
+    fn load_rules(&self, script: &str) -> Result<()> {
+        let file = self.file("rules.nft");
         std::fs::write(&file, script).with_context(|| format!("write {}", file.display()))?;
         run("ip", &["netns", "exec", &self.bridge, "nft", "-f", &file.to_string_lossy()]).map(drop)
     }

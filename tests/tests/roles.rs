@@ -1,7 +1,15 @@
 //! The orders of winning and losing on real servers: what the driver does, how long it takes, and that nothing is lost.
 //!
-//! No daemon here: the address is the server's own, and the client is told by the test when to change over.
+//! No daemon in this file: the address is the server's own, and the client is told by the test when to change over. The whole
+//! of it, with daemons, is in `roles/`.
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
+
+mod roles {
+    pub(super) mod duo;
+    pub(super) mod failures;
+    pub(super) mod partition;
+    pub(super) mod planned;
+}
 
 use std::{net::Ipv4Addr, num::NonZeroU16, process::ExitCode, time::Duration};
 
@@ -38,6 +46,7 @@ fn main() -> ExitCode {
         a_planned_change_on_mysql_loses_nothing_under_load,
         a_killed_mysql_is_followed_by_its_peer,
     ]);
+    all.extend([roles::planned::tests(), roles::failures::tests(), roles::partition::tests()].concat());
     harness::run(all)
 }
 

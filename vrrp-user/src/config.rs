@@ -16,6 +16,7 @@ mod instance;
 mod listen;
 mod password;
 mod problem;
+mod role;
 mod timing;
 mod tree;
 
@@ -31,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::health::secret::Source;
-use crate::health::settings::{Check, Kind};
+use crate::health::settings::{Account, Check, Kind};
 
 pub use crate::wire::{Centiseconds, Seconds};
 pub use duration::parse as parse_duration;
@@ -39,6 +40,7 @@ pub use error::ConfigError;
 pub use explain::explain;
 pub use password::Password;
 pub use problem::Finding;
+pub use role::{Access, Role};
 
 /// A file longer than this is not a configuration.
 const MAX_FILE: u64 = 16 << 20;
@@ -98,6 +100,8 @@ pub struct Instance {
     pub checks: Vec<Check>,
     /// The other router's, for the arithmetic of weights alone.
     pub peer_priority: Option<NonZeroU8>,
+    /// `role: manage`: the server's role goes with the address. None: the daemon only looks at it.
+    pub role: Option<Role>,
 }
 
 /// What differs between the two versions of the protocol.
@@ -289,15 +293,19 @@ fn read(file: &Path) -> Result<(Vec<u8>, u32), ConfigError> {
 /// A database password in a file that others can read. VRRP's own is on the wire for everybody.
 fn exposed(config: &Config, mode: u32, file: &Path) -> Option<Finding> {
     let mut kinds = config.instances.iter().flat_map(|instance| &instance.checks).map(|check| &check.kind);
-    let holds_password = kinds.any(|kind| match kind {
-        Kind::Tcp(_) | Kind::Script(_) => false,
-        Kind::Mysql(mysql) => {
-            let login = mysql.login.as_ref().map(|login| &login.account);
-            std::iter::once(&mysql.account)
-                .chain(login)
-                .any(|account| matches!(account.password, Source::Inline(_)))
-        }
-    });
+    let mut accounts =
+        config.instances.iter().filter_map(|instance| instance.role.as_ref()).flat_map(|role| {
+            std::iter::once(&role.local.account).chain(role.peer.as_ref().map(|peer| &peer.account))
+        });
+    let is_inline = |account: &Account| matches!(account.password, Source::Inline(_));
+    let holds_password = accounts.any(is_inline)
+        || kinds.any(|kind| match kind {
+            Kind::Tcp(_) | Kind::Script(_) => false,
+            Kind::Mysql(mysql) => {
+                let login = mysql.login.as_ref().map(|login| &login.account);
+                std::iter::once(&mysql.account).chain(login).any(is_inline)
+            }
+        });
     (holds_password && mode & 0o044 != 0).then(|| Finding {
         file: file.to_owned(),
         place: None,

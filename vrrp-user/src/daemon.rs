@@ -12,6 +12,7 @@ mod leftovers;
 mod notice;
 mod orders;
 mod reload;
+mod roles;
 mod service;
 mod sighting;
 pub mod standing;
@@ -45,7 +46,7 @@ use crate::net::receiver::{self, Choice, Control, OpenError, Receiver};
 use crate::net::xdp::{Diagnostics, Sizes};
 use crate::net::{Interface, Mode, realtime};
 pub use advert_thread::AdvertThreadError;
-use service::{LEAVE_DEADLINE, Running};
+use service::Running;
 use standing::Standing;
 pub use wiring::WiringError;
 use wiring::{Places, Wiring};
@@ -84,7 +85,7 @@ pub enum DaemonError {
     AdvertThread(#[from] AdvertThreadError),
     #[error("the {0} ended by itself, which is a fault of this program; the guard takes the addresses off")]
     ThreadDied(&'static str),
-    #[error("not everything was released within {} ms; the guard takes off what is left", LEAVE_DEADLINE.as_millis())]
+    #[error("not everything was released in time; the guard takes off what is left")]
     Overdue,
     #[error(transparent)]
     Links(#[from] links::WatchError),

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod ear;
 pub mod executor;
 pub mod exits;
+pub mod farewell;
 pub mod guard;
 pub mod links;
 pub mod mailbox;

@@ -17,6 +17,7 @@ pub mod ethernet;
 pub mod frame;
 pub mod interval;
 pub mod peek;
+pub mod reset;
 
 mod checksum;
 

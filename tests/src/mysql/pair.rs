@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use mysql::prelude::Queryable;
 
 use super::{Flavour, PORT, REPLICATION_PASSWORD, REPLICATION_USER, Server, Setup};
 use crate::{clock, lab::Lab};
@@ -124,11 +125,41 @@ impl Pair {
         bail!("no semi-synchronous replica connected on one side within 10 s");
     }
 
+    /// That MariaDB gets its peer's rows and history in place of its own, as after a restored backup, and is its replica.
+    /// Nobody may write meanwhile.
+    pub fn rebuild(&self, host: &str, limit: Duration) -> Result<()> {
+        let (stale, good) = if host == self.a.host() { (&self.a, &self.b) } else { (&self.b, &self.a) };
+        let history = good.ask("SELECT @@global.gtid_binlog_state")?.unwrap_or_default();
+        let position = good.position()?;
+        let rows = good.rows("SELECT id, number, server FROM lab.writes")?;
+        let mut connection = stale.connect()?;
+        let mut run = |statement: &str| connection.query_drop(statement).with_context(|| shorten(statement));
+        run("STOP SLAVE")?;
+        run("SET SESSION sql_log_bin = 0")?;
+        run("DELETE FROM lab.writes")?;
+        for row in rows {
+            run(&format!(
+                "INSERT INTO lab.writes VALUES ({}, {}, {})",
+                row["id"], row["number"], row["server"]
+            ))?;
+        }
+        run("RESET MASTER")?;
+        run(&format!("SET GLOBAL gtid_binlog_state = '{history}'"))?;
+        run(&format!("SET GLOBAL gtid_slave_pos = '{position}'"))?;
+        run("SET GLOBAL rpl_semi_sync_slave_enabled = 1")?;
+        run("START SLAVE")?;
+        self.wait_equal(limit)
+    }
+
     /// Whether that server's commits wait for the other: false after a fallback to asynchronous replication.
     pub fn is_semi_sync(&self, host: &str) -> Result<bool> {
         let rows = self.on(host).rows("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_status'")?;
         Ok(rows.iter().any(|row| row.get("Value").is_some_and(|value| value == "ON")))
     }
+}
+
+fn shorten(statement: &str) -> String {
+    statement.chars().take(80).collect()
 }
 
 fn replicate(replica: &Server, source: std::net::Ipv4Addr) -> Result<()> {

@@ -121,6 +121,7 @@ impl Routers {
             skew: vrrp::Skew::Rfc,
             startup_delay: Duration::ZERO,
             vip_deadline: Duration::from_secs(1),
+            release_deadline: vrrp::router::RELEASE_DEADLINE,
         };
         let mut judge = Judge {
             engine: Engine::new(self.by_id.values().map(config)),

@@ -2,6 +2,7 @@
 //! it in comments. The password alone is not in it.
 
 mod check;
+mod role;
 
 use std::fmt;
 use std::time::Duration;
@@ -103,7 +104,8 @@ fn explain_instance(f: &mut fmt::Formatter<'_>, config: &Config, instance: &Inst
         (AddressLifetime::Auto, None) => writeln!(f, " # none: more than {MAX_TIMED_ADDRESSES} addresses")?,
     }
     explain_times(f, instance)?;
-    check::explain_checks(f, instance)
+    check::explain_checks(f, instance)?;
+    role::explain_role(f, instance)
 }
 
 /// What the RFC makes of the settings.

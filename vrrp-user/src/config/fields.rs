@@ -7,6 +7,7 @@ use super::duration;
 use super::foreign;
 use super::listen;
 use super::problem::Problems;
+use super::role;
 use super::tree::{Node, Path, shown};
 use std::time::Duration;
 
@@ -54,6 +55,8 @@ pub(super) const INSTANCE: Section = Section {
         "address_lifetime",
         "checks",
         "peer_priority",
+        "role",
+        "mysql",
     ],
 };
 pub(super) const AUTH: Section = Section { name: "`auth`", keys: &["type", "password"] };
@@ -80,6 +83,8 @@ const SECTIONS: &[&Section] = &[
     &check::mysql::LOGIN,
     &check::mysql::STATE,
     &check::mysql::WRITE,
+    &role::MYSQL,
+    &role::PEER,
 ];
 
 /// A node and where it was found.

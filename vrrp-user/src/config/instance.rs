@@ -13,6 +13,7 @@ use super::fields::{
 };
 use super::password::Password;
 use super::problem::Problems;
+use super::role;
 use super::tree::{Node, shown};
 use super::{
     AddressLifetime, Centiseconds, Checksum, Garp, Instance, Protocol, Seconds, Skew, VirtualAddress,
@@ -73,6 +74,7 @@ pub(super) fn instance<'t>(
     let peer_priority = fields.optional("peer_priority", None, problems, |value, problems| {
         scalar(priority_of_peer)(value, problems).map(Some)
     });
+    let role = role::role(&fields, checks.as_deref(), &addresses, problems);
     warn_about_owner(&fields, priority, preempt, startup_delay, problems);
 
     let claim = Claim {
@@ -102,6 +104,7 @@ pub(super) fn instance<'t>(
             address_lifetime: address_lifetime?,
             checks: checks?,
             peer_priority: peer_priority?,
+            role: role?,
         })
     };
     let checked = checked();

@@ -11,6 +11,7 @@ use super::*;
 
 mod checks;
 mod complaints;
+mod role;
 
 /// The file that must work as it is.
 pub(super) const RECIPE: &str = r#"router_id: mysql-ha
@@ -239,7 +240,7 @@ fn every_example_is_a_configuration_without_a_warning() {
 #[test]
 fn halves_of_a_pair_agree() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
-    for (a, b) in [("pair-master", "pair-backup"), ("lab-a", "lab-b")] {
+    for (a, b) in [("pair-master", "pair-backup"), ("mysql-pair-a", "mysql-pair-b"), ("lab-a", "lab-b")] {
         let [a, b] = [a, b].map(|name| {
             Config::load(&folder.join(name).with_extension("yaml")).unwrap().config.instances.remove(0)
         });

@@ -158,6 +158,9 @@ pub struct Instance {
     pub last_advert_age_ns: Option<u64>,
     pub timers: Timers,
     pub addresses: Vec<Address>,
+    /// What the database server is here, if its role is managed.
+    #[serde(default)]
+    pub role: Option<String>,
     /// The last rejected advert: from whom and for what.
     pub last_reject: Option<Reject>,
     #[serde(default)]

@@ -154,6 +154,12 @@ fn details(out: &mut String, instance: &Instance, style: Style) -> fmt::Result {
     if let Some(phase) = &instance.phase {
         writeln!(out, "    {}", paint(phase, YELLOW, style))?;
     }
+    if let Some(role) = &instance.role {
+        // Capitals are for what somebody must look at.
+        let is_wrong = role.split(|c: char| !c.is_ascii_uppercase()).any(|word| word.len() > 4);
+        let text = format!("server: {role}");
+        writeln!(out, "    {}", if is_wrong { paint(&text, RED, style) } else { text })?;
+    }
     if let Some(reject) = &instance.last_reject {
         let text = format!("adverts of {} were rejected: {}", reject.sender, reject.reason);
         writeln!(out, "    {}", paint(&text, YELLOW, style))?;

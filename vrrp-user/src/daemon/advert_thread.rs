@@ -30,7 +30,7 @@ use crate::net::executor::{Report, Task};
 use crate::net::mailbox::{Full, Mailbox};
 use crate::net::packet::{PacketSocketError, PacketSockets};
 use crate::net::receiver::Receiver;
-use crate::vrrp::{Action, Actions, Advert, Engine, Event, Instant, Label, RouterIndex};
+use crate::vrrp::{Action, Actions, Advert, Engine, Event, Instant, Job, Label, RouterIndex};
 use crate::wire::frame::Packet;
 
 pub(super) use parts::{Change, Lateness, Reading, Router, Sheet, Step, Tally};
@@ -44,8 +44,6 @@ const DRAIN: usize = 512;
 const RETRY_TASKS: Duration = Duration::from_millis(1);
 /// A wake this late is worth counting.
 const LATE: Duration = Duration::from_millis(1);
-/// Leaving takes no longer than this, whatever the executor does.
-const LEAVE: Duration = Duration::from_millis(500);
 
 /// What the service runtime asks of the thread.
 #[derive(Debug)]
@@ -82,8 +80,22 @@ pub(super) enum Order {
     Read(Box<Sheet>),
     /// Tell of every advert, until told otherwise; what was before comes back as [`Return::Watch`].
     Watch(Watch),
-    /// Release everything and end.
-    Leave,
+    /// Release everything and end, within this time.
+    Leave {
+        within: Duration,
+    },
+}
+
+/// What the core wants, on its way to the executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RoleOrder {
+    /// [`Task::Take`], once the server may be written to.
+    Take { router: usize, job: Job },
+    /// [`Task::Drop`], once the server may not. `is_release`: the core waits for it, up to its release deadline; otherwise
+    /// somebody else is MASTER already, or nothing can be sent.
+    Drop { router: usize, job: Job, is_release: bool },
+    /// Another MASTER was heard.
+    Rival { router: usize },
 }
 
 /// What the thread gives back: its memory is for others to free.
@@ -100,6 +112,8 @@ pub(super) struct Lines {
     pub(super) orders: Arc<Mailbox<Order>>,
     pub(super) reports: Arc<Mailbox<Report>>,
     pub(super) tasks: Arc<Mailbox<Task>>,
+    /// What concerns routers whose server's role goes with the address: it comes to the executor by way of the role.
+    pub(super) roles: Arc<Mailbox<RoleOrder>>,
     pub(super) notices: Arc<Mailbox<Notice>>,
     /// As deep as there can be orders that come back.
     pub(super) returns: Arc<Mailbox<Return>>,
@@ -137,6 +151,7 @@ pub(super) struct AdvertThread {
     outgoing: Vec<Outgoing>,
     /// Tasks that the executor's queue had no room for yet.
     waiting_tasks: Vec<Task>,
+    waiting_roles: Vec<RoleOrder>,
     fences_seen: u64,
     /// Routers that were told to leave and have not yet.
     leaving: usize,
@@ -198,6 +213,7 @@ impl AdvertThread {
             actions: Actions::for_routers(room),
             outgoing: Vec::with_capacity(most_actions),
             waiting_tasks: Vec::with_capacity(most_actions),
+            waiting_roles: Vec::with_capacity(most_actions),
             leaving: 0,
             due: None,
             armed: None,
@@ -327,6 +343,7 @@ impl AdvertThread {
             match report {
                 Report::Held { router, job, .. } => self.handle(router, Event::VipsHeld(job), now),
                 Report::Refused { router, job, .. } => self.handle(router, Event::VipsRefused(job), now),
+                Report::Withheld { router, job } => self.handle(router, Event::VipsWithheld(job), now),
                 Report::Released { router, job, .. } => {
                     // The executor has lifted the guard's mark with it: the next one is news again.
                     if let Some(known) = self.routers.get_mut(router) {
@@ -367,8 +384,8 @@ impl AdvertThread {
                 Order::Change(change) => self.change(change, now),
                 Order::Read(sheet) => self.fill(sheet, now),
                 Order::Watch(watch) => self.set_watch(watch),
-                Order::Leave => {
-                    *leave_by = Some(now + LEAVE);
+                Order::Leave { within } => {
+                    *leave_by = Some(now + within);
                     for router in 0..self.routers.len() {
                         self.handle(router, Event::Shutdown, now);
                     }
@@ -405,13 +422,29 @@ impl AdvertThread {
                 Action::SendRelease => self.outgoing.push(Outgoing { router, release: true }),
                 Action::TakeVips(job) => {
                     self.lines.board.order(router, job.number());
-                    self.waiting_tasks.push(Task::Take { router, job });
+                    if known.is_managed {
+                        self.waiting_roles.push(RoleOrder::Take { router, job });
+                    } else {
+                        self.waiting_tasks.push(Task::Take { router, job });
+                    }
                 }
                 Action::DropVips(job) => {
                     self.lines.board.order(router, job.number());
-                    self.waiting_tasks.push(Task::Drop { router, job });
+                    if known.is_managed {
+                        // The core is in its new state already: a MASTER that drops releases.
+                        let label = self.engine.routers().get(router).map(|router| router.label());
+                        let is_release = label == Some(Label::Master);
+                        self.waiting_roles.push(RoleOrder::Drop { router, job, is_release });
+                    } else {
+                        self.waiting_tasks.push(Task::Drop { router, job });
+                    }
                 }
-                Action::AnnounceVips => self.waiting_tasks.push(Task::Announce { router }),
+                Action::AnnounceVips => {
+                    self.waiting_tasks.push(Task::Announce { router });
+                    if known.is_managed {
+                        self.waiting_roles.push(RoleOrder::Rival { router });
+                    }
+                }
                 Action::SetMinimumPriority(priority) => {
                     self.receiver.slots().set_minimum_priority(known.slot, priority.into());
                 }
@@ -493,6 +526,8 @@ impl AdvertThread {
             }
         }
         self.waiting_tasks.drain(..handed);
+        let refused = self.waiting_roles.iter().position(|order| self.lines.roles.post(*order).is_err());
+        self.waiting_roles.drain(..refused.unwrap_or(self.waiting_roles.len()));
     }
 
     /// Sleeps until something happens or is due. Returns the time it asked to be woken at.
@@ -502,7 +537,8 @@ impl AdvertThread {
             deadline = Some(deadline.map_or(by, |deadline| deadline.min(by)));
         }
         let deadline = deadline.map(|deadline| deadline.max(woke + COARSE_SLOT));
-        let deadline = if self.waiting_tasks.is_empty() { deadline } else { Some(woke + RETRY_TASKS) };
+        let is_clear = self.waiting_tasks.is_empty() && self.waiting_roles.is_empty();
+        let deadline = if is_clear { deadline } else { Some(woke + RETRY_TASKS) };
         // A timer that is set for this very time is left alone: it is ahead, or its edge is waiting for us.
         if deadline != self.armed {
             if let Err(error) = arm(&self.timer, deadline) {

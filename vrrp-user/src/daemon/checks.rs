@@ -136,6 +136,12 @@ impl Checks {
         }
     }
 
+    /// Whether the verdict is about the database server, and not a port or what a script thinks of it.
+    pub(super) fn is_of_server(&self, told: &Told) -> bool {
+        let running = self.running.get(&(told.instance.to_string(), told.check.clone()));
+        running.is_some_and(|running| matches!(running.check.kind, Kind::Mysql(_)))
+    }
+
     /// Whether the instance is MASTER now: only then its server is written to.
     pub(super) fn note_active(&self, instance: &str, active: bool) {
         if let Some(told) = self.active.get(instance) {

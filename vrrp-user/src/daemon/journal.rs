@@ -169,7 +169,8 @@ impl Journal {
                 self.vip(router, vip),
                 io::Error::from_raw_os_error(errno)
             ),
-            Report::Changed { .. } => {}
+            // The role has said why.
+            Report::Changed { .. } | Report::Withheld { .. } => {}
             Report::Expired { router } => tracing::error!(
                 instance = self.name(router),
                 "the lifetime of {} ended before it could be renewed",

@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::control::desk::{Order, Refusal, What};
 use crate::control::message::{Done, Selection};
@@ -15,15 +16,43 @@ use crate::daemon::drained::{self, REASON};
 use crate::daemon::service::Running;
 use crate::daemon::standing::Holder;
 
-/// A drained MASTER has released within 50 ms, or the answer says that it has not.
-const RELEASE_LOOKS: u32 = 200;
-const RELEASE_LOOK: Duration = Duration::from_millis(1);
+/// A drained MASTER has released within 50 ms, besides what a managed role may take, or the answer says that it has not.
+const RELEASE: Duration = Duration::from_millis(200);
+
+/// Answers that wait for a release.
+#[derive(Default)]
+pub(super) struct Drains(Vec<Waiting>);
+
+struct Waiting {
+    answer: oneshot::Sender<Result<Done, Refusal>>,
+    done: Done,
+    names: Vec<String>,
+    by: Instant,
+}
+
+impl Drains {
+    /// Comes back when one has waited long enough.
+    pub(super) async fn overdue(&self) {
+        match self.0.iter().map(|waiting| waiting.by).min() {
+            Some(by) => sleep_until(by).await,
+            None => std::future::pending().await,
+        }
+    }
+}
 
 impl Running {
     /// Carries one out. Whoever gave it may have gone meanwhile.
     pub(super) async fn carry_out(&mut self, order: Order) {
         let result = match order.what {
-            What::Drain(selection) => self.drain(&selection).await,
+            // Its answer comes later, and nothing else waits for it.
+            What::Drain(selection) => match self.drain(&selection).await {
+                Ok((names, done)) => {
+                    let by = Instant::now() + RELEASE + self.roles.longest;
+                    self.drains.0.push(Waiting { answer: order.answer, done, names, by });
+                    return;
+                }
+                Err(refusal) => Err(refusal),
+            },
             What::Resume(selection) => self.resume(&selection).await,
             What::Reload => match self.reload_and_say().await {
                 Ok(outcome) => Ok(Done { done: vec![outcome.to_string()], warnings: outcome.warnings }),
@@ -40,7 +69,28 @@ impl Running {
         }
     }
 
-    async fn drain(&mut self, selection: &Selection) -> Result<Done, Refusal> {
+    /// Those that are out by now, or have had their time.
+    pub(super) fn answer_drains(&mut self) {
+        let now = Instant::now();
+        let (due, waiting) =
+            std::mem::take(&mut self.drains.0).into_iter().partition::<Vec<_>, _>(|waiting| {
+                waiting.by <= now || waiting.names.iter().all(|name| self.is_out(name))
+            });
+        self.drains.0 = waiting;
+        for Waiting { answer, mut done, names, .. } in due {
+            for name in names {
+                let how =
+                    if self.is_out(&name) { "its addresses are off here" } else { "it is still releasing" };
+                done.done.push(format!(
+                    "{name} is drained, {how}; until `vrrp resume {name}`, also over a restart"
+                ));
+            }
+            // Whoever asked may have gone.
+            answer.send(Ok(done)).unwrap_or_default();
+        }
+    }
+
+    async fn drain(&mut self, selection: &Selection) -> Result<(Vec<String>, Done), Refusal> {
         let names = self.select(selection)?;
         for name in &names {
             self.standing.hold(name, Holder::Operator, REASON.to_owned());
@@ -51,19 +101,7 @@ impl Running {
             done.warnings.push(format!("{why}; after a restart of the daemon they will take part again"));
         }
         self.tell_verdicts().await;
-        for _ in 0..RELEASE_LOOKS {
-            self.take_notices().await;
-            if names.iter().all(|name| self.is_out(name)) {
-                break;
-            }
-            sleep(RELEASE_LOOK).await;
-        }
-        for name in names {
-            let how = if self.is_out(&name) { "its addresses are off here" } else { "it is still releasing" };
-            done.done
-                .push(format!("{name} is drained, {how}; until `vrrp resume {name}`, also over a restart"));
-        }
-        Ok(done)
+        Ok((names, done))
     }
 
     async fn resume(&mut self, selection: &Selection) -> Result<Done, Refusal> {

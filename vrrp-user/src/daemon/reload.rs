@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use vrrp_ebpf::abi;
 
-use crate::config::{Config, ConfigError, Loaded};
+use crate::config::{Config, ConfigError, Loaded, Role};
 use crate::daemon::advert_thread::{Change, Initial, Order, Router, Step};
 use crate::daemon::leftovers;
 use crate::daemon::service::{Running, chairs, wards};
@@ -54,6 +54,11 @@ pub(super) enum ReloadError {
         "this process was started with room for {room} peers in all, and {wanted} are wanted; restart it"
     )]
     TooManyPeers { room: u32, wanted: usize },
+    #[error(
+        "instance {instance}: whether and how the role of its server is managed cannot change while the daemon runs; restart \
+         it (the addresses are handed over first)"
+    )]
+    Role { instance: String },
     #[error("the change before this one is not confirmed yet; try again in a second")]
     Busy,
     #[error("the work was cut short: {0}")]
@@ -111,6 +116,7 @@ impl Running {
         let source = self.source.clone();
         let Loaded { config, warnings } = spawn_blocking(move || source.load()).await??;
         let (config, needs_restart) = keep_fixed(&self.config, config);
+        keep_roles(&self.config, &config)?;
         let mut picture = spawn_blocking(|| Picture::take(&mut Netlink::open()?)).await??;
         // What is on by our own doing is no address of the host's, whatever the new file says of it.
         let ours = self.both(&Wiring::default()).vips;
@@ -445,6 +451,20 @@ fn keep_fixed(running: &Config, file: Config) -> (Config, Vec<&'static str>) {
         ..file
     };
     (kept, needs_restart)
+}
+
+/// A server that is being written to does not change hands by an edit of a file.
+fn keep_roles(running: &Config, file: &Config) -> Result<(), ReloadError> {
+    let roles = |config: &Config| -> BTreeMap<String, Role> {
+        let managed = config.instances.iter().filter_map(|i| Some((i.name.clone(), i.role.clone()?)));
+        managed.collect()
+    };
+    let (before, after) = (roles(running), roles(file));
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    match names.into_iter().find(|name| before.get(*name) != after.get(*name)) {
+        Some(instance) => Err(ReloadError::Role { instance: instance.clone() }),
+        None => Ok(()),
+    }
 }
 
 fn say(outcome: &Outcome) {

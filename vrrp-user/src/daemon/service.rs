@@ -19,6 +19,8 @@ use crate::daemon::checks::Checks;
 use crate::daemon::drained;
 use crate::daemon::journal::Journal;
 use crate::daemon::notice::Notice;
+use crate::daemon::orders::Drains;
+use crate::daemon::roles::Roles;
 use crate::daemon::standing::{Chair, Standing, Verdict};
 use crate::daemon::status::Arrivals;
 use crate::daemon::watching::Watching;
@@ -35,8 +37,10 @@ use crate::net::xdp::Sizes;
 use crate::net::{clock, realtime};
 use crate::vrrp::{self, Engine, Instant, Label};
 
-/// Leaving takes no longer than this, or the guard finishes it.
-pub(super) const LEAVE_DEADLINE: Duration = Duration::from_millis(700);
+/// Leaving takes no longer than this, besides what managed roles may take, or the guard finishes it.
+const LEAVE_DEADLINE: Duration = Duration::from_millis(700);
+/// And the advert thread has this much of it.
+const LEAVE: Duration = Duration::from_millis(500);
 /// A guard that does not take a new plan within this time is replaced.
 const PLAN_DEADLINE: Duration = Duration::from_millis(200);
 /// An order is offered so often, a millisecond apart.
@@ -81,6 +85,8 @@ pub(super) struct Running {
     pub(super) journal: Journal,
     pub(super) checks: Checks,
     pub(super) watching: Watching,
+    pub(super) roles: Roles,
+    pub(super) drains: Drains,
 }
 
 impl Running {
@@ -126,6 +132,8 @@ impl Running {
             let (running, primary_address) = (router.running, router.primary_address);
             initial.push(Initial { suspended, running, primary_address });
         }
+        // Before the thread that gives them orders.
+        let roles = Roles::start(&config, &wiring, &standing, &lines)?;
         let engine = Engine::with_room(cores.into_iter(), room);
         let sockets = PacketSockets::open(wiring.routers.iter().map(|router| router.ifindex));
         let sockets = sockets.map_err(crate::daemon::AdvertThreadError::from)?;
@@ -172,6 +180,8 @@ impl Running {
             journal,
             checks,
             watching: Watching::new(broadcast::Sender::new(1)),
+            roles,
+            drains: Drains::default(),
         })
     }
 
@@ -251,6 +261,9 @@ impl Running {
                 }
                 Some(told) = self.checks.next() => {
                     self.checks.act(&told);
+                    if self.checks.is_of_server(&told) {
+                        self.roles.note_verdict(&told.instance, told.verdict);
+                    }
                     // At once: a death must not wait for what else is due here.
                     if !leaving {
                         self.tell_verdicts().await;
@@ -268,6 +281,7 @@ impl Running {
                 }
                 Some(order) = counter.orders.recv(), if !leaving => self.carry_out(order).await,
                 () = standing.changed(), if !leaving => self.tell_verdicts().await,
+                () = self.drains.overdue() => {}
                 _ = tick.tick() => {
                     self.take_notices().await;
                     self.journal.tick();
@@ -291,17 +305,21 @@ impl Running {
                     }));
                 }
             }
+            self.answer_drains();
             if let Some(how) = leave
                 && !leaving
             {
                 ending = how;
                 leaving = true;
-                overdue.as_mut().reset(tokio::time::Instant::now() + LEAVE_DEADLINE);
-                self.order(Order::Leave).await;
+                let longest = self.roles.longest;
+                overdue.as_mut().reset(tokio::time::Instant::now() + LEAVE_DEADLINE + longest);
+                self.order(Order::Leave { within: LEAVE + longest }).await;
             }
         };
         links.abort();
         self.take_notices().await;
+        self.answer_drains();
+        self.roles.settle().await;
         self.end().await;
         self.journal.close(&result?);
         ending
@@ -460,6 +478,7 @@ fn make_lines(room: usize) -> Result<Lines, DaemonError> {
         reports: Arc::new(Mailbox::new(depth).map_err(failed)?),
         tasks: Arc::new(Mailbox::new(depth).map_err(failed)?),
         notices: Arc::new(Mailbox::new(depth * 2).map_err(failed)?),
+        roles: Arc::new(Mailbox::new(depth).map_err(failed)?),
         returns: Arc::new(Mailbox::new(RETURNS).map_err(failed)?),
         board: Arc::new(Board::create(room)?),
     })

@@ -28,6 +28,8 @@ pub enum Holder {
     Operator,
     /// A check of that name.
     Check(String),
+    /// The server cannot be promoted, and trying again changes nothing.
+    Role,
 }
 
 /// Where an instance stands.

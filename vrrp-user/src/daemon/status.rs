@@ -75,6 +75,7 @@ impl Arrivals {
             Notice::Executor(Report::Released { took, .. }) => self.addresses_off.add(took),
             Notice::Executor(
                 Report::Refused { .. }
+                | Report::Withheld { .. }
                 | Report::Stuck { .. }
                 | Report::Expired { .. }
                 | Report::Changed { .. },
@@ -233,6 +234,7 @@ impl Running {
                 next_ns: reading.state.deadline().map(|at| nanos(at.since(now))),
             },
             addresses: addresses.collect(),
+            role: self.roles.shown(&router.name),
             last_reject,
             checks: self.checks.of(&router.name).map(|(_, watch)| check(watch)).collect(),
             transitions: history.map(|history| history.transitions.clone()).unwrap_or_default(),
@@ -348,6 +350,7 @@ fn holds_of(standpoint: Standpoint) -> Vec<Hold> {
     let by = |holder| match holder {
         Holder::Operator => "operator".to_owned(),
         Holder::Check(name) => name,
+        Holder::Role => "role".to_owned(),
     };
     standpoint.holders.into_iter().map(|(holder, why)| Hold { by: by(holder), why }).collect()
 }

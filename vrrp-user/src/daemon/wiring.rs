@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use thiserror::Error;
 use vrrp_ebpf::abi;
@@ -17,6 +18,9 @@ use crate::net::links::{Interest, Picture};
 use crate::net::netlink::{Link, Vip};
 use crate::vrrp;
 use crate::wire::{AdvertInterval, Authentication, Dialect, Ipv4Checksum, MacAddress, arp};
+
+/// What handing an order over and destroying sockets may add to a planned change's own deadline.
+const ROLE_SLACK: Duration = Duration::from_millis(250);
 
 /// Why a configuration does not fit this host.
 #[derive(Debug, Error)]
@@ -59,6 +63,8 @@ pub(super) struct Wired {
     pub(super) rule_key: abi::RuleKey,
     pub(super) rule: abi::Rule,
     pub(super) peers: Vec<Ipv4Addr>,
+    /// A server's role goes with the addresses.
+    pub(super) is_managed: bool,
     /// As the interface is at the start.
     pub(super) running: bool,
     pub(super) primary_address: Option<Ipv4Addr>,
@@ -212,7 +218,10 @@ fn wire(
             (Skew::None | Skew::Rfc, _) => vrrp::Skew::Rfc,
         },
         startup_delay: instance.startup_delay,
-        vip_deadline: instance.vip_deadline,
+        vip_deadline: instance.vip_deadline
+            + instance.role.as_ref().map_or(Duration::ZERO, |role| role.settings.longest_win()),
+        release_deadline: vrrp::router::RELEASE_DEADLINE
+            + instance.role.as_ref().map_or(Duration::ZERO, |role| role.handover_timeout + ROLE_SLACK),
     };
     let down = instance.master_down_interval();
     let holding = Holding {
@@ -243,6 +252,7 @@ fn wire(
         rule_key,
         rule,
         peers: instance.peers.clone(),
+        is_managed: instance.role.is_some(),
         running: link.running,
         primary_address,
     })

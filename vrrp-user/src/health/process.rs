@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -154,6 +154,13 @@ fn is_ending(pid: u32) -> bool {
     // State, ppid, pgrp, session, tty_nr, tpgid, flags.
     let flags = fields.nth(5).and_then(|flags| flags.parse::<u64>().ok()).unwrap_or(0);
     matches!(state, "Z" | "X" | "x") || flags & EXITING != 0
+}
+
+/// SIGKILL for the process that serves there; its number. None: nobody listens.
+pub fn kill(address: IpAddr, port: u16, socket: Option<PathBuf>) -> io::Result<Option<u32>> {
+    let Some(process) = find(&Listener { address, port, socket })? else { return Ok(None) };
+    pidfd_send_signal(&process.handle, Signal::KILL)?;
+    Ok(Some(process.pid))
 }
 
 /// None: nobody listens there.

@@ -62,7 +62,12 @@ impl SemiSync {
 
     /// Whether a commit made now would wait for the whole timeout: waiting is on and too few replicas are there.
     pub fn would_stall(&self) -> bool {
-        self.is_source_enabled && self.is_source_active && self.clients < self.wait_for
+        self.would_stall_without(0)
+    }
+
+    /// The same with so many of the replicas gone: a source counts a dead one until it next sends to it.
+    pub fn would_stall_without(&self, gone: u64) -> bool {
+        self.is_source_enabled && self.is_source_active && self.clients.saturating_sub(gone) < self.wait_for
     }
 
     /// Makes commits wait for a replica, or not.
@@ -113,7 +118,8 @@ mod tests {
         assert!(old.would_stall() && old.timeout_ms == 10_000);
         assert_eq!(old.set_source(false), "SET GLOBAL rpl_semi_sync_master_enabled = 0");
         assert_eq!(new.set_source(true), "SET GLOBAL rpl_semi_sync_source_enabled = 1");
-        assert!(!SemiSync { clients: 1, ..new.clone() }.would_stall());
+        let with_one = SemiSync { clients: 1, ..new.clone() };
+        assert!(!with_one.would_stall() && with_one.would_stall_without(1));
         assert!(!SemiSync { is_source_active: false, ..new }.would_stall(), "it has fallen back already");
     }
 

@@ -49,6 +49,8 @@ pub enum Report {
     Held { router: usize, job: Job, took: Duration },
     /// The kernel refused one (`vip` is its place in the list); none is left on.
     Refused { router: usize, job: Job, vip: usize, errno: i32 },
+    /// Told for the executor: what must come before the addresses did not succeed, and none was touched.
+    Withheld { router: usize, job: Job },
     /// All are off.
     Released { router: usize, job: Job, took: Duration },
     /// The kernel refuses to take one off; it is tried again until it goes.

@@ -3,6 +3,8 @@
 //! Owns the two connections: the control connection to our own server, opened beforehand so that losing need not log in, and
 //! the one to the peer's. Refuses to decide anything.
 
+mod look;
+
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -18,6 +20,8 @@ use crate::mysql::{
 };
 use crate::net::{clock, sockets};
 use crate::vrrp::Instant;
+
+pub use look::View;
 
 /// Destroys the sockets of the sessions that came in over the virtual addresses: the clients see a reset.
 pub trait Sockets: Send {
@@ -73,6 +77,9 @@ pub struct Driver<S> {
     sockets: S,
     /// The last position of the peer's server, seen while it lived.
     last_known: Option<Position>,
+    last_seen: Option<Instant>,
+    /// To be raised again when there is a replica, whatever became of the promotion.
+    has_lowered: bool,
     beat: u64,
 }
 
@@ -87,6 +94,8 @@ impl<S: Sockets> Driver<S> {
             peer_session: None,
             sockets,
             last_known: None,
+            last_seen: None,
+            has_lowered: false,
             beat: 0,
         }
     }
@@ -109,6 +118,13 @@ impl<S: Sockets> Driver<S> {
     /// The order of winning.
     pub async fn win(&mut self) -> Result<Won, Refusal> {
         let began = clock::now();
+        if let (Some(position), Some(at)) = (&self.last_known, self.last_seen) {
+            tracing::info!(
+                "{}: {:?} ago the peer's server was at {position}",
+                self.instance,
+                began.since(at)
+            );
+        }
         let (mut machine, mut next) = Winning::begin(&self.settings, self.last_known.clone(), began);
         loop {
             for remark in machine.remarks() {
@@ -217,7 +233,10 @@ impl<S: Sockets> Driver<S> {
             Ask::StopReceiver => self.stop_receiver(by).await,
             Ask::SemiSync => self.semi_sync(by).await.map_or_else(|outcome| outcome, Outcome::SemiSync),
             Ask::LowerSemiSync => match self.semi_sync(by).await {
-                Ok(Some(semi)) => self.statement(by, move |_| vec![semi.set_source(false)]).await,
+                Ok(Some(semi)) => {
+                    self.has_lowered = true;
+                    self.statement(by, move |_| vec![semi.set_source(false)]).await
+                }
                 Ok(None) => Outcome::Done,
                 Err(outcome) => outcome,
             },
@@ -329,8 +348,20 @@ impl<S: Sockets> Driver<S> {
         }
     }
 
-    /// The sessions of clients; `only_busy`: those that are in the middle of something.
+    /// The sessions of clients; `only_busy`: those that are in the middle of something. Their sockets go whatever the server
+    /// says.
     async fn end_sessions(&mut self, by: Instant, only_busy: bool) -> Outcome {
+        let ended = self.kill_sessions(by, only_busy).await;
+        if only_busy {
+            return ended;
+        }
+        match self.sockets.destroy() {
+            Ok(_) => ended,
+            Err(how) => Outcome::Gone(how),
+        }
+    }
+
+    async fn kill_sessions(&mut self, by: Instant, only_busy: bool) -> Outcome {
         let user = self.local.user.clone();
         let (rows, flavour) = match self.ask_ours(by, |_| vec![statements::SESSIONS.to_owned()]).await {
             Ok(answer) => answer,
@@ -350,13 +381,7 @@ impl<S: Sockets> Driver<S> {
                 Err(error) => return outcome_of(error),
             }
         }
-        if only_busy {
-            return Outcome::Done;
-        }
-        match self.sockets.destroy() {
-            Ok(_) => Outcome::Done,
-            Err(how) => Outcome::Gone(how),
-        }
+        Outcome::Done
     }
 
     async fn peer_answer(&mut self, by: Instant) -> PeerAnswer {
@@ -392,7 +417,7 @@ impl<S: Sockets> Driver<S> {
         match asked {
             Ok(Some(state)) => {
                 if let Ok(position) = &state.position {
-                    self.last_known = Some(position.clone());
+                    (self.last_known, self.last_seen) = (Some(position.clone()), Some(clock::now()));
                 }
                 PeerAnswer::State(Box::new(state))
             }

@@ -108,9 +108,9 @@ fn won(is_semi_sync_lowered: bool) -> Do<Result<Won, Refusal>> {
 fn rest(position: &str) -> Vec<(Ask, Outcome)> {
     vec![
         (Ask::StopReceiver, Outcome::Done),
+        (Ask::SemiSync, Outcome::SemiSync(None)),
         (Ask::Replicas, replicas(100, 100, "Yes")),
         (Ask::State, own(position)),
-        (Ask::SemiSync, Outcome::SemiSync(None)),
         (Ask::AllowWrites, Outcome::Done),
         (Ask::Write, Outcome::Done),
     ]
@@ -139,6 +139,7 @@ fn what_is_missing_is_not_passed_over_where_the_policy_forbids() {
         let answers = [
             (Ask::Peer, silent()),
             (Ask::StopReceiver, Outcome::Done),
+            (Ask::SemiSync, Outcome::SemiSync(None)),
             (Ask::Replicas, replicas(100, 100, "Yes")),
             (Ask::State, own("0-1-9")),
         ];
@@ -150,10 +151,10 @@ fn what_is_missing_is_not_passed_over_where_the_policy_forbids() {
 #[test]
 fn a_writable_peer_is_no_reason_to_become_a_second_writer() {
     let asks = vec![(Ask::Peer, peer(0, "0-1-9")); 2];
-    let settings = Settings { split_wait: MS, ..Settings::default() };
+    let settings = Settings { split_wait: MS * 2, ..Settings::default() };
     assert_eq!(win(&settings, None, &asks).0, Do::Finished(Err(Refusal::PeerWritable)));
     let settings = Settings { split: Split::Promote, ..settings };
-    let (last, remarks) = win(&settings, None, &then(asks[..1].to_vec(), rest("0-1-9")));
+    let (last, remarks) = win(&settings, None, &then(asks, rest("0-1-9")));
     assert_eq!(last, won(false));
     assert!(remarks.contains(&Remark::SecondWriter));
 }
@@ -196,14 +197,15 @@ fn applying_is_waited_for_within_its_bound() {
         vec![
             (Ask::Peer, silent()),
             (Ask::StopReceiver, Outcome::Late),
+            (Ask::SemiSync, Outcome::SemiSync(None)),
             (Ask::Replicas, replicas(100, 50, "Yes")),
         ]
     };
-    let rest = |position| rest(position).split_off(1);
+    let rest = |position| rest(position).split_off(2);
     let (last, remarks) = win(&Settings::default(), Some("0-1-9"), &then(start(), rest("0-1-9")));
     assert_eq!(last, won(false));
     assert!(!remarks.iter().any(|remark| matches!(remark, Remark::NotApplied { .. })));
-    let short = Settings { catch_up: MS, ..Settings::default() };
+    let short = Settings { catch_up: MS * 2, ..Settings::default() };
     let late = then(start(), vec![(Ask::Replicas, replicas(100, 60, "Yes"))]);
     let (last, remarks) = win(&short, Some("0-1-9"), &then(late.clone(), rest("0-1-9").split_off(1)));
     assert_eq!(last, won(false), "promote_anyway");
@@ -213,31 +215,29 @@ fn applying_is_waited_for_within_its_bound() {
     let (last, _) = win(&Settings { behind: Behind::Wait, ..short }, None, &late);
     assert!(matches!(last, Do::Pause { .. }), "the election's deadline ends it");
     let mut stopped = start();
-    stopped[2].1 = replicas(100, 50, "No");
+    stopped[3].1 = replicas(100, 50, "No");
     let (last, _) = win(&Settings { behind: Behind::Refuse, ..Settings::default() }, None, &stopped);
     assert!(matches!(last, Do::Finished(Err(Refusal::Behind(_)))), "a stopped applier is not waited for");
 }
 
 #[test]
-fn semi_sync_without_a_replica_is_lowered_by_policy() {
-    let start = |clients| {
-        let mut all = then(vec![(Ask::Peer, silent())], rest("0-1-9"));
-        all.truncate(4);
-        all.push((Ask::SemiSync, semi(clients)));
-        all
+fn semi_sync_without_a_replica_is_lowered_by_policy_before_anything_is_waited_for() {
+    let start = |asked, clients| {
+        let first = [(Ask::Peer, asked), (Ask::StopReceiver, Outcome::Done), (Ask::SemiSync, semi(clients))];
+        first.to_vec()
     };
-    let end = || vec![(Ask::AllowWrites, Outcome::Done), (Ask::Write, Outcome::Done)];
-    let lowered = then(start(0), then(vec![(Ask::LowerSemiSync, Outcome::Done)], end()));
-    let (last, remarks) = win(&Settings::default(), Some("0-1-9"), &lowered);
+    let end = || rest("0-1-9").split_off(2);
+    let lower = || then(vec![(Ask::LowerSemiSync, Outcome::Done)], end());
+    let (last, remarks) = win(&Settings::default(), Some("0-1-9"), &then(start(silent(), 0), lower()));
     assert_eq!(last, won(true));
     assert!(remarks.contains(&Remark::SemiSyncLowered { clients: 0 }));
-    assert_eq!(
-        win(&Settings::default(), Some("0-1-9"), &then(start(1), end())).0,
-        won(false),
-        "a replica is there"
-    );
+    // The dead peer itself is still counted.
+    let (last, _) = win(&Settings::default(), Some("0-1-9"), &then(start(silent(), 1), lower()));
+    assert_eq!(last, won(true));
+    let (last, _) = win(&Settings::default(), Some("0-1-9"), &then(start(silent(), 2), end()));
+    assert_eq!(last, won(false), "another replica is there");
     let keep = Settings { semi_sync: SemiSyncPolicy::Keep, ..Settings::default() };
-    assert_eq!(win(&keep, Some("0-1-9"), &then(start(0), end())).0, won(false));
+    assert_eq!(win(&keep, Some("0-1-9"), &then(start(silent(), 0), end())).0, won(false));
 }
 
 #[test]
@@ -251,6 +251,7 @@ fn a_server_that_does_not_take_the_write_is_made_read_only_again() {
     let gone = [
         (Ask::Peer, silent()),
         (Ask::StopReceiver, Outcome::Late),
+        (Ask::SemiSync, Outcome::Late),
         (Ask::Replicas, Outcome::Gone("x".into())),
     ];
     let (last, _) = win(&Settings::default(), None, &gone);

@@ -70,6 +70,7 @@ pub struct Winning {
     /// The peer's position as it was last seen alive.
     last_known: Option<Position>,
     state: State,
+    is_peer_silent: bool,
     is_semi_sync_lowered: bool,
     remarks: Vec<Remark>,
 }
@@ -119,7 +120,14 @@ impl Winning {
         let give_up = now + settings.split_wait;
         let state = State::Gate { give_up };
         let settings = settings.clone();
-        let winning = Self { settings, last_known, state, is_semi_sync_lowered: false, remarks: Vec::new() };
+        let winning = Self {
+            settings,
+            last_known,
+            state,
+            is_peer_silent: false,
+            is_semi_sync_lowered: false,
+            remarks: Vec::new(),
+        };
         let next = winning.ask(Ask::Peer, now);
         (winning, next)
     }
@@ -141,7 +149,8 @@ impl Winning {
             State::StopReceiver => {
                 // A receiver that does not stop is no reason to wait: it has nobody to receive from.
                 self.note_failure(Ask::StopReceiver, outcome);
-                self.enter(State::Apply { since: now }, Ask::Replicas, now)
+                // Before anything is waited for: the applier's own commits wait for a replica that is not there, too.
+                self.enter(State::SemiSync, Ask::SemiSync, now)
             }
             State::Apply { since } => self.apply(outcome, since, now),
             State::ApplyPause { since } => self.enter(State::Apply { since }, Ask::Replicas, now),
@@ -152,7 +161,7 @@ impl Winning {
                     self.is_semi_sync_lowered = true;
                     self.remarks.push(Remark::SemiSyncLowered { clients });
                 }
-                self.enter(State::AllowWrites, Ask::AllowWrites, now)
+                self.enter(State::Apply { since: now }, Ask::Replicas, now)
             }
             State::AllowWrites => match outcome.checked() {
                 Ok(()) => self.enter(State::Write, Ask::Write, now),
@@ -173,6 +182,7 @@ impl Winning {
         let answer = outcome.peer();
         match answer {
             PeerAnswer::Silent(how) => {
+                self.is_peer_silent = true;
                 self.remarks.push(Remark::PeerSilent(how));
                 self.enter(State::StopReceiver, Ask::StopReceiver, now)
             }
@@ -283,7 +293,7 @@ impl Winning {
                 }
             }
         }
-        self.enter(State::SemiSync, Ask::SemiSync, now)
+        self.enter(State::AllowWrites, Ask::AllowWrites, now)
     }
 
     fn semi_sync(&mut self, outcome: Outcome, now: Instant) -> Next {
@@ -292,10 +302,13 @@ impl Winning {
             None
         });
         match semi {
-            Some(semi) if semi.would_stall() && self.settings.semi_sync == SemiSyncPolicy::Lower => {
+            Some(semi)
+                if semi.would_stall_without(u64::from(self.is_peer_silent))
+                    && self.settings.semi_sync == SemiSyncPolicy::Lower =>
+            {
                 self.enter(State::LowerSemiSync { clients: semi.clients }, Ask::LowerSemiSync, now)
             }
-            Some(_) | None => self.enter(State::AllowWrites, Ask::AllowWrites, now),
+            Some(_) | None => self.enter(State::Apply { since: now }, Ask::Replicas, now),
         }
     }
 

@@ -68,6 +68,8 @@ pub enum Event {
     VipsHeld(Job),
     /// At least one address could not be added; the executor has said why.
     VipsRefused(Job),
+    /// Nothing was added: what must come before the addresses did not succeed.
+    VipsWithheld(Job),
     /// No address is on the interface.
     VipsReleased(Job),
     /// Somebody else took an address off.

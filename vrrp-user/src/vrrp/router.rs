@@ -22,7 +22,7 @@ mod master;
 #[cfg(test)]
 mod tests;
 
-/// Priority 0 waits this long for the addresses to be off.
+/// Priority 0 waits this long for the addresses to be off, where nothing but they has to go.
 pub const RELEASE_DEADLINE: Duration = Duration::from_millis(50);
 /// After a failed promotion; doubled with each that follows without one that succeeds, up to [`LONGEST_HOLD_DOWN`]: each
 /// claim of a preempting router takes the addresses from a healthy one for nothing.
@@ -53,6 +53,9 @@ pub struct Config {
     pub startup_delay: Duration,
     /// An add that takes longer than this has failed.
     pub vip_deadline: Duration,
+    /// Priority 0 waits this long for the addresses to be off; [`RELEASE_DEADLINE`], unless something has to be handed over
+    /// first.
+    pub release_deadline: Duration,
 }
 
 /// How long a BACKUP waits after a master's priority 0.
@@ -183,6 +186,7 @@ impl VirtualRouter {
             | Event::Deadline { .. }
             | Event::VipsHeld(_)
             | Event::VipsRefused(_)
+            | Event::VipsWithheld(_)
             | Event::VipsReleased(_)
             | Event::VipLost
             | Event::Fenced => {}
@@ -209,6 +213,7 @@ impl VirtualRouter {
             | Event::Resume
             | Event::VipsHeld(_)
             | Event::VipsRefused(_)
+            | Event::VipsWithheld(_)
             | Event::VipsReleased(_)
             | Event::VipLost
             | Event::Fenced => {}
@@ -238,6 +243,7 @@ impl VirtualRouter {
             | Event::Advert(_)
             | Event::VipsHeld(_)
             | Event::VipsRefused(_)
+            | Event::VipsWithheld(_)
             | Event::VipsReleased(_)
             | Event::VipLost
             | Event::Fenced => {}

@@ -103,6 +103,8 @@ pub enum Then {
 pub enum Refusal {
     ByKernel,
     NotConfirmedInTime,
+    /// What must come before the addresses did not succeed.
+    Withheld,
 }
 
 impl Backup {

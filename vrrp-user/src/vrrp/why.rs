@@ -127,6 +127,7 @@ impl fmt::Display for Why {
                 let refusal = match refusal {
                     Refusal::ByKernel => "the kernel refused the addresses",
                     Refusal::NotConfirmedInTime => "the addresses were not added in time",
+                    Refusal::Withheld => "the server was not promoted",
                 };
                 write!(f, "{refusal}, trying again in {retry_in:?}")
             }

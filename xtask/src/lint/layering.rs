@@ -23,7 +23,11 @@ const LAYERS: [Layer; 15] = [
     Layer { name: "database", knows: &["mysql", "health"], is_core: false },
     Layer { name: "net", knows: &["wire", "vrrp"], is_core: false },
     Layer { name: "role", knows: &["vrrp", "mysql", "health", "database", "net"], is_core: false },
-    Layer { name: "config", knows: &["wire", "vrrp", "mysql", "health", "net", "role"], is_core: false },
+    Layer {
+        name: "config",
+        knows: &["wire", "vrrp", "mysql", "health", "database", "net", "role"],
+        is_core: false,
+    },
     // Beside control and daemon: it writes what they read, and neither knows of it.
     Layer { name: "import", knows: &["config"], is_core: false },
     Layer {

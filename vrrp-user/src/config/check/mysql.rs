@@ -88,7 +88,7 @@ pub(super) fn mysql(value: &Value<'_>, problems: &mut Problems) -> Option<Mysql>
 }
 
 /// `user`, and at most one of the three ways to a password.
-fn account(fields: &Fields<'_>, problems: &mut Problems) -> Option<Account> {
+pub(in crate::config) fn account(fields: &Fields<'_>, problems: &mut Problems) -> Option<Account> {
     let user = fields.required("user", "vrrp", problems, scalar(user));
     let given = ["password", "password_file", "password_env"]
         .into_iter()
@@ -153,7 +153,7 @@ fn variable(node: &Node) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
-fn path(example: &'static str) -> impl FnOnce(&Node) -> Result<PathBuf, String> {
+pub(in crate::config) fn path(example: &'static str) -> impl FnOnce(&Node) -> Result<PathBuf, String> {
     move |node| {
         let path = PathBuf::from(text(node)?);
         if !path.is_absolute() {
@@ -242,7 +242,7 @@ fn write(value: &Value<'_>, problems: &mut Problems) -> Option<Write> {
 }
 
 /// Plain words only: the name goes into statements.
-fn table(node: &Node) -> Result<(String, String), String> {
+pub(in crate::config) fn table(node: &Node) -> Result<(String, String), String> {
     let name = text(node)?;
     let plain = |part: &str| {
         (1..=64).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

@@ -136,7 +136,7 @@ fn explain_mysql(f: &mut Formatter<'_>, mysql: &Mysql) -> Result {
     writeln!(f, "          process: {}", mysql.process)
 }
 
-fn account(account: &Account) -> Vec<String> {
+pub(super) fn account(account: &Account) -> Vec<String> {
     let mut lines = vec![format!("user: {}", quoted(&account.user))];
     match &account.password {
         Source::Empty => {}
@@ -147,7 +147,7 @@ fn account(account: &Account) -> Vec<String> {
     lines
 }
 
-fn path(path: &Path) -> String {
+pub(super) fn path(path: &Path) -> String {
     quoted(&path.to_string_lossy())
 }
 

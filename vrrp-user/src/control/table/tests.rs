@@ -34,6 +34,7 @@ pub(in crate::control) fn instance(name: &str, state: State) -> Instance {
             held,
             present: held,
         }],
+        role: None,
         last_reject: None,
         checks: Vec::new(),
         transitions: [("MASTER".to_owned(), 1)].into(),

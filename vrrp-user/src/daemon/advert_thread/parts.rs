@@ -50,6 +50,8 @@ pub(in crate::daemon) struct Router {
     pub(super) wakes_always: bool,
     /// When it became MASTER, until its first advert has left.
     pub(super) decided: Option<Instant>,
+    /// A server's role goes with the addresses.
+    pub(super) is_managed: bool,
 }
 
 impl Router {
@@ -66,6 +68,7 @@ impl Router {
             fenced: false,
             wakes_always: false,
             decided: None,
+            is_managed: wired.is_managed,
         }
     }
 

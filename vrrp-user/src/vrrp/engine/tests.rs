@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::vrrp::action::{Action, Label};
-use crate::vrrp::router::Skew;
+use crate::vrrp::router::{RELEASE_DEADLINE, Skew};
 use crate::wire::{AdvertInterval, Version};
 
 const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 20);
@@ -17,6 +17,7 @@ fn config(priority: u8) -> Config {
         skew: Skew::Rfc,
         startup_delay: Duration::ZERO,
         vip_deadline: Duration::from_secs(1),
+        release_deadline: RELEASE_DEADLINE,
     }
 }
 

@@ -30,6 +30,7 @@ impl VirtualRouter {
             | Event::Resume
             | Event::VipsHeld(_)
             | Event::VipsRefused(_)
+            | Event::VipsWithheld(_)
             | Event::VipsReleased(_)
             | Event::VipLost
             | Event::Fenced => {}

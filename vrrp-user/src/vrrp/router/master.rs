@@ -1,8 +1,7 @@
 //! MASTER (RFC 9568 §6.4.3): speaks, holds the addresses, and knows when its right has lapsed.
 
 use super::{
-    ANNOUNCE_EVERY, ANSWER_EVERY, Config, HOLD_DOWN, LONGEST_HOLD_DOWN, RELEASE_DEADLINE, SILENT_INTERVALS,
-    VirtualRouter,
+    ANNOUNCE_EVERY, ANSWER_EVERY, Config, HOLD_DOWN, LONGEST_HOLD_DOWN, SILENT_INTERVALS, VirtualRouter,
 };
 use core::time::Duration;
 
@@ -29,7 +28,8 @@ impl VirtualRouter {
             Event::Advert(advert) => self.master_advert(master, &advert, now, out),
             Event::Deadline { heard } => self.master_deadline(master, heard, now, out),
             Event::VipsHeld(job) => self.vips_held(master, job),
-            Event::VipsRefused(job) => self.vips_refused(master, job, now, out),
+            Event::VipsRefused(job) => self.vips_refused(master, job, Refusal::ByKernel, now, out),
+            Event::VipsWithheld(job) => self.vips_refused(master, job, Refusal::Withheld, now, out),
             Event::VipsReleased(job) => self.vips_released(master, job, now, out),
             Event::VipLost => self.vip_lost(master, now, out),
             Event::Fenced => self.fenced(master, now, out),
@@ -212,7 +212,7 @@ impl VirtualRouter {
             Phase::Releasing { deadline, then: Then::Suspended | Then::Fault(_) } => (deadline, then),
             Phase::Promoting { .. } | Phase::Holding | Phase::Doubting { .. } => {
                 out.push(Action::DropVips(self.next_job()));
-                (now + RELEASE_DEADLINE, then)
+                (now + self.config.release_deadline, then)
             }
         };
         let phase = Phase::Releasing { deadline, then };
@@ -236,8 +236,15 @@ impl VirtualRouter {
     }
 
     fn refused(&mut self, refusal: Refusal, now: Instant, out: &mut Outbox<'_>) {
-        let retry_in = self.hold_down;
-        self.hold_down = (retry_in * 2).min(LONGEST_HOLD_DOWN);
+        let retry_in = match refusal {
+            Refusal::ByKernel | Refusal::NotConfirmedInTime => {
+                let retry_in = self.hold_down;
+                self.hold_down = (retry_in * 2).min(LONGEST_HOLD_DOWN);
+                retry_in
+            }
+            // The reason lies outside this host, and may be gone at any time: whoever waits long then is missed.
+            Refusal::Withheld => HOLD_DOWN,
+        };
         let why = Why::PromotionFailed { refusal, retry_in };
         self.enter(State::Fault(Fault::Refused { until: now + retry_in }), why, out);
     }
@@ -299,16 +306,23 @@ impl VirtualRouter {
         }
     }
 
-    fn vips_refused(&mut self, master: Master, job: Job, now: Instant, out: &mut Outbox<'_>) {
+    fn vips_refused(
+        &mut self,
+        master: Master,
+        job: Job,
+        refusal: Refusal,
+        now: Instant,
+        out: &mut Outbox<'_>,
+    ) {
         if job != self.job {
             return;
         }
         match master.phase {
-            Phase::Promoting { .. } => self.release(master, Then::Fault(Refusal::ByKernel), now, out),
+            Phase::Promoting { .. } => self.release(master, Then::Fault(refusal), now, out),
             // We are silent already: no adverts to keep flowing, and no right to give away.
             Phase::Doubting { .. } => {
                 out.push(Action::DropVips(self.next_job()));
-                self.refused(Refusal::ByKernel, now, out);
+                self.refused(refusal, now, out);
             }
             // A removal that failed: the deadline ends the wait.
             Phase::Holding | Phase::Releasing { .. } => {}

@@ -47,6 +47,7 @@ fn config() -> Config {
         skew: Skew::Rfc,
         startup_delay: Duration::ZERO,
         vip_deadline: VIP_DEADLINE,
+        release_deadline: RELEASE_DEADLINE,
     }
 }
 

@@ -7,6 +7,7 @@ use core::time::Duration;
 use super::rng::Rng;
 use super::world::{EXECUTOR, Fault, NETWORK, WAKE, World};
 use crate::vrrp::interval::{down_interval, skew_time};
+use crate::vrrp::router::RELEASE_DEADLINE;
 use crate::vrrp::{Config, Instant, Label, Skew};
 use crate::wire::{AdvertInterval, Version};
 
@@ -47,6 +48,7 @@ impl Pair {
             skew: if setup.no_skew { Skew::None { peer: Ipv4Addr::new(192, 0, 2, peer) } } else { Skew::Rfc },
             startup_delay: Duration::ZERO,
             vip_deadline: Duration::from_secs(1),
+            release_deadline: RELEASE_DEADLINE,
         };
         let configs = [config(150, 11), config(100, 10)];
         let interval = configs[0].advert_interval.duration();

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use super::rng::Rng;
 use super::world::{Fault, World};
+use crate::vrrp::router::RELEASE_DEADLINE;
 use crate::vrrp::{Config, Skew};
 use crate::wire::{AdvertInterval, Version};
 
@@ -91,6 +92,7 @@ fn configs(rng: &mut Rng) -> Vec<Config> {
                 skew: if no_skew { Skew::None { peer } } else { Skew::Rfc },
                 startup_delay: delay,
                 vip_deadline: Duration::from_secs(1),
+                release_deadline: RELEASE_DEADLINE,
             }
         })
         .collect()

@@ -94,6 +94,7 @@ fn any_config() -> impl Strategy<Value = Config> {
             skew,
             startup_delay,
             vip_deadline: VIP_DEADLINE,
+            release_deadline: RELEASE_DEADLINE,
         },
     )
 }

@@ -1,0 +1,147 @@
+//! Two hosts with a server and a daemon each, `role: manage`, and what watches them.
+
+use std::{
+    net::Ipv4Addr,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use vrrp_lab::{
+    AddressWatch, Daemon, Instance, Lab, StallMeter, clock,
+    daemon::{binary, socket},
+    mysql::{Flavour, Pair, Server, Writer, WriterSetup},
+};
+
+pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// `a` is MASTER with priority 100, `b` BACKUP with 90, version 2 at 1 s, no preemption, both servers read-only at first.
+pub(crate) struct Duo {
+    // Dropped in this order: the daemons before the witnesses, the lab last.
+    pub(crate) a: Daemon,
+    pub(crate) b: Daemon,
+    pub(crate) watch: AddressWatch,
+    pub(crate) stalls: StallMeter,
+    pub(crate) pair: Pair,
+    pub(crate) lab: Lab,
+}
+
+/// How one differs from the usual.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) flavour: Flavour,
+    pub(crate) semi_sync: bool,
+    /// More keys of `mysql`, each with a comma behind it.
+    pub(crate) more: &'static str,
+}
+
+impl Plan {
+    pub(crate) fn new(flavour: Flavour) -> Self {
+        Self { flavour, semi_sync: false, more: "" }
+    }
+}
+
+impl Duo {
+    pub(crate) fn start(name: &str, flavour: Flavour) -> Self {
+        Self::start_with(name, &Plan::new(flavour))
+    }
+
+    pub(crate) fn start_with(name: &str, plan: &Plan) -> Self {
+        let lab = Lab::pair(name).unwrap();
+        let pair = Pair::start(&lab, plan.flavour).unwrap();
+        if plan.semi_sync {
+            pair.set_semi_sync(true, Duration::from_secs(10)).unwrap();
+        }
+        let stalls = StallMeter::start().unwrap();
+        let watch = AddressWatch::start(&lab, &["a", "b"]).unwrap();
+        let start = |priority: u8, server: &Server, other: &str| {
+            let peer = lab.host(other).address();
+            let (role, checks) = (role(server, peer, plan.more), checks(server));
+            let instance = Instance::v2(priority).with(&format!("peers: [{peer}]")).with("skew: none");
+            let instance = instance.with("role: manage").with(&role).with(&checks);
+            Daemon::start(lab.host(server.host()), &[instance]).unwrap()
+        };
+        let a = start(100, &pair.a, "b");
+        assert!(clock::wait_until(LIMIT, || a.log().contains("-> BACKUP")), "a does not start:\n{}", a.log());
+        let b = start(90, &pair.b, "a");
+        let duo = Self { a, b, watch, stalls, pair, lab };
+        duo.wait_for("a");
+        duo.wait_until("the active server takes writes and the other does not", || {
+            !duo.pair.a.is_read_only().unwrap() && duo.pair.b.is_read_only().unwrap()
+        });
+        duo.wait_until_followed("a");
+        duo
+    }
+
+    /// A client at the virtual address that has written already.
+    pub(crate) fn writer(&self) -> Writer {
+        let writer = Writer::start(self.lab.host("client"), WriterSetup::new(VIP)).unwrap();
+        self.wait_until("the client writes", || writer.count() > 20);
+        writer
+    }
+
+    pub(crate) fn daemon(&self, host: &str) -> &Daemon {
+        if host == "a" { &self.a } else { &self.b }
+    }
+
+    pub(crate) fn wait_for(&self, holder: &str) {
+        if let Err(error) = self.watch.wait_for_holder(VIP, holder, LIMIT) {
+            panic!("{error:#}\n{}", self.logs());
+        }
+    }
+
+    pub(crate) fn wait_until(&self, what: &str, condition: impl FnMut() -> bool) {
+        assert!(clock::wait_until(LIMIT, condition), "in vain: waited until {what}\n{}", self.logs());
+    }
+
+    pub(crate) fn wait_for_line(&self, host: &str, words: &str) {
+        self.wait_until(&format!("{host} says {words:?}"), || self.daemon(host).log().contains(words));
+    }
+
+    /// The active host takes in from its peer again: the pair is whole.
+    pub(crate) fn wait_until_followed(&self, active: &str) {
+        self.wait_until("the pair is whole", || self.status(active).contains("the peer follows"));
+    }
+
+    pub(crate) fn status(&self, host: &str) -> String {
+        let output = self.command(host, &["status"]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// At no time did both hold it; the stamps of two hosts' news may be this far apart.
+    pub(crate) fn assert_never_two(&self) {
+        self.watch.timeline(VIP).unwrap().assert_never_two(Duration::from_millis(5));
+    }
+
+    /// `vrrp` on that host, at its daemon's socket.
+    pub(crate) fn command(&self, host: &str, arguments: &[&str]) -> Output {
+        let socket = socket(self.lab.host(host));
+        Command::new(binary().unwrap()).args(arguments).arg("--socket").arg(socket).output().unwrap()
+    }
+
+    pub(crate) fn order(&self, host: &str, arguments: &[&str]) {
+        let output = self.command(host, arguments);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {error}\n{}", self.logs());
+    }
+
+    pub(crate) fn logs(&self) -> String {
+        format!("--- a:\n{}\n--- b:\n{}", self.a.log(), self.b.log())
+    }
+}
+
+fn role(server: &Server, peer: Ipv4Addr, more: &str) -> String {
+    format!(
+        "mysql: {{ {more} socket: {}, user: vrrp, password: change-me-vrrp, peer: {{ address: {peer}, user: vrrp_peer, \
+         password: change-me-peer }} }}",
+        server.socket().display()
+    )
+}
+
+fn checks(server: &Server) -> String {
+    format!(
+        "checks: [{{ mysql: {{ socket: {}, user: vrrp_probe, password: change-me-probe, login: {{ user: app, password: \
+         app-password, interval: 200ms, deadline: 500ms }} }}, hold_down: 300ms }}]",
+        server.socket().display()
+    )
+}

@@ -1,0 +1,164 @@
+//! Changes that nobody wants: a server dies, freezes, or cannot be asked; what may be lost is said, and nobody writes twice.
+
+use std::time::Duration;
+
+use mysql::prelude::Queryable as _;
+use vrrp_lab::{
+    Requirement, clock,
+    harness::{Test, count},
+    mysql::{Flavour, Ledger, Record, in_ms},
+    tests,
+};
+
+use super::duo::{Duo, LIMIT, Plan};
+
+pub(crate) fn tests() -> Vec<Test> {
+    use Requirement::{Daemon, Lab, MariaDb, MySql56};
+    let mut all = tests![[Lab, Daemon, MariaDb];
+        a_killed_server_is_replaced_and_what_is_missing_is_what_the_log_said,
+        a_killed_server_with_semi_sync_loses_nothing_that_was_acknowledged,
+        a_frozen_server_is_replaced_and_comes_back_read_only,
+        a_server_that_cannot_be_logged_in_to_moves_no_address,
+        a_server_made_writable_without_the_address_is_made_read_only_again,
+        a_server_restarted_under_its_address_is_writable_again,
+    ];
+    all.extend(tests![[Lab, Daemon, MySql56];
+        a_killed_mysql_is_replaced,
+    ]);
+    all
+}
+
+/// Kills the active server under a client's writes; the outage, and what the client has seen until it wrote again.
+fn kill_under_load(duo: &mut Duo) -> (Duration, Record, u64) {
+    let writer = duo.writer();
+    clock::sleep_ms(1_200);
+    let killed = clock::now_ns();
+    duo.pair.a.kill();
+    duo.wait_for("b");
+    duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
+    clock::sleep_ms(300);
+    let record = writer.finish().unwrap();
+    duo.assert_never_two();
+    (outage(&record, killed), record, killed)
+}
+
+/// From the last answer before the event on; the client has written again by its record's end.
+fn outage(record: &Record, event: u64) -> Duration {
+    record.longest_gap(event, record.acknowledged.last().unwrap().at_ns)
+}
+
+fn a_killed_server_is_replaced_and_what_is_missing_is_what_the_log_said() {
+    let mut outages = Vec::new();
+    for round in 0..count(3, 20) {
+        let mut duo = Duo::start("killed", Flavour::MariaDb);
+        let (outage, record, killed) = kill_under_load(&mut duo);
+        let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
+        println!("round {round}: outage {}, {} lost", in_ms(outage), verdict.lost.len());
+        assert!(
+            verdict.duplicated.is_empty() && verdict.never_written.is_empty(),
+            "{verdict}\n{}",
+            duo.logs()
+        );
+        if !verdict.lost.is_empty() {
+            // What the peer was seen to have is named; what it acknowledged after that is younger than the last look.
+            let log = duo.b.log();
+            assert!(log.contains("it may be lost") || log.contains("ago the peer's server was at"), "{log}");
+            let is_young = |number: &u64| {
+                let write = record.acknowledged.iter().find(|write| write.number == *number).unwrap();
+                write.at_ns + clock::nanos(Duration::from_millis(600)) > killed
+            };
+            assert!(
+                log.contains("it may be lost") || verdict.lost.iter().all(is_young),
+                "{verdict}\n{}",
+                duo.logs()
+            );
+        }
+        outages.push(outage);
+        // The dead one comes back read-only, whatever it has.
+        duo.pair.a.restart(duo.lab.host("a")).unwrap();
+        clock::sleep_ms(600);
+        assert!(duo.pair.a.is_read_only().unwrap() && !duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+    }
+    outages.sort();
+    println!("median outage {}", in_ms(outages[outages.len() / 2]));
+}
+
+fn a_killed_server_with_semi_sync_loses_nothing_that_was_acknowledged() {
+    for round in 0..count(2, 20) {
+        let plan = Plan { semi_sync: true, ..Plan::new(Flavour::MariaDb) };
+        let mut duo = Duo::start_with("semisync", &plan);
+        assert!(duo.pair.is_semi_sync("a").unwrap(), "it has fallen back before the kill\n{}", duo.logs());
+        let (outage, record, _) = kill_under_load(&mut duo);
+        let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
+        println!("round {round}: outage {}, {verdict}", in_ms(outage));
+        assert!(verdict.is_clean(), "{verdict}\n{}", duo.logs());
+        duo.wait_for_line("b", "semi-synchronous replication is lowered");
+        if round == 0 {
+            // A commit that was never acknowledged may be on the dead one alone: it is rebuilt from its peer's data.
+            duo.pair.a.restart(duo.lab.host("a")).unwrap();
+            duo.pair.rebuild("a", LIMIT).unwrap();
+            duo.wait_for_line("b", "commits wait for it again");
+            assert!(duo.pair.is_semi_sync("b").unwrap(), "{}", duo.logs());
+        }
+    }
+}
+
+fn a_killed_mysql_is_replaced() {
+    let mut duo = Duo::start("killed56", Flavour::MySql56);
+    let (outage, record, _) = kill_under_load(&mut duo);
+    let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
+    println!("outage {}, {} lost", in_ms(outage), verdict.lost.len());
+    assert!(verdict.duplicated.is_empty() && verdict.never_written.is_empty(), "{verdict}\n{}", duo.logs());
+    assert!(!duo.pair.b.is_read_only().unwrap());
+}
+
+fn a_frozen_server_is_replaced_and_comes_back_read_only() {
+    let mut duo = Duo::start("frozen", Flavour::MariaDb);
+    let writer = duo.writer();
+    clock::sleep_ms(1_200);
+    let frozen = clock::now_ns();
+    duo.pair.a.freeze();
+    duo.wait_for("b");
+    duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
+    let record = writer.finish().unwrap();
+    let outage = outage(&record, frozen);
+    let stalled = duo.stalls.within(frozen, frozen + clock::nanos(outage));
+    println!("outage {}, of which the machine stalled {}", in_ms(outage), in_ms(stalled));
+    duo.pair.a.thaw();
+    duo.wait_until("the thawed server is read-only", || duo.pair.a.is_read_only().unwrap());
+    assert!(!duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+    assert!(outage < Duration::from_millis(2_500) + stalled, "{}", duo.logs());
+}
+
+fn a_server_that_cannot_be_logged_in_to_moves_no_address() {
+    let duo = Duo::start("password", Flavour::MariaDb);
+    let began = clock::now_ns();
+    let mut root = duo.pair.a.connect().unwrap();
+    root.query_drop("SET SESSION sql_log_bin = 0").unwrap();
+    root.query_drop("SET PASSWORD FOR 'vrrp'@'localhost' = PASSWORD('other')").unwrap();
+    for row in duo.pair.a.rows("SELECT id FROM information_schema.processlist WHERE user = 'vrrp'").unwrap() {
+        duo.pair.a.sql(&format!("KILL CONNECTION {}", row["id"])).unwrap();
+    }
+    duo.wait_until("it is shown", || duo.status("a").contains("does not answer"));
+    clock::sleep_ms(3_000);
+    let timeline = duo.watch.timeline(super::duo::VIP).unwrap();
+    assert_eq!(timeline.lost_at("a", began), None, "{timeline}\n{}", duo.logs());
+    assert!(!duo.pair.a.is_read_only().unwrap() && duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+}
+
+fn a_server_made_writable_without_the_address_is_made_read_only_again() {
+    let duo = Duo::start("meddled", Flavour::MariaDb);
+    duo.pair.b.set_read_only(false).unwrap();
+    duo.wait_until("it is read-only again", || duo.pair.b.is_read_only().unwrap());
+    duo.wait_for_line("b", "somebody else made it so");
+    assert!(!duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
+}
+
+fn a_server_restarted_under_its_address_is_writable_again() {
+    let duo = Duo::start("made-ro", Flavour::MariaDb);
+    duo.pair.a.set_read_only(true).unwrap();
+    duo.wait_until("it is writable again", || !duo.pair.a.is_read_only().unwrap());
+    assert!(duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+    duo.wait_until("the pair is whole again", || duo.status("a").contains("the peer follows"));
+    duo.pair.wait_equal(LIMIT).unwrap();
+}

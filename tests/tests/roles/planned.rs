@@ -1,0 +1,84 @@
+//! Changes that somebody wants: nothing acknowledged is lost, and no key is there twice.
+
+use std::time::Duration;
+
+use vrrp_lab::{
+    Requirement, clock,
+    harness::{Test, count},
+    mysql::{Flavour, Ledger, in_ms},
+    tests,
+};
+
+use super::duo::{Duo, LIMIT};
+
+pub(crate) fn tests() -> Vec<Test> {
+    use Requirement::{Daemon, Lab, MariaDb, MySql56};
+    let mut all = tests![[Lab, Daemon, MariaDb];
+        a_drained_mariadb_hands_over_under_load,
+        a_daemon_that_is_told_to_end_hands_over_first,
+    ];
+    all.extend(tests![[Lab, Daemon, MySql56];
+        a_drained_mysql_hands_over_under_load,
+    ]);
+    all
+}
+
+fn a_drained_mariadb_hands_over_under_load() {
+    switches(Flavour::MariaDb, count(5, 50));
+}
+
+fn a_drained_mysql_hands_over_under_load() {
+    switches(Flavour::MySql56, count(2, 10));
+}
+
+fn switches(flavour: Flavour, rounds: usize) {
+    let duo = Duo::start("switches", flavour);
+    let writer = duo.writer();
+    let mut began = Vec::new();
+    for round in 0..rounds {
+        let (from, to) = if round % 2 == 0 { ("a", "b") } else { ("b", "a") };
+        // Time for the other one to know its master: only then it need not wait after the goodbye.
+        clock::sleep_ms(1_200);
+        began.push(clock::now_ns());
+        duo.order(from, &["drain", "VI_1"]);
+        duo.wait_for(to);
+        duo.wait_until("the client writes again", || {
+            writer.wait_for_write(Duration::from_millis(200)).is_ok()
+        });
+        assert!(duo.pair.on(from).is_read_only().unwrap(), "round {round}\n{}", duo.logs());
+        duo.order(from, &["resume", "VI_1"]);
+        duo.wait_until_followed(to);
+    }
+    let record = writer.finish().unwrap();
+    duo.assert_never_two();
+    duo.pair.wait_equal(LIMIT).unwrap();
+    for server in [&duo.pair.a, &duo.pair.b] {
+        let verdict = Ledger::read(server).unwrap().compare(&record);
+        assert!(verdict.is_clean(), "{}: {verdict}\n{}", server.host(), duo.logs());
+    }
+    assert_eq!(record.failures_with(1062), 0, "a key was there twice");
+    let mut outages: Vec<Duration> =
+        began.iter().map(|began| record.outage(*began, Duration::from_secs(1))).collect();
+    println!("outages {:?}", outages.iter().map(|outage| in_ms(*outage)).collect::<Vec<_>>());
+    outages.sort();
+    let median = outages[outages.len() / 2];
+    if std::env::var_os("VRRP_TEST_LOGS").is_some() {
+        println!("{}", duo.logs());
+    }
+    println!("median outage {}, worst {}", in_ms(median), in_ms(*outages.last().unwrap()));
+}
+
+fn a_daemon_that_is_told_to_end_hands_over_first() {
+    let mut duo = Duo::start("told", Flavour::MariaDb);
+    let writer = duo.writer();
+    duo.a.terminate();
+    let ending = duo.a.wait(Duration::from_secs(10));
+    assert!(ending.is_some_and(|status| status.success()), "{ending:?}\n{}", duo.logs());
+    assert!(duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
+    duo.wait_for("b");
+    duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
+    assert!(duo.a.log().contains("the peer has everything: true"), "{}", duo.logs());
+    let record = writer.finish().unwrap();
+    let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
+    assert!(verdict.is_clean(), "{verdict}\n{}", duo.logs());
+}

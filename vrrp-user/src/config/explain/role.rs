@@ -1,0 +1,66 @@
+//! The managed role, as `vrrp check` prints it: it reads back as the same, passwords apart.
+
+use std::fmt::{Formatter, Result};
+
+use super::check::{account, path};
+use super::{quoted, word};
+use crate::config::duration::format as time;
+use crate::config::role::{BEHINDS, SEMI_SYNCS, SPLITS, STUCKS};
+use crate::config::{Instance, Role};
+use crate::database::Place;
+
+pub(super) fn explain_role(f: &mut Formatter<'_>, instance: &Instance) -> Result {
+    let Some(role) = &instance.role else { return Ok(()) };
+    let Role { local, peer, service_ports, settings, handover_timeout } = role;
+    writeln!(f, "    role: manage\n    mysql:")?;
+    match &local.place {
+        Place::Socket(socket) => writeln!(f, "      socket: {}", path(socket))?,
+        Place::Tcp(address, port) => {
+            writeln!(f, "      address: {}\n      port: {port}", quoted(&address.to_string()))?;
+        }
+    }
+    for line in account(&local.account) {
+        writeln!(f, "      {line}")?;
+    }
+    let ports = service_ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    writeln!(f, "      service_ports: [{ports}]")?;
+    match peer {
+        Some(peer) => {
+            let place = match &peer.place {
+                Place::Socket(socket) => path(socket),
+                Place::Tcp(address, port) => {
+                    format!("address: {}, port: {port}", quoted(&address.to_string()))
+                }
+            };
+            writeln!(f, "      peer: {{ {place}, {} }}", account(&peer.account).join(", "))?;
+        }
+        None => writeln!(f, "      # no peer: the gate cannot ask, and what may be lost cannot be named")?,
+    }
+    writeln!(f, "      split: {}", word(&SPLITS, settings.split))?;
+    writeln!(f, "      behind: {}", word(&BEHINDS, settings.behind))?;
+    writeln!(f, "      semi_sync: {}", word(&SEMI_SYNCS, settings.semi_sync))?;
+    writeln!(f, "      stuck: {}", word(&STUCKS, settings.stuck))?;
+    for (key, span) in [
+        ("peer_limit", settings.peer_limit),
+        ("split_wait", settings.split_wait),
+        ("statement_limit", settings.statement_limit),
+        ("catch_up", settings.catch_up),
+        ("stall", settings.stall),
+        ("write_limit", settings.write_limit),
+    ] {
+        writeln!(f, "      {key}: {}", time(span))?;
+    }
+    writeln!(f, "      heartbeat_table: {}", quoted(&settings.heartbeat_table))?;
+    writeln!(f, "      handover_timeout: {}", time(*handover_timeout))?;
+    writeln!(
+        f,
+        "      # winning takes {} at most, before the addresses come on",
+        time(settings.longest_win())
+    )?;
+    writeln!(
+        f,
+        "      # losing as planned keeps them {} at most, to a stronger master {}, of a hung server not at all",
+        time(*handover_timeout),
+        time(settings.statement_limit)
+    )
+}

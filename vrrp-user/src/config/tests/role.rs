@@ -1,0 +1,128 @@
+//! `role` and `mysql` of an instance.
+
+use super::{RECIPE, parsed, refused};
+use crate::config::explain;
+use crate::role::{Behind, SemiSyncPolicy, Settings, Split, Stuck};
+use std::time::Duration;
+
+const CHECKS: &str = "\n    checks: [{ mysql: { user: probe, login: { user: probe } } }]";
+const PEER: &str = "peer: { address: 192.168.1.12, user: vrrp_peer, password_env: PEER }";
+const ALL: &str = r#"
+    role: manage
+    mysql:
+      socket: /run/mysqld/mysqld.sock
+      port: 3307
+      user: vrrp
+      password_file: /etc/vrrp/mysql.password
+      service_ports: [3307, 6033]
+      peer: { address: 192.168.1.12, port: 3308, user: vrrp_peer, password_env: PEER_PASSWORD }
+      split: promote
+      behind: refuse
+      semi_sync: keep
+      stuck: kill
+      peer_limit: 100ms
+      split_wait: 2s
+      statement_limit: 200ms
+      catch_up: 4s
+      stall: 300ms
+      write_limit: 1s
+      heartbeat_table: ha.beat
+      handover_timeout: 9s
+"#;
+
+fn with(role: &str) -> String {
+    format!("{}{CHECKS}{role}", RECIPE.trim_end_matches('\n'))
+}
+
+fn warnings(role: &str) -> String {
+    parsed(&with(role)).warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_key_becomes_what_it_says_and_reads_back_as_itself() {
+    let config = parsed(&with(ALL)).config;
+    let role = config.instances[0].role.clone().unwrap();
+    let ms = Duration::from_millis;
+    assert_eq!(
+        role.settings,
+        Settings {
+            split: Split::Promote,
+            behind: Behind::Refuse,
+            semi_sync: SemiSyncPolicy::Keep,
+            stuck: Stuck::Kill,
+            peer_limit: ms(100),
+            split_wait: ms(2_000),
+            statement_limit: ms(200),
+            catch_up: ms(4_000),
+            stall: ms(300),
+            write_limit: ms(1_000),
+            heartbeat_table: "ha.beat".to_owned(),
+        }
+    );
+    assert_eq!(role.local.place.to_string(), "/run/mysqld/mysqld.sock");
+    assert_eq!(role.peer.as_ref().unwrap().place.to_string(), "192.168.1.12:3308");
+    assert_eq!(role.handover_timeout, ms(9_000));
+    assert_eq!(parsed(&explain(&config).replace("***", "1111")).config, config);
+}
+
+#[test]
+fn what_is_left_out_is_the_default_and_a_whole_section_warns_of_nothing() {
+    let text = format!("\n    role: manage\n    mysql: {{ user: vrrp, {PEER} }}\n");
+    assert_eq!(warnings(&text), "");
+    let config = parsed(&with(&text)).config;
+    let role = config.instances[0].role.clone().unwrap();
+    assert_eq!(role.settings, Settings::default());
+    assert_eq!(role.local.place.to_string(), "127.0.0.1:3306");
+    assert_eq!(role.service_ports.iter().map(|port| port.get()).collect::<Vec<_>>(), [3306]);
+    assert!(role.settings.longest_lose() <= role.handover_timeout);
+    assert_eq!(parsed(&explain(&config).replace("***", "1111")).config, config);
+    assert_eq!(parsed(&with("\n    role: observe\n")).config.instances[0].role, None);
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    for (role, message) in [
+        ("role: manage", "needs to know the server and its peer"),
+        ("mysql: { user: vrrp }", "add `role: manage`, or leave it out"),
+        ("role: lead", "`lead` is not known here; use one of observe, manage"),
+        ("role: manage\n    mysql: { socket: /s, address: 127.0.0.1, user: vrrp }", "keep one of them"),
+        ("role: manage\n    mysql: { socket: /s }", "`user` is missing"),
+        ("role: manage\n    mysql: { user: u, split: maybe }", "use one of hold, promote"),
+        ("role: manage\n    mysql: { user: u, service_ports: [] }", "has no port in it"),
+        ("role: manage\n    mysql: { user: u, heartbeat_table: x }", "write schema and table"),
+        (
+            "role: manage\n    mysql: { user: u, peer: { user: p, address: 192.168.1.200 } }",
+            "leads to this host's own server",
+        ),
+        ("role: manage\n    mysql: { user: u, peer: { user: p, address: db2 } }", "is not an IP address"),
+        ("role: manage\n    mysql: { user: u, password: a, password_env: B }", "are two passwords"),
+        ("role: manage\n    mysql: { user: u, password: 5 }", "put it in quotes"),
+    ] {
+        let said = refused(&with(&format!("\n    {role}\n")));
+        assert!(said.contains(message), "{role}: {said}");
+    }
+}
+
+#[test]
+fn what_leaves_a_hole_is_warned_about() {
+    let managed = |more: &str| format!("\n    role: manage\n    mysql: {{ user: vrrp, {more} }}\n");
+    assert!(warnings(&managed("")).contains("the gate cannot ask"));
+    let short = warnings(&managed(&format!("{PEER}, handover_timeout: 2s")));
+    assert!(short.contains("is cut off then"), "{short}");
+    let bare = format!("{}{}", RECIPE.trim_end_matches('\n'), managed(PEER));
+    let said = parsed(&bare).warnings.iter().map(ToString::to_string).collect::<String>();
+    assert!(said.contains("the address does not follow the server"), "{said}");
+    let writes = "\n    checks: [{ mysql: { user: p, login: { user: p }, write: { table: a.b } } }]\n    role: observe\n";
+    let said = parsed(&format!("{}{writes}", RECIPE.trim_end_matches('\n'))).warnings;
+    assert!(said.iter().any(|warning| warning.to_string().contains("leave one of them out")), "{said:?}");
+}
+
+#[test]
+fn no_password_of_a_role_is_shown() {
+    let text = with(
+        "\n    role: manage\n    mysql: { user: u, password: hunter2, peer: { address: 10.0.0.1, user: p, password: hunter3 } }\n",
+    );
+    let config = parsed(&text).config;
+    let shown = format!("{config:?}\n{}", explain(&config));
+    assert!(!shown.contains("hunter"), "{shown}");
+}

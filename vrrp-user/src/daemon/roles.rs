@@ -1,0 +1,173 @@
+//! Servers whose role goes with the address: one task each, between the election and the VIP executor.
+//!
+//! What the core orders for such a router comes here first ([`RoleOrder`]): its addresses come on once the server may be
+//! written to, and go once it may not, or once the time for it is over. Owns the tasks and the way to them. No advert waits
+//! for anything here, and what these tasks wait for is always bounded.
+
+mod active;
+mod keeper;
+mod orders;
+mod standby;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::config::Config;
+use crate::daemon::DaemonError;
+use crate::daemon::advert_thread::{Lines, RoleOrder};
+use crate::daemon::standing::Standing;
+use crate::daemon::wiring::Wiring;
+use crate::health::verdict::Verdict;
+use crate::net::farewell::Places;
+use crate::role::driver::AddressSockets;
+use keeper::{Keeper, Post};
+use orders::{Order, Orders};
+
+/// Orders on their way to one task; the thread's own queue is behind it.
+const DEPTH: usize = 64;
+/// A server that is being made read-only when the daemon ends gets this much longer.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// What a task is at, in words for status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) text: String,
+    /// Nothing is under way.
+    is_idle: bool,
+}
+
+/// See the file's head. Dropping it ends all tasks where they are.
+pub(super) struct Roles {
+    members: BTreeMap<String, Member>,
+    dispatcher: Option<AbortHandle>,
+    /// A planned change may take this long.
+    pub(super) longest: Duration,
+}
+
+struct Member {
+    shown: watch::Receiver<Shown>,
+    verdict: watch::Sender<Option<Verdict>>,
+    task: AbortHandle,
+}
+
+impl Roles {
+    /// Starts what the configuration wants. Must be called inside the runtime.
+    pub(super) fn start(
+        config: &Config,
+        wiring: &Wiring,
+        standing: &Standing,
+        lines: &Lines,
+    ) -> Result<Self, DaemonError> {
+        let (mut members, mut ways) = (BTreeMap::new(), BTreeMap::new());
+        for instance in &config.instances {
+            let router = wiring.routers.iter().find(|router| router.name == instance.name);
+            let (Some(role), Some(router)) = (&instance.role, router) else { continue };
+            let (orders_in, orders) = mpsc::channel(DEPTH);
+            let (shown_in, shown) = watch::channel(Shown::default());
+            let (verdict, verdict_out) = watch::channel(None);
+            let addresses: Vec<Ipv4Addr> = router.holding.vips.iter().map(|vip| vip.address).collect();
+            let ports: Vec<u16> = role.service_ports.iter().map(|port| port.get()).collect();
+            let places = router.holding.vips.iter().map(|vip| (vip.ifindex, vip.address)).collect();
+            let post = Post {
+                router: router.router,
+                tasks: Arc::clone(&lines.tasks),
+                reports: Arc::clone(&lines.reports),
+                board: Arc::clone(&lines.board),
+                places: Places { addresses: places, ports: ports.clone() },
+                sockets: AddressSockets { addresses, ports },
+                farewell: None,
+            };
+            let is_owner = instance.priority.get() == crate::vrrp::OWNER;
+            let keeper = Keeper::new(
+                &instance.name,
+                role.clone(),
+                is_owner,
+                post,
+                standing.clone(),
+                shown_in,
+                verdict_out,
+            );
+            let task = tokio::spawn(keeper.run(Orders::new(orders))).abort_handle();
+            members.insert(instance.name.clone(), Member { shown, verdict, task });
+            ways.insert(router.router, orders_in);
+        }
+        let longest = config.instances.iter().filter_map(|instance| instance.role.as_ref());
+        let longest = longest.map(|role| role.handover_timeout).max().unwrap_or(Duration::ZERO);
+        let dispatcher = if ways.is_empty() { None } else { Some(dispatch(lines, ways)?) };
+        Ok(Self { members, dispatcher, longest })
+    }
+
+    /// What is known of the server: a hung one is not waited for.
+    pub(super) fn note_verdict(&self, instance: &str, verdict: Verdict) {
+        if let Some(member) = self.members.get(instance) {
+            member.verdict.send_replace(Some(verdict));
+        }
+    }
+
+    /// For status; None: no role is managed.
+    pub(super) fn shown(&self, instance: &str) -> Option<String> {
+        self.members.get(instance).map(|member| member.shown.borrow().text.clone())
+    }
+
+    /// Waits, bounded, until nothing is under way.
+    pub(super) async fn settle(&mut self) {
+        for (name, member) in &mut self.members {
+            let idle = member.shown.wait_for(|shown| shown.is_idle);
+            if timeout(SETTLE, idle).await.is_err() {
+                tracing::error!(
+                    instance = name,
+                    "the server's role is still being changed, and this process ends: see whether it is read-only"
+                );
+            }
+        }
+    }
+}
+
+impl Drop for Roles {
+    fn drop(&mut self) {
+        for member in self.members.values() {
+            member.task.abort();
+        }
+        if let Some(dispatcher) = &self.dispatcher {
+            dispatcher.abort();
+        }
+    }
+}
+
+/// From the advert thread's queue to the tasks. A task of its own: what the service runtime has in hand may take longer than
+/// an order may wait.
+fn dispatch(lines: &Lines, ways: BTreeMap<usize, mpsc::Sender<Order>>) -> Result<AbortHandle, DaemonError> {
+    let listen = |source| DaemonError::System { operation: "wait for orders to change roles", source };
+    let bell = lines.roles.listen().map_err(listen)?;
+    let roles = Arc::clone(&lines.roles);
+    let task = tokio::spawn(async move {
+        loop {
+            match bell.readable().await {
+                Ok(mut ready) => ready.clear_ready(),
+                // The runtime's own driver is gone, or the descriptor: look by the clock.
+                Err(_) => sleep(Duration::from_millis(10)).await,
+            }
+            roles.hush();
+            while let Some(order) = roles.take() {
+                let (router, order) = match order {
+                    RoleOrder::Take { router, job } => (router, Order::Take { job }),
+                    RoleOrder::Drop { router, job, is_release } => (router, Order::Drop { job, is_release }),
+                    RoleOrder::Rival { router } => (router, Order::Rival),
+                };
+                let Some(way) = ways.get(&router) else { continue };
+                if way.send(order).await.is_err() {
+                    tracing::error!(
+                        "a server's role has nobody who changes it any more, which is a fault of this program"
+                    );
+                }
+            }
+        }
+    });
+    Ok(task.abort_handle())
+}

@@ -1,0 +1,233 @@
+//! Between changes, on the host with the address: the server is the only one that takes writes, and receives from its peer
+//! only while the peer has nothing of its own.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::keeper::Keeper;
+use crate::mysql::Relation;
+use crate::net::clock;
+use crate::role::{PeerAnswer, Refusal, View};
+
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// A gate that said no is tried again after this.
+const RETRY: Duration = Duration::from_secs(5);
+
+impl Keeper {
+    /// `is_rival`: another MASTER was heard at this moment.
+    pub(super) async fn look_as_active(&mut self, is_rival: bool) {
+        let view = if is_rival { self.meet_rival().await } else { self.driver.look(true).await };
+        let Ok(ours) = view.ours.clone() else {
+            self.show("active; the server does not answer", true);
+            return;
+        };
+        if self.term.is_quarantined {
+            return self.look_in_quarantine(&view).await;
+        }
+        if !ours.writability.is_writable() {
+            tracing::warn!(
+                instance = self.instance,
+                "the server is read-only although it has the address: it was restarted, or somebody made it so"
+            );
+            return self.pass_the_gate_again().await;
+        }
+        match &view.theirs {
+            PeerAnswer::Silent(how) => self.stop_following(how).await,
+            PeerAnswer::Unaskable { code, text } => self.stop_following(&format!("{code} {text}")).await,
+            PeerAnswer::State(theirs) if theirs.writability.is_writable() => {
+                self.face_second_writer().await;
+            }
+            PeerAnswer::State(_) => self.follow(&view).await,
+        }
+        if self.driver.has_lowered_semi_sync() && self.term.is_following {
+            self.raise_semi_sync().await;
+        }
+    }
+
+    /// It yields to us or we to it, in a moment; how long that may take is the gate's own limit.
+    async fn meet_rival(&mut self) -> View {
+        tracing::warn!(instance = self.instance, "another master was heard: looking at its server again");
+        self.term.has_rival = true;
+        self.stop_following("there were two masters").await;
+        self.await_read_only().await.0
+    }
+
+    async fn stop_following(&mut self, why: &str) {
+        if !self.term.is_following {
+            return;
+        }
+        // What it has of its own by then must not flow in unseen.
+        match self.driver.stop_receiving().await {
+            Ok(()) => {
+                self.term.is_following = false;
+                self.is_deaf = true;
+                tracing::warn!(
+                    instance = self.instance,
+                    "replication from the peer is stopped until its server is seen read-only and not divergent: {why}"
+                );
+                self.show("active; the peer's server does not answer", true);
+            }
+            Err(how) => self.say(&format!("replication from the peer cannot be stopped: {how}")),
+        }
+    }
+
+    /// The peer's server is read-only.
+    async fn follow(&mut self, view: &View) {
+        if self.term.is_following {
+            return;
+        }
+        let own = match view.relation() {
+            Some(Relation::Equal | Relation::Ahead(_)) => {
+                match self.driver.receive().await {
+                    Ok(()) => {
+                        self.nothing_to_say();
+                        (self.term.is_following, self.term.has_followed) = (true, true);
+                        (self.is_deaf, self.term.has_rival) = (false, false);
+                        tracing::info!(
+                            instance = self.instance,
+                            "the peer's server is read-only and has nothing of its own: replication from it runs"
+                        );
+                        self.show("active; the peer follows", true);
+                    }
+                    Err(how) => self.say(&format!("replication from the peer cannot be started: {how}")),
+                }
+                return;
+            }
+            Some(Relation::Behind(theirs) | Relation::Diverged { theirs, .. }) => theirs,
+            Some(Relation::Incomparable) | None => {
+                self.say(
+                    "the peer's position cannot be compared with ours: replication from it stays stopped",
+                );
+                return;
+            }
+        };
+        if self.term.has_followed || self.term.has_rival {
+            self.quarantine(&format!("both servers took writes: only on the peer {own}")).await;
+            return;
+        }
+        self.say(&format!(
+            "the peer's server has {own}, which this one never received: written before it lost the address. Replication \
+             from it stays stopped; decide about these and rebuild it"
+        ));
+        self.show(&format!("active; the peer has diverged: only there {own}"), true);
+    }
+
+    /// Without the address it is being made read-only by its own daemon, or was left behind, stuck. As a follower of ours that
+    /// has become a writer it was promoted: then there are two.
+    async fn face_second_writer(&mut self) {
+        self.stop_following("its server is writable").await;
+        let (view, is_writable) = self.await_read_only().await;
+        let was_promoted = self.term.has_followed || self.term.has_rival;
+        match (is_writable, was_promoted, view.relation()) {
+            (false, _, _) => self.follow(&view).await,
+            (true, true, Some(Relation::Diverged { ours, theirs })) => {
+                self.quarantine(&format!(
+                    "both servers are writable and have diverged: only here {ours}, only on the peer {theirs}"
+                ))
+                .await;
+            }
+            (true, true, _) => self.pass_the_gate_again().await,
+            (true, false, _) => {
+                self.say("the peer's server is still writable without the address; make it read-only");
+                self.show("active; the peer's server is still WRITABLE", true);
+            }
+        }
+    }
+
+    /// As long as the gate would wait for it.
+    async fn await_read_only(&mut self) -> (View, bool) {
+        let by = clock::now() + self.role.settings.split_wait;
+        loop {
+            let view = self.driver.look(true).await;
+            let is_writable =
+                matches!(&view.theirs, PeerAnswer::State(theirs) if theirs.writability.is_writable());
+            if !is_writable || clock::now() >= by {
+                return (view, is_writable);
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Read-only first: whoever asks whether it may write does not write meanwhile.
+    async fn pass_the_gate_again(&mut self) {
+        if let Err(how) = self.driver.refuse_writes().await {
+            self.say(&format!("the server cannot be made read-only for the gate: {how}"));
+            return;
+        }
+        self.show("active; passing the gate again", false);
+        match self.driver.win().await {
+            Ok(_) => {
+                (self.term.is_quarantined, self.term.has_diverged) = (false, false);
+                self.term.is_following = false;
+                self.is_deaf = true;
+                self.show("active", true);
+            }
+            Err(refusal) => {
+                self.term.is_quarantined = true;
+                self.term.has_diverged |= matches!(refusal, Refusal::Diverged { .. });
+                self.term.retry_at = Some(clock::now() + RETRY);
+                self.say(&format!("the server stays read-only: {refusal}"));
+                self.show(&format!("READ-ONLY with the address: {refusal}"), true);
+            }
+        }
+    }
+
+    /// Nobody may write until a person has decided.
+    async fn quarantine(&mut self, why: &str) {
+        (self.term.is_quarantined, self.term.has_diverged) = (true, true);
+        let made = self.driver.refuse_writes().await;
+        self.say(&format!(
+            "{why}. Both stay read-only and nothing is repaired: decide whose data count, and rebuild the other"
+        ));
+        match made {
+            Ok(()) => self.show(&format!("READ-ONLY with the address: {why}"), true),
+            Err(how) => {
+                // Not yet: the next look tries again.
+                self.term.is_quarantined = false;
+                self.say(&format!("the server cannot be made read-only: {how}"));
+            }
+        }
+    }
+
+    async fn look_in_quarantine(&mut self, view: &View) {
+        let is_writable =
+            matches!(&view.theirs, PeerAnswer::State(theirs) if theirs.writability.is_writable());
+        let relation = view.relation();
+        let may_try = match &relation {
+            _ if is_writable => false,
+            Some(Relation::Equal | Relation::Ahead(_)) => true,
+            Some(Relation::Diverged { .. }) => false,
+            // A peer that is dead by now, or something that was wrong here.
+            Some(Relation::Behind(_) | Relation::Incomparable) | None => !self.term.has_diverged,
+        };
+        if may_try && self.term.retry_at.is_none_or(|at| clock::now() >= at) {
+            tracing::warn!(
+                instance = self.instance,
+                "the server is read-only with the address: trying the gate again"
+            );
+            return self.pass_the_gate_again().await;
+        }
+        match relation {
+            Some(Relation::Diverged { ours, theirs }) => self.say(&format!(
+                "this server stays read-only with the address: the servers have diverged: only here {ours}, only on the peer \
+                 {theirs}"
+            )),
+            Some(Relation::Equal | Relation::Ahead(_) | Relation::Behind(_) | Relation::Incomparable)
+            | None => self.say("this server stays read-only with the address until the gate lets it write"),
+        }
+    }
+
+    async fn raise_semi_sync(&mut self) {
+        match self.driver.raise_semi_sync().await {
+            Ok(true) => {
+                tracing::info!(instance = self.instance, "a replica is connected: commits wait for it again");
+            }
+            Ok(false) => {}
+            Err(how) => tracing::warn!(
+                instance = self.instance,
+                "semi-synchronous replication cannot be raised again: {how}"
+            ),
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! One server's task: takes orders one at a time, changes the role, and passes the order on.
+//!
+//! Owns the order of things on the way: writable before the addresses come on; read-only, sessions ended and sockets
+//! destroyed before they go, unless the time for that is over. Refuses to decide what follows between changes (`active`,
+//! `standby`).
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+
+use super::Shown;
+use super::orders::{Order, Orders};
+use crate::config::{Access, Role};
+use crate::daemon::standing::{Holder, Standing};
+use crate::database::{Login, Place};
+use crate::health::process;
+use crate::health::secret::SecretError;
+use crate::health::verdict::Verdict;
+use crate::net::board::Board;
+use crate::net::clock;
+use crate::net::executor::{Report, Task};
+use crate::net::farewell::{Farewell, Places};
+use crate::net::mailbox::Mailbox;
+use crate::role::driver::{AddressSockets, Sockets as _};
+use crate::role::{Behind, Driver, Occasion, Refusal, Stuck};
+use crate::vrrp::{Instant, Job};
+
+/// Between two looks at both servers: what the peer acknowledged after the last one cannot be named when it dies.
+const LOOK: Duration = Duration::from_millis(250);
+/// By then every neighbour that is going to knows the new owner.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// What is still wrong is said again after this.
+const REMIND: Duration = Duration::from_secs(60);
+
+/// The ways out: to the executor, and back to the core.
+pub(super) struct Post {
+    pub(super) router: usize,
+    pub(super) tasks: Arc<Mailbox<Task>>,
+    pub(super) reports: Arc<Mailbox<Report>>,
+    pub(super) board: Arc<Board>,
+    pub(super) sockets: AddressSockets,
+    pub(super) places: Places,
+    pub(super) farewell: Option<Farewell>,
+}
+
+impl Post {
+    fn hand_over(&self, task: Task) {
+        if self.tasks.post(task).is_err() {
+            // The core's own deadline ends the wait; the guard answers for the addresses.
+            tracing::error!("the VIP executor does not take orders: one is lost");
+        }
+    }
+
+    fn take(&mut self, job: Job) {
+        self.farewell = None;
+        self.hand_over(Task::Take { router: self.router, job });
+    }
+
+    /// Clients get their reset while it can still be sent from our address.
+    fn let_go(&mut self, job: Job) {
+        if self.board.is_held(self.router)
+            && let Err(how) = self.sockets.destroy()
+        {
+            tracing::warn!("clients at the addresses are not reset: {how}");
+        }
+        if self.farewell.is_none() || self.board.is_held(self.router) {
+            self.farewell = Some(Farewell::begin(&self.places, FAREWELL));
+        }
+        self.hand_over(Task::Drop { router: self.router, job });
+    }
+
+    fn withhold(&self, job: Job) {
+        if self.reports.post(Report::Withheld { router: self.router, job }).is_err() {
+            tracing::error!("the advert thread does not take reports of a role");
+        }
+    }
+}
+
+/// Since the server was won.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Term {
+    pub(super) is_won: bool,
+    /// What the peer writes is taken in.
+    pub(super) is_following: bool,
+    /// It has been, in this term: what the peer has of its own since then, it wrote as a second master.
+    pub(super) has_followed: bool,
+    /// The peer took writes while we did.
+    pub(super) has_rival: bool,
+    /// The addresses are here and the server is read-only, since the gate does not let it write.
+    pub(super) is_quarantined: bool,
+    /// Because of what both have: only their agreement ends it.
+    pub(super) has_diverged: bool,
+    /// The gate is not tried again before.
+    pub(super) retry_at: Option<Instant>,
+}
+
+/// See the file's head.
+pub(super) struct Keeper {
+    pub(super) instance: String,
+    pub(super) role: Role,
+    is_owner: bool,
+    post: Post,
+    pub(super) standing: Standing,
+    shown: watch::Sender<Shown>,
+    verdict: watch::Receiver<Option<Verdict>>,
+    pub(super) driver: Driver<AddressSockets>,
+    pub(super) term: Term,
+    /// The server may be writable although it should not.
+    pub(super) is_tainted: bool,
+    /// `stuck: leave`, and it was.
+    pub(super) is_left_alone: bool,
+    /// The receiver is stopped, by us.
+    pub(super) is_deaf: bool,
+    said: Option<(String, Instant)>,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        instance: &str,
+        role: Role,
+        is_owner: bool,
+        post: Post,
+        standing: Standing,
+        shown: watch::Sender<Shown>,
+        verdict: watch::Receiver<Option<Verdict>>,
+    ) -> Self {
+        let local =
+            login(&role.local).unwrap_or_else(|error| without_password(instance, &role.local, &error));
+        let peer = role
+            .peer
+            .as_ref()
+            .map(|peer| login(peer).unwrap_or_else(|error| without_password(instance, peer, &error)));
+        let driver = Driver::new(instance, role.settings.clone(), local, peer, post.sockets.clone());
+        Self {
+            instance: instance.to_owned(),
+            role,
+            is_owner,
+            post,
+            standing,
+            shown,
+            verdict,
+            driver,
+            term: Term::default(),
+            is_tainted: true,
+            is_left_alone: false,
+            // Perhaps by the process before this one.
+            is_deaf: true,
+            said: None,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut orders: Orders) {
+        if self.is_owner {
+            self.is_tainted = false;
+        } else {
+            self.begin_read_only().await;
+        }
+        let mut tick = interval(LOOK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ahead = None;
+        loop {
+            let order = match ahead.take() {
+                Some(order) => Some(order),
+                None => tokio::select! {
+                    biased;
+                    order = orders.next() => order,
+                    _ = tick.tick() => match orders.unless(self.look(false)).await {
+                        Ok(()) => continue,
+                        Err(order) => order,
+                    },
+                },
+            };
+            ahead = match order {
+                Some(Order::Take { job }) => self.take(job, &mut orders).await,
+                Some(Order::Drop { job, is_release }) => self.give_up(job, is_release, &mut orders).await,
+                Some(Order::Rival) => match orders.unless(self.look(true)).await {
+                    Ok(()) => None,
+                    Err(order) => order,
+                },
+                None => return,
+            };
+        }
+    }
+
+    async fn look(&mut self, is_rival: bool) {
+        if self.term.is_won {
+            self.look_as_active(is_rival).await;
+        } else if !is_rival {
+            self.look_as_standby().await;
+        }
+    }
+
+    /// Before anything else.
+    async fn begin_read_only(&mut self) {
+        self.show("making the server read-only", false);
+        match self.driver.start_read_only().await {
+            Ok(()) => {
+                self.is_tainted = false;
+                tracing::info!(instance = self.instance, "the server is read-only until the address is won");
+            }
+            Err(how) => self.say(&format!("the server cannot be made read-only at the start: {how}")),
+        }
+        self.show("standby", true);
+    }
+
+    /// The order that cut it short.
+    async fn take(&mut self, job: Job, orders: &mut Orders) -> Option<Order> {
+        if self.term.is_won {
+            // Again: somebody took one off, or they are others now.
+            self.post.take(job);
+            return None;
+        }
+        self.show("being promoted", false);
+        // On the way it is stopped, wherever the way ends.
+        self.is_deaf = true;
+        let mut job = job;
+        let result = {
+            self.is_tainted = true;
+            let win = self.driver.win();
+            tokio::pin!(win);
+            loop {
+                tokio::select! {
+                    biased;
+                    order = orders.next_but_rival() => match order {
+                        Some(Order::Take { job: later }) => job = later,
+                        order @ (Some(Order::Drop { .. } | Order::Rival) | None) => return order,
+                    },
+                    result = &mut win => break result,
+                }
+            }
+        };
+        match result {
+            Ok(_) => {
+                self.is_left_alone = false;
+                self.said = None;
+                self.term = Term { is_won: true, ..Term::default() };
+                self.post.take(job);
+                self.show("active", true);
+            }
+            Err(refusal) => self.withhold(job, &refusal),
+        }
+        None
+    }
+
+    fn withhold(&mut self, job: Job, refusal: &Refusal) {
+        // Each try takes the address from a peer that may hold it: what time does not mend is not tried again.
+        let is_lasting = match refusal {
+            Refusal::Diverged { .. } => true,
+            Refusal::Behind(_) => self.role.settings.behind == Behind::Refuse,
+            Refusal::PeerWritable | Refusal::PeerUnaskable { .. } | Refusal::Server { .. } => false,
+        };
+        if is_lasting {
+            self.standing.hold(
+                &self.instance,
+                Holder::Role,
+                format!("the server is not promoted: {refusal}"),
+            );
+        }
+        self.post.withhold(job);
+        self.show(&format!("not promoted: {refusal}"), true);
+    }
+
+    /// The order that cut it short.
+    async fn give_up(&mut self, job: Job, is_release: bool, orders: &mut Orders) -> Option<Order> {
+        if !self.term.is_won && !self.is_tainted {
+            self.post.let_go(job);
+            return None;
+        }
+        self.show("being demoted", false);
+        let was_active = std::mem::take(&mut self.term).is_won;
+        self.is_tainted = true;
+        let is_hopeless = matches!(*self.verdict.borrow(), Some(Verdict::Hung | Verdict::Dead));
+        let is_planned = was_active && is_release && !is_hopeless;
+        let occasion = if is_planned { Occasion::Planned } else { Occasion::Forced };
+        let keep = match (is_planned, was_active && !is_hopeless) {
+            (true, _) => self.role.handover_timeout,
+            (false, true) => self.role.settings.statement_limit,
+            // Whoever hangs is not waited for; what was never won has no clients.
+            (false, false) => Duration::ZERO,
+        };
+        let mut job = job;
+        let mut let_go_at = tokio::time::Instant::now() + keep;
+        let mut has_let_go = false;
+        let (mut cut_short, mut lost) = (None, None);
+        {
+            let lose = self.driver.lose(occasion);
+            tokio::pin!(lose);
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut lose => {
+                        lost = Some(done);
+                        break;
+                    }
+                    () = sleep_until(let_go_at), if !has_let_go => {
+                        if is_planned {
+                            tracing::error!(
+                                instance = self.instance,
+                                "the hand-over takes longer than handover_timeout: the addresses go now"
+                            );
+                        }
+                        self.post.let_go(job);
+                        has_let_go = true;
+                    }
+                    order = orders.next_but_rival() => match order {
+                        Some(Order::Drop { job: later, is_release }) => {
+                            job = later;
+                            if has_let_go {
+                                self.post.let_go(job);
+                            } else if !is_release {
+                                let soon = tokio::time::Instant::now() + self.role.settings.statement_limit;
+                                let_go_at = let_go_at.min(soon);
+                            }
+                        }
+                        order @ (Some(Order::Take { .. } | Order::Rival) | None) => {
+                            cut_short = order;
+                            break;
+                        }
+                    },
+                }
+            }
+        }
+        if !has_let_go {
+            self.post.let_go(job);
+        }
+        if let Some(lost) = lost {
+            self.is_tainted = !lost.is_read_only && !lost.is_gone;
+            if self.is_tainted {
+                self.deal_with_stuck().await;
+            }
+        }
+        self.show("standby", true);
+        cut_short
+    }
+
+    /// The addresses are gone and the server still takes writes.
+    async fn deal_with_stuck(&mut self) {
+        match self.role.settings.stuck {
+            Stuck::Leave => {
+                self.is_left_alone = true;
+                self.say("the server could not be made read-only; stuck is leave: it is left as it is");
+            }
+            Stuck::Retry => self.say("the server could not be made read-only; trying again until it is"),
+            Stuck::Kill => {
+                let (address, port, socket) = match self.role.local.place.clone() {
+                    Place::Socket(socket) => (IpAddr::V4(Ipv4Addr::LOCALHOST), 0, Some(socket)),
+                    Place::Tcp(address, port) => (address, port.get(), None),
+                };
+                let killed = tokio::task::spawn_blocking(move || process::kill(address, port, socket)).await;
+                match killed {
+                    Ok(Ok(Some(pid))) => self.say(&format!(
+                        "the server could not be made read-only; stuck is kill: process {pid} was killed"
+                    )),
+                    Ok(Ok(None)) => {}
+                    Ok(Err(error)) => self.say(&format!("the stuck server could not be killed: {error}")),
+                    Err(error) => self.say(&format!("the stuck server could not be killed: {error}")),
+                }
+            }
+        }
+    }
+
+    pub(super) fn show(&self, text: &str, is_idle: bool) {
+        self.shown.send_replace(Shown { text: text.to_owned(), is_idle });
+    }
+
+    /// An error that stays one until somebody mends it: said once, and again now and then.
+    pub(super) fn say(&mut self, text: &str) {
+        let now = clock::now();
+        let is_news = self.said.as_ref().is_none_or(|(said, at)| said != text || now.since(*at) >= REMIND);
+        if is_news {
+            tracing::error!(instance = self.instance, "{text}");
+            self.said = Some((text.to_owned(), now));
+        }
+    }
+
+    pub(super) fn nothing_to_say(&mut self) {
+        self.said = None;
+    }
+}
+
+fn login(access: &Access) -> Result<Login, SecretError> {
+    let password = access.account.password.read()?;
+    Ok(Login { place: access.place.clone(), user: access.account.user.clone(), password })
+}
+
+/// It will be refused, and each refusal says so.
+fn without_password(instance: &str, access: &Access, error: &SecretError) -> Login {
+    tracing::error!(instance, "{error}; without it nothing about the server can be changed");
+    Login { place: access.place.clone(), user: access.account.user.clone(), password: None }
+}
