@@ -21,6 +21,7 @@ use crate::daemon::journal::Journal;
 use crate::daemon::notice::Notice;
 use crate::daemon::standing::{Chair, Standing, Verdict};
 use crate::daemon::status::Arrivals;
+use crate::daemon::supervisor::Supervisor;
 use crate::daemon::watching::Watching;
 use crate::daemon::wiring::Wiring;
 use crate::daemon::{DaemonError, Ending, STACK, Signals, Source, Told};
@@ -81,6 +82,7 @@ pub(super) struct Running {
     pub(super) journal: Journal,
     pub(super) checks: Checks,
     pub(super) watching: Watching,
+    pub(super) supervisor: Supervisor,
 }
 
 impl Running {
@@ -172,6 +174,7 @@ impl Running {
             journal,
             checks,
             watching: Watching::new(broadcast::Sender::new(1)),
+            supervisor: Supervisor::default(),
         })
     }
 
@@ -183,6 +186,8 @@ impl Running {
         signals: &mut Signals,
     ) -> (Result<Ending, DaemonError>, Config) {
         self.watching = Watching::new(counter.sights.clone());
+        self.supervisor = signals.supervisor.clone();
+        self.supervisor.ready(&self.summary());
         let ending = self.work(picture, counter, signals).await;
         (ending, self.config)
     }
@@ -245,6 +250,8 @@ impl Running {
                         ready.clear_ready();
                     }
                     if let Some(sheet) = self.take_returns() {
+                        // The advert thread has answered, and so does this one: both live.
+                        self.supervisor.alive();
                         counter.publish(self.snapshot(&sheet));
                         self.sheet = Some(sheet);
                     }
@@ -272,6 +279,7 @@ impl Running {
                     self.take_notices().await;
                     self.journal.tick();
                     self.tend_watch().await;
+                    asked |= self.supervisor.is_due();
                     if self.executor.is_finished() {
                         break Err(DaemonError::ThreadDied("VIP executor"));
                     }
@@ -296,6 +304,7 @@ impl Running {
             {
                 ending = how;
                 leaving = true;
+                self.supervisor.stopping();
                 overdue.as_mut().reset(tokio::time::Instant::now() + LEAVE_DEADLINE);
                 self.order(Order::Leave).await;
             }
@@ -309,7 +318,9 @@ impl Running {
 
     pub(super) async fn take_notices(&mut self) {
         self.lines.notices.hush();
+        let mut has_moved = false;
         while let Some(notice) = self.lines.notices.take() {
+            has_moved |= matches!(notice, Notice::Transition { .. });
             if let Notice::Transition { router, to, .. } = notice
                 && let Some(router) = self.wiring.routers.iter().find(|wired| wired.router == router)
             {
@@ -323,6 +334,9 @@ impl Running {
             }
         }
         self.journal.write_lost(&self.lines.notices);
+        if has_moved {
+            self.supervisor.status(&self.summary());
+        }
     }
 
     /// A sheet, if one has come.
