@@ -6,6 +6,7 @@
 mod control {
     pub(super) mod clients;
     pub(super) mod drain;
+    pub(super) mod metrics;
     pub(super) mod reload;
     pub(super) mod scan;
     pub(super) mod status;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use vrrp_lab::harness;
 
 fn main() -> ExitCode {
-    use control::{clients, drain, reload, scan, status, watch};
+    use control::{clients, drain, metrics, reload, scan, status, watch};
     let orders = [reload::tests(), drain::tests(), status::tests(), clients::tests()].concat();
-    harness::run([orders, watch::tests(), scan::tests()].concat())
+    harness::run([orders, watch::tests(), scan::tests(), metrics::tests()].concat())
 }

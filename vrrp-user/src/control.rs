@@ -7,8 +7,9 @@
 
 pub mod client;
 pub mod desk;
-pub mod histogram;
 pub mod message;
+pub mod metrics;
+mod patience;
 pub mod pcap;
 pub mod routes;
 pub mod server;

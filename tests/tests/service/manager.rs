@@ -58,7 +58,7 @@ impl Manager {
             found.is_some()
         });
         assert!(came, "{words:?} never came, only {:?}\n{}", self.heard, log());
-        self.heard.drain(..=found.unwrap()).last().unwrap()
+        self.heard.drain(..=found.unwrap()).next_back().unwrap()
     }
 }
 

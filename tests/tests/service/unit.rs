@@ -12,6 +12,7 @@ use vrrp_lab::{
     Instance, Lab, Requirement, clock,
     daemon::{binary, socket, with_control, yaml},
     harness::Test,
+    lab::Host,
     tests,
 };
 
@@ -26,7 +27,10 @@ pub(crate) fn tests() -> Vec<Test> {
         [Requirement::Lab, Requirement::Daemon, Requirement::Tool("systemd-analyze"), Requirement::Tool("strace")];
         no_call_of_the_daemon_is_filtered_away,
     ];
-    [analyzed, traced].concat()
+    let confined = tests![[Requirement::Lab, Requirement::Daemon, Requirement::Tool("setpriv")];
+        the_capabilities_of_the_unit_are_enough,
+    ];
+    [analyzed, traced, confined].concat()
 }
 
 fn unit() -> PathBuf {
@@ -72,6 +76,23 @@ fn allowed(group: &str, calls: &mut BTreeSet<String>) {
     }
 }
 
+/// One instance with a check of each kind, one of them a script of another user.
+fn configure(host: &Host) -> PathBuf {
+    let script = host.file("check.sh");
+    fs::write(&script, "#!/bin/sh\ntest -e /\n").unwrap();
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let checks = format!(
+        "checks: [{{ name: s, script: {{ command: {}, user: nobody, timeout: 2s }}, interval: 500ms, on_failure: report }}, \
+         {{ name: t, tcp: {{ port: 3306 }}, interval: 500ms, on_failure: report }}, {{ name: m, mysql: {{ address: \
+         127.0.0.1, user: nobody, password: x }}, on_failure: report }}]",
+        script.display()
+    );
+    let config = host.file("vrrp.yaml");
+    let instances = [Instance::v3(100, "100ms").with(&checks)];
+    fs::write(&config, with_control(host, &yaml("a", &instances))).unwrap();
+    config
+}
+
 fn no_call_of_the_daemon_is_filtered_away() {
     let text = fs::read_to_string(unit()).unwrap();
     let filter = text.lines().find_map(|line| line.strip_prefix("SystemCallFilter=")).unwrap();
@@ -85,18 +106,7 @@ fn no_call_of_the_daemon_is_filtered_away() {
     }
     let lab = Lab::pair("filter").unwrap();
     let host = lab.host("a");
-    let script = host.file("check.sh");
-    fs::write(&script, "#!/bin/sh\ntest -e /\n").unwrap();
-    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let checks = format!(
-        "checks: [{{ name: s, script: {{ command: {}, user: nobody, timeout: 2s }}, interval: 500ms, on_failure: report }}, \
-         {{ name: t, tcp: {{ port: 3306 }}, interval: 500ms, on_failure: report }}, {{ name: m, mysql: {{ address: \
-         127.0.0.1, user: nobody, password: x }}, on_failure: report }}]",
-        script.display()
-    );
-    let config = host.file("vrrp.yaml");
-    let instances = [Instance::v3(100, "100ms").with(&checks)];
-    fs::write(&config, with_control(host, &yaml("a", &instances))).unwrap();
+    let config = configure(host);
     let (trace, program) = (host.file("trace"), binary().unwrap());
     let (trace_name, program, config) =
         (trace.to_string_lossy(), program.to_string_lossy(), config.to_string_lossy());
@@ -135,4 +145,41 @@ fn no_call_of_the_daemon_is_filtered_away() {
     assert!(used.len() > 50 && used.contains("bpf") && used.contains("sendmmsg"), "{used:?}");
     let beyond: Vec<_> = used.difference(&calls).collect();
     assert!(beyond.is_empty(), "the unit's filter does not let through {beyond:?}");
+}
+
+/// Root as systemd would leave it: the bounding set of the unit, and no new privileges.
+fn the_capabilities_of_the_unit_are_enough() {
+    let text = fs::read_to_string(unit()).unwrap();
+    let bounding = text.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
+    let kept = bounding
+        .split_whitespace()
+        .map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase()));
+    let kept = format!("--bounding-set=-all{}", kept.collect::<String>());
+    let lab = Lab::pair("confined").unwrap();
+    let host = lab.host("a");
+    let (program, config) = (binary().unwrap(), configure(host));
+    let (program, config) = (program.to_string_lossy(), config.to_string_lossy());
+    let arguments = [&kept, "--no-new-privs", &program, "run", "--config", &config];
+    let mut process = host.spawn("confined", Path::new("/usr/bin/setpriv"), &arguments).unwrap();
+    let ours = "10.99.0.200".parse().unwrap();
+    let holds = || host.holds(ours).unwrap();
+    assert!(clock::wait_until(Duration::from_secs(15), holds), "no address:\n{}", process.log());
+    clock::sleep_ms(1_500);
+    let log = process.log();
+    assert!(log.contains("adverts are received by xdp"), "{log}");
+    for complaint in [
+        "not permitted",
+        "ermission denied",
+        "real-time",
+        "SCHED_FIFO",
+        "lock memory",
+        "misconfigured: cannot",
+    ] {
+        assert!(!log.contains(complaint), "{complaint:?} in\n{log}");
+    }
+    // A script that ran as nobody, and ended well: no change to tell.
+    assert!(!log.contains("check s:"), "{log}");
+    process.kill();
+    let gone = || !host.holds(ours).unwrap();
+    assert!(clock::wait_until(Duration::from_secs(3), gone), "the guard cannot act:\n{}", process.log());
 }

@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::timeout;
 
+use super::patience::Patience;
 use super::sight::Sight;
 
 /// Lines on their way to one client; more wait in the broadcast, as long as it has room.
@@ -22,13 +23,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The body of the answer.
 #[derive(Debug)]
-pub struct Lines(mpsc::Receiver<Bytes>);
+pub struct Lines {
+    lines: mpsc::Receiver<Bytes>,
+    patience: Patience,
+}
 
 /// All that is told from now on. Must be called inside a runtime.
-pub fn follow(sights: broadcast::Receiver<Bytes>) -> Lines {
+pub(super) fn follow(sights: broadcast::Receiver<Bytes>, patience: Patience) -> Lines {
     let (lines, body) = mpsc::channel(DEPTH);
     tokio::spawn(forward(sights, lines));
-    Lines(body)
+    Lines { lines: body, patience }
 }
 
 /// A line as it goes out; empty if it cannot be written, which no [`Sight`] can be the reason for.
@@ -64,6 +68,11 @@ impl Body for Lines {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|next| next.map(|line| Ok(Frame::data(line))))
+        let next = self.lines.poll_recv(context);
+        match next {
+            Poll::Ready(_) => self.patience.renew(),
+            Poll::Pending => self.patience.rest(),
+        }
+        next.map(|next| next.map(|line| Ok(Frame::data(line))))
     }
 }

@@ -421,6 +421,12 @@ impl AdvertThread {
                 }
                 Action::Transition { from, to, why } => {
                     let at = clock::now();
+                    if to == Label::Master {
+                        if let (Label::Backup, Some(heard)) = (from, known.last_heard) {
+                            self.lateness.silence.add(at.since(heard.arrived));
+                        }
+                        known.decided = Some(at).filter(|_| from != to);
+                    }
                     tell(&self.lines, Notice::Transition { router, from, to, why, at });
                 }
             }
@@ -456,6 +462,11 @@ impl AdvertThread {
                     let frames = &self.routers[outgoing.router].frames;
                     let frame = if outgoing.release { frames.release() } else { frames.advert() };
                     sight(&self.watch, now, outgoing.router, Way::Sent, frame);
+                    if let Some(decided) = self.routers[outgoing.router].decided.take()
+                        && !outgoing.release
+                    {
+                        self.lateness.claim.add(now.since(decided));
+                    }
                 }
             }
             if let (Some(due), true) = (self.due, sent.frames > 0) {
