@@ -17,6 +17,7 @@ mod service;
 mod sighting;
 pub mod standing;
 mod status;
+mod supervisor;
 mod surfaces;
 mod watching;
 mod wiring;
@@ -48,6 +49,7 @@ use crate::net::{Interface, Mode, realtime};
 pub use advert_thread::AdvertThreadError;
 use service::Running;
 use standing::Standing;
+use supervisor::Supervisor;
 pub use wiring::WiringError;
 use wiring::{Places, Wiring};
 
@@ -141,10 +143,15 @@ pub fn run(mut config: Config, source: &Source) -> Result<(), DaemonError> {
                 Ok(Ending::StartOver) => {}
                 // Only an interface that was there before is waited for: at the first start it is an error to be seen.
                 Err(DaemonError::Wiring(WiringError::NoInterface { .. })) if !first => {
+                    signals.supervisor.status("waiting for an interface that went away");
+                    signals.supervisor.alive();
                     tokio::select! {
                         () = sleep(INTERFACE_RETRY) => {}
                         told = signals.next() => match told {
-                            Told::Leave => return Ok(()),
+                            Told::Leave => {
+                                signals.supervisor.stopping();
+                                return Ok(());
+                            }
                             Told::Reload => config = read_again(source, config),
                         },
                     }
@@ -183,6 +190,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    supervisor: Supervisor,
 }
 
 impl Signals {
@@ -194,6 +202,7 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
+            supervisor: Supervisor::find(),
         })
     }
 

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod command;
+mod dist;
 mod fuzz;
 mod lint;
 mod run;
@@ -32,6 +33,8 @@ enum Verb {
     Bench(bench::Options),
     /// Check formatting, lints, documentation, licences, layering and file sizes
     Lint,
+    /// Build a Debian package
+    Dist(dist::Options),
     /// Run libFuzzer on the parsers
     Fuzz(fuzz::Options),
     /// Run the tests of what is unsafe under the compiler's sanitizers
@@ -59,6 +62,7 @@ impl Verb {
             Self::Test(options) => test::run(&options),
             Self::Bench(options) => bench::run(&options),
             Self::Lint => lint::run(),
+            Self::Dist(options) => dist::run(&options),
             Self::Fuzz(options) => fuzz::run(&options),
             Self::Sanitize(options) => sanitize::run(&options),
             Self::Simulate(options) => simulate::run(&options),

@@ -99,7 +99,10 @@ impl fmt::Display for Outcome {
 impl Running {
     /// As [`Self::reload`], and the log says what came of it.
     pub(super) async fn reload_and_say(&mut self) -> Result<Outcome, ReloadError> {
+        self.supervisor.reloading();
         let result = self.reload().await;
+        // Refused or not: it goes by a configuration.
+        self.supervisor.ready(&self.summary());
         match &result {
             Ok(outcome) => say(outcome),
             Err(error) => tracing::error!("nothing was changed: {error}"),

@@ -23,6 +23,7 @@ use crate::daemon::orders::Drains;
 use crate::daemon::roles::Roles;
 use crate::daemon::standing::{Chair, Standing, Verdict};
 use crate::daemon::status::Arrivals;
+use crate::daemon::supervisor::Supervisor;
 use crate::daemon::watching::Watching;
 use crate::daemon::wiring::Wiring;
 use crate::daemon::{DaemonError, Ending, STACK, Signals, Source, Told};
@@ -87,6 +88,7 @@ pub(super) struct Running {
     pub(super) watching: Watching,
     pub(super) roles: Roles,
     pub(super) drains: Drains,
+    pub(super) supervisor: Supervisor,
 }
 
 impl Running {
@@ -182,6 +184,7 @@ impl Running {
             watching: Watching::new(broadcast::Sender::new(1)),
             roles,
             drains: Drains::default(),
+            supervisor: Supervisor::default(),
         })
     }
 
@@ -193,6 +196,8 @@ impl Running {
         signals: &mut Signals,
     ) -> (Result<Ending, DaemonError>, Config) {
         self.watching = Watching::new(counter.sights.clone());
+        self.supervisor = signals.supervisor.clone();
+        self.supervisor.ready(&self.summary());
         let ending = self.work(picture, counter, signals).await;
         (ending, self.config)
     }
@@ -255,6 +260,8 @@ impl Running {
                         ready.clear_ready();
                     }
                     if let Some(sheet) = self.take_returns() {
+                        // The advert thread has answered, and so does this one: both live.
+                        self.supervisor.alive();
                         counter.publish(self.snapshot(&sheet));
                         self.sheet = Some(sheet);
                     }
@@ -286,6 +293,7 @@ impl Running {
                     self.take_notices().await;
                     self.journal.tick();
                     self.tend_watch().await;
+                    asked |= self.supervisor.is_due();
                     if self.executor.is_finished() {
                         break Err(DaemonError::ThreadDied("VIP executor"));
                     }
@@ -311,6 +319,7 @@ impl Running {
             {
                 ending = how;
                 leaving = true;
+                self.supervisor.stopping();
                 let longest = self.roles.longest;
                 overdue.as_mut().reset(tokio::time::Instant::now() + LEAVE_DEADLINE + longest);
                 self.order(Order::Leave { within: LEAVE + longest }).await;
@@ -327,7 +336,9 @@ impl Running {
 
     pub(super) async fn take_notices(&mut self) {
         self.lines.notices.hush();
+        let mut has_moved = false;
         while let Some(notice) = self.lines.notices.take() {
+            has_moved |= matches!(notice, Notice::Transition { .. });
             if let Notice::Transition { router, to, .. } = notice
                 && let Some(router) = self.wiring.routers.iter().find(|wired| wired.router == router)
             {
@@ -341,6 +352,9 @@ impl Running {
             }
         }
         self.journal.write_lost(&self.lines.notices);
+        if has_moved {
+            self.supervisor.status(&self.summary());
+        }
     }
 
     /// A sheet, if one has come.

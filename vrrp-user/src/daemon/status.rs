@@ -118,6 +118,22 @@ impl Arrivals {
 }
 
 impl Running {
+    /// One line for a service manager: each router if they are few, else how many of each kind.
+    pub(super) fn summary(&self) -> String {
+        const FEW: usize = 4;
+        let label = |router: usize| {
+            self.arrivals.latest.get(&router).map_or(Label::Initialize, |arrival| arrival.label)
+        };
+        let routers = &self.wiring.routers;
+        if routers.len() <= FEW {
+            let each = routers.iter().map(|router| format!("{} {}", router.name, label(router.router)));
+            return each.collect::<Vec<_>>().join(", ");
+        }
+        let count = |wanted| routers.iter().filter(|router| label(router.router) == wanted).count();
+        let [master, backup, fault] = [Label::Master, Label::Backup, Label::Fault].map(count);
+        format!("{master} MASTER, {backup} BACKUP, {fault} FAULT of {}", routers.len())
+    }
+
     /// How things were when the sheet was filled in.
     pub(super) fn snapshot(&mut self, sheet: &Sheet) -> Snapshot {
         let present = self.present.borrow().clone();
