@@ -6,8 +6,11 @@
 mod control {
     pub(super) mod clients;
     pub(super) mod drain;
+    pub(super) mod metrics;
     pub(super) mod reload;
+    pub(super) mod scan;
     pub(super) mod status;
+    pub(super) mod watch;
     pub(super) mod wire;
 }
 
@@ -16,6 +19,7 @@ use std::process::ExitCode;
 use vrrp_lab::harness;
 
 fn main() -> ExitCode {
-    use control::{clients, drain, reload, status};
-    harness::run([reload::tests(), drain::tests(), status::tests(), clients::tests()].concat())
+    use control::{clients, drain, metrics, reload, scan, status, watch};
+    let orders = [reload::tests(), drain::tests(), status::tests(), clients::tests()].concat();
+    harness::run([orders, watch::tests(), scan::tests(), metrics::tests()].concat())
 }

@@ -13,6 +13,7 @@ mod explain;
 mod fields;
 mod foreign;
 mod instance;
+mod listen;
 mod password;
 mod problem;
 mod role;
@@ -24,7 +25,7 @@ mod tests;
 
 use std::fs::File;
 use std::io::Read;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU8;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,9 @@ pub struct Config {
     pub realtime_priority: u8,
     pub log: Log,
     pub control: Control,
+    pub metrics: Metrics,
+    /// Where the status page is served; None: nowhere.
+    pub status_page: Option<SocketAddr>,
     /// At least one. Names are unique, and so is (interface, virtual_router_id).
     pub instances: Vec<Instance>,
 }
@@ -174,6 +178,13 @@ impl Default for Control {
     fn default() -> Self {
         Self { socket: "/run/vrrp/vrrp.sock".into(), state_dir: "/var/lib/vrrp".into() }
     }
+}
+
+/// Where Prometheus finds the metrics, besides the control socket. Nowhere unless asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    pub socket: Option<PathBuf>,
+    pub listen: Option<SocketAddr>,
 }
 
 /// Form of the version 3 checksum over IPv4 that we send; both are accepted.

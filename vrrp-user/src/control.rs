@@ -7,9 +7,13 @@
 
 pub mod client;
 pub mod desk;
-pub mod histogram;
 pub mod message;
+pub mod metrics;
+mod patience;
+pub mod pcap;
 pub mod routes;
 pub mod server;
+pub mod sight;
 pub mod snapshot;
 pub mod table;
+pub mod watch;

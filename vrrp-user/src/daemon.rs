@@ -14,8 +14,11 @@ mod orders;
 mod reload;
 mod roles;
 mod service;
+mod sighting;
 pub mod standing;
 mod status;
+mod surfaces;
+mod watching;
 mod wiring;
 mod witness;
 
@@ -34,7 +37,6 @@ use vrrp_ebpf::abi;
 
 use crate::config::{Config, ConfigError, Loaded, Rx};
 use crate::control::desk::{self, Counter};
-use crate::control::server::Server;
 use crate::net::board::BoardError;
 use crate::net::executor::ExecutorError;
 use crate::net::guard::GuardError;
@@ -131,11 +133,7 @@ pub fn run(mut config: Config, source: &Source) -> Result<(), DaemonError> {
         let mut signals = Signals::new()?;
         let standing = Standing::default();
         let (desk, mut counter) = desk::open();
-        // Without it the addresses are as safe as with it.
-        match Server::bind(&config.control.socket) {
-            Ok(server) => drop(tokio::spawn(server.run(desk))),
-            Err(error) => tracing::error!("{error}; the commands on a running daemon will not work"),
-        }
+        surfaces::open(&config, &desk).await;
         let mut first = true;
         loop {
             match run_once(&mut config, source, &standing, &mut counter, &mut signals).await {

@@ -1,5 +1,7 @@
 //! The daemon, by layer; each layer knows only those above it in this list (`cargo xtask lint` holds it to that).
 
+pub mod histogram;
+
 pub mod wire;
 
 pub mod vrrp;
@@ -21,6 +23,8 @@ pub mod import;
 pub mod control;
 
 pub mod doctor;
+
+pub mod scan;
 
 pub mod daemon;
 

@@ -11,14 +11,18 @@ use clap::ValueEnum;
 use crate::command::{answer, cargo, find, program, require_root, succeed};
 
 mod bpf;
-mod keepalived;
 mod mysql;
+mod service;
 
 /// The version the project is built with; newer ones may want a newer LLVM.
 const BPF_LINKER: &str = "0.13.0";
 
+/// Packages that would start a service of the same name.
+const SERVICES: [&str; 2] = ["keepalived", "prometheus"];
+
 const BY_HAND: &str = "on a system that is not Debian install by hand: a rustc with `core` for bpfel-unknown-none or \
-    `rustup toolchain install nightly --component rust-src`, bpf-linker, iproute2, nftables, tcpdump, keepalived, bpftool, strace, mariadbd";
+    `rustup toolchain install nightly --component rust-src`, bpf-linker, iproute2, nftables, tcpdump, keepalived, bpftool, strace, mariadbd, promtool, \
+    chromium, aiosmtpd";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -136,8 +140,17 @@ fn find_missing(groups: &[Group]) -> Vec<Missing> {
         tool("mariadbd", "mariadb-server-core");
     }
     if needs(&[Group::Test]) {
-        let tools = ["nft", "tcpdump", "keepalived", "bpftool", "strace"];
-        let names = ["nftables", "tcpdump", "keepalived", "bpftool", "strace"];
+        let tools = ["nft", "tcpdump", "keepalived", "bpftool", "strace", "promtool", "chromium", "aiosmtpd"];
+        let names = [
+            "nftables",
+            "tcpdump",
+            "keepalived",
+            "bpftool",
+            "strace",
+            "prometheus",
+            "chromium",
+            "python3-aiosmtpd",
+        ];
         tools.into_iter().zip(names).for_each(|(name, package)| tool(name, package));
         if mysql::is_missing() {
             tool("npm", "npm");
@@ -172,9 +185,10 @@ fn find_missing(groups: &[Group]) -> Vec<Missing> {
 }
 
 fn install_packages(names: &[&str]) -> Result<()> {
-    let service = names.contains(&"keepalived").then(keepalived::hold_down).transpose()?;
+    let services = SERVICES.into_iter().filter(|service| names.contains(service));
+    let held = services.map(service::hold_down).collect::<Result<Vec<_>>>()?;
     apt_install(names)?;
-    service.map_or(Ok(()), keepalived::leave_disabled)
+    held.into_iter().try_for_each(service::leave_disabled)
 }
 
 /// `apt-get install`, asking nothing.

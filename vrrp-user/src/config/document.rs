@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::fields::{CONTROL, Fields, LOG, ROOT, Value, boolean, number, scalar, text, word};
 use super::instance::{Claim, identifier, instance};
+use super::listen::{metrics, status_page};
 use super::problem::{Finding, Problems};
 use super::tree::{self, Malformed, Node, Path, shown};
-use super::{Config, Control, Delivery, Instance, Loaded, Log, LogFormat, LogLevel, Rx};
+use super::{Config, Control, Delivery, Instance, Loaded, Log, LogFormat, LogLevel, Metrics, Rx};
 
 pub(super) const RX: [(&str, Rx); 4] =
     [("auto", Rx::Auto), ("xdp", Rx::Xdp), ("tcx", Rx::Tcx), ("socket", Rx::Socket)];
@@ -103,6 +104,9 @@ fn document(value: &Value<'_>, problems: &mut Problems) -> Option<Config> {
     );
     let log = fields.optional("log", DEFAULT_LOG, problems, log);
     let control = fields.optional("control", Control::default(), problems, control);
+    let metrics = fields.optional("metrics", Metrics::default(), problems, metrics);
+    let status_page = fields
+        .optional("status_page", None, problems, |value, problems| status_page(value, problems).map(Some));
     let instances = fields.required("instances", "[{ name: VI_1, ... }]", problems, instances);
     let config = Config {
         router_id: router_id?,
@@ -113,6 +117,8 @@ fn document(value: &Value<'_>, problems: &mut Problems) -> Option<Config> {
         realtime_priority: realtime_priority?,
         log: log?,
         control: control?,
+        metrics: metrics?,
+        status_page: status_page?,
         instances: instances?,
     };
     warn_about_combinations(&fields, &config, problems);
@@ -142,7 +148,7 @@ fn absolute_path(node: &Node) -> Result<PathBuf, String> {
     Ok(PathBuf::from(path))
 }
 
-fn socket_path(node: &Node) -> Result<PathBuf, String> {
+pub(super) fn socket_path(node: &Node) -> Result<PathBuf, String> {
     let path = absolute_path(node)?;
     let length = path.as_os_str().len();
     if length > MAX_SOCKET_PATH {
@@ -246,6 +252,20 @@ fn warn_about_combinations(fields: &Fields<'_>, config: &Config, problems: &mut 
             instance.name
         );
         problems.warn(&at("realtime_priority"), message);
+    }
+    if let (Some(page), Some(metrics)) = (config.status_page, config.metrics.listen)
+        && page == metrics
+    {
+        problems.value(
+            &at("status_page"),
+            format!("{page} is already where `metrics` listens; use another port"),
+        );
+    }
+    if let Some(socket) = &config.metrics.socket
+        && *socket == config.control.socket
+    {
+        let message = "is the control socket, which has /metrics anyway; use another path, or leave it out";
+        problems.value(&at("metrics"), message);
     }
     if config.consume && config.rx == Rx::Socket {
         problems.warn(&at("consume"), "has no effect with `rx: socket`, which only listens; use another rx");

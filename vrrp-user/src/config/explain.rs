@@ -13,7 +13,8 @@ use super::duration;
 use super::instance::{CHECKSUMS, LIFETIMES, OWNER, SKEWS};
 use super::password::HIDDEN;
 use super::{
-    AddressLifetime, Config, Delivery, Instance, MAX_TIMED_ADDRESSES, Protocol, Scope, VirtualAddress,
+    AddressLifetime, Config, Delivery, Instance, MAX_TIMED_ADDRESSES, Metrics, Protocol, Scope,
+    VirtualAddress,
 };
 
 /// The whole text, ending in a newline.
@@ -41,7 +42,18 @@ impl fmt::Display for Effective<'_> {
         writeln!(f, "log: {{ format: {}, level: {} }}", log.0, log.1)?;
         let (socket, state) = (config.control.socket.display(), config.control.state_dir.display());
         let (socket, state) = (quoted(&socket.to_string()), quoted(&state.to_string()));
-        writeln!(f, "control: {{ socket: {socket}, state_dir: {state} }}\ninstances:")?;
+        writeln!(f, "control: {{ socket: {socket}, state_dir: {state} }}")?;
+        let Metrics { socket, listen } = &config.metrics;
+        let socket = socket.as_ref().map(|path| format!("socket: {}", quoted(&path.display().to_string())));
+        let listen = listen.map(|place| format!("listen: \"{place}\""));
+        let places: Vec<String> = socket.into_iter().chain(listen).collect();
+        if !places.is_empty() {
+            writeln!(f, "metrics: {{ {} }}", places.join(", "))?;
+        }
+        if let Some(place) = config.status_page {
+            writeln!(f, "status_page: {{ listen: \"{place}\" }}")?;
+        }
+        writeln!(f, "instances:")?;
         for instance in &config.instances {
             explain_instance(f, config, instance)?;
         }

@@ -5,6 +5,7 @@
 use super::check;
 use super::duration;
 use super::foreign;
+use super::listen;
 use super::problem::Problems;
 use super::role;
 use super::tree::{Node, Path, shown};
@@ -27,6 +28,7 @@ pub(super) const ROOT: Section = Section {
         "realtime_priority",
         "log",
         "control",
+        "metrics",
         "instances",
     ],
 };
@@ -65,6 +67,8 @@ const SECTIONS: &[&Section] = &[
     &ROOT,
     &LOG,
     &CONTROL,
+    &listen::METRICS,
+    &listen::STATUS_PAGE,
     &INSTANCE,
     &AUTH,
     &ADDRESS,

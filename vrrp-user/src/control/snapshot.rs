@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::histogram::Histogram;
+
 /// Version of the fields below.
 pub const SCHEMA: u32 = 1;
 
@@ -30,6 +32,9 @@ pub struct Snapshot {
     pub counters: BTreeMap<String, u64>,
     pub ring: Option<Ring>,
     pub advert_thread: AdvertThread,
+    /// How long the steps of a failover took, of all routers together.
+    #[serde(default)]
+    pub failover: Failover,
     pub instances: Vec<Instance>,
 }
 
@@ -72,6 +77,50 @@ pub struct AdvertThread {
     pub sent_lateness: Percentiles,
     /// From the arrival in the kernel of an advert that mattered until it was acted upon.
     pub received_lateness: Percentiles,
+    #[serde(default)]
+    pub sent_buckets: Buckets,
+    #[serde(default)]
+    pub received_buckets: Buckets,
+}
+
+/// In the order in which they happen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failover {
+    /// From the last advert of the master that was until the decision to succeed it.
+    pub silence: Buckets,
+    /// From that decision until the kernel had taken the first advert of the new one.
+    pub claim: Buckets,
+    /// The addresses coming on.
+    pub addresses_on: Buckets,
+    /// The addresses coming off, of a router that was MASTER.
+    pub addresses_off: Buckets,
+}
+
+/// How many took no longer than each of `LIMITS`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Buckets {
+    pub limits_ns: Vec<u64>,
+    pub within: Vec<u64>,
+    pub count: u64,
+    pub sum_ns: u64,
+}
+
+/// In microseconds: from a good advert thread to a takeover after three intervals of some seconds.
+const LIMITS: [u64; 19] = [
+    10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
+];
+
+impl Buckets {
+    pub fn of(histogram: &Histogram) -> Self {
+        let limits = LIMITS.map(Duration::from_micros);
+        Self {
+            limits_ns: limits.map(nanos).to_vec(),
+            within: histogram.cumulative(limits).to_vec(),
+            count: histogram.count(),
+            sum_ns: nanos(histogram.sum()),
+        }
+    }
 }
 
 /// Each right to one part in eight, and never too low.
@@ -114,6 +163,48 @@ pub struct Instance {
     pub role: Option<String>,
     /// The last rejected advert: from whom and for what.
     pub last_reject: Option<Reject>,
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    /// How often it came into each state.
+    #[serde(default)]
+    pub transitions: BTreeMap<String, u64>,
+    /// The latest of them, oldest first.
+    #[serde(default)]
+    pub timeline: Vec<Transition>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    pub name: String,
+    /// tcp, script or mysql.
+    pub kind: String,
+    pub verdict: String,
+    /// How long it has had this verdict; null since the start.
+    pub verdict_age_ns: Option<u64>,
+    /// Empty when healthy.
+    pub cause: String,
+    /// Of the verdict, since the start.
+    pub changes: u64,
+    pub probes: Vec<Probe>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    pub name: String,
+    /// Of its last result.
+    pub age_ns: u64,
+    pub took_ns: u64,
+    /// What was wrong; empty when nothing was.
+    pub trouble: String,
+    pub durations: Buckets,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    pub time_unix_ms: u64,
+    pub from: State,
+    pub to: State,
+    pub why: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +217,8 @@ pub enum State {
 }
 
 impl State {
+    pub const ALL: [Self; 4] = [Self::Initialize, Self::Fault, Self::Backup, Self::Master];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Initialize => "INITIALIZE",

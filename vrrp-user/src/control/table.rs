@@ -248,4 +248,4 @@ fn clock(unix_ms: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::control) mod tests;

@@ -150,7 +150,6 @@ impl Checks {
     }
 
     /// The checks of an instance, for status.
-    #[cfg_attr(not(test), expect(dead_code, reason = "read by the control socket, which is not there yet"))]
     pub(super) fn of(&self, instance: &str) -> impl Iterator<Item = (&Check, &Watch)> {
         self.running
             .iter()

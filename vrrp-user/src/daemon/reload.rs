@@ -436,6 +436,8 @@ fn keep_fixed(running: &Config, file: Config) -> (Config, Vec<&'static str>) {
         ("realtime_priority", running.realtime_priority == file.realtime_priority),
         ("log", running.log == file.log),
         ("control", running.control == file.control),
+        ("metrics", running.metrics == file.metrics),
+        ("status_page", running.status_page == file.status_page),
     ];
     let needs_restart = fixed.iter().filter(|(_, same)| !same).map(|(key, _)| *key).collect();
     let kept = Config {
@@ -444,6 +446,8 @@ fn keep_fixed(running: &Config, file: Config) -> (Config, Vec<&'static str>) {
         realtime_priority: running.realtime_priority,
         log: running.log,
         control: running.control.clone(),
+        metrics: running.metrics.clone(),
+        status_page: running.status_page,
         ..file
     };
     (kept, needs_restart)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::Config;
@@ -23,6 +23,7 @@ use crate::daemon::orders::Drains;
 use crate::daemon::roles::Roles;
 use crate::daemon::standing::{Chair, Standing, Verdict};
 use crate::daemon::status::Arrivals;
+use crate::daemon::watching::Watching;
 use crate::daemon::wiring::Wiring;
 use crate::daemon::{DaemonError, Ending, STACK, Signals, Source, Told};
 use crate::net::board::Board;
@@ -85,6 +86,7 @@ pub(super) struct Running {
     pub(super) checks: Checks,
     pub(super) roles: Roles,
     pub(super) drains: Drains,
+    pub(super) watching: Watching,
 }
 
 impl Running {
@@ -179,6 +181,7 @@ impl Running {
             checks,
             roles,
             drains: Drains::default(),
+            watching: Watching::new(broadcast::Sender::new(1)),
         })
     }
 
@@ -189,6 +192,7 @@ impl Running {
         counter: &mut Counter,
         signals: &mut Signals,
     ) -> (Result<Ending, DaemonError>, Config) {
+        self.watching = Watching::new(counter.sights.clone());
         let ending = self.work(picture, counter, signals).await;
         (ending, self.config)
     }
@@ -265,6 +269,8 @@ impl Running {
                         self.tell_verdicts().await;
                     }
                 }
+                () = counter.watched.notified() => self.tend_watch().await,
+                () = self.watching.rung() => self.pass_sightings_on(),
                 () = counter.asked.notified() => asked = true,
                 () = &mut next_sheet, if asked && self.sheet.is_some() => {
                     asked = false;
@@ -279,6 +285,7 @@ impl Running {
                 _ = tick.tick() => {
                     self.take_notices().await;
                     self.journal.tick();
+                    self.tend_watch().await;
                     if self.executor.is_finished() {
                         break Err(DaemonError::ThreadDied("VIP executor"));
                     }
@@ -327,6 +334,7 @@ impl Running {
                 self.checks.note_active(&router.name, to == Label::Master);
             }
             self.journal.write(&notice);
+            self.show_transition(&notice);
             self.arrivals.remember(&notice);
             if let Notice::Executor(Report::Changed { router, gone }) = notice {
                 self.settle(router, gone).await;
@@ -344,6 +352,7 @@ impl Running {
                 // Freed here.
                 Return::Change(_replaced) => self.change_under_way = false,
                 Return::Sheet(sheet) => filled = Some(sheet),
+                Return::Watch(_over) => {}
             }
         }
         filled

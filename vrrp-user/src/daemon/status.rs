@@ -3,23 +3,26 @@
 //! Owns the putting together, and the memory of when and why each router came into its state. Changes nothing and asks
 //! nobody who could be slow: the advert thread has filled in its sheet, the kernel's news have been heard.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use vrrp_ebpf::abi::Counter;
 
-use crate::control::histogram::Histogram;
 use crate::control::snapshot::{
-    Address, AdvertThread, Guard, Hold, Instance, Interface, Percentiles, Priority, Reject, Ring, SCHEMA,
-    Snapshot, State, Timers, Weight, nanos,
+    Address, AdvertThread, Buckets, Check, Failover, Guard, Hold, Instance, Interface, Percentiles, Priority,
+    Probe, Reject, Ring, SCHEMA, Snapshot, State, Timers, Transition, Weight, nanos,
 };
 use crate::daemon::advert_thread::{Reading, Sheet};
 use crate::daemon::notice::Notice;
 use crate::daemon::service::Running;
 use crate::daemon::standing::{Holder, Standpoint};
 use crate::daemon::wiring::Wired;
+use crate::health::judge::{Symptom, View};
+use crate::health::watch::{Look, Watch};
+use crate::histogram::Histogram;
 use crate::net::clock;
+use crate::net::executor::Report;
 use crate::vrrp::interval::{down_interval, skew_time};
 use crate::vrrp::state::{Backup, Master, Phase};
 use crate::vrrp::{self, Instant, Label};
@@ -33,31 +36,81 @@ pub(super) struct Arrival {
     why: String,
 }
 
-/// By place.
+/// Transitions of a router that are remembered.
+const TIMELINE: usize = 24;
+
+/// What became of the routers, by place.
 #[derive(Debug, Default)]
-pub(super) struct Arrivals(BTreeMap<usize, Arrival>);
+pub(super) struct Arrivals {
+    latest: BTreeMap<usize, Arrival>,
+    histories: BTreeMap<usize, History>,
+    addresses_on: Histogram,
+    addresses_off: Histogram,
+}
+
+#[derive(Debug, Default)]
+struct History {
+    transitions: BTreeMap<String, u64>,
+    timeline: VecDeque<Transition>,
+}
+
+impl History {
+    fn add(&mut self, transition: Transition) {
+        *self.transitions.entry(transition.to.name().to_owned()).or_default() += 1;
+        if self.timeline.len() == TIMELINE {
+            self.timeline.pop_front();
+        }
+        self.timeline.push_back(transition);
+    }
+}
 
 impl Arrivals {
     /// Remembers what a notice says of it.
     pub(super) fn remember(&mut self, notice: &Notice) {
-        if let Notice::Transition { router, from, to, why, at } = *notice {
-            let since = match self.0.get(&router) {
-                // A remark: no new state.
-                Some(known) if from == to && known.label == to => known.at,
-                Some(_) | None => at,
-            };
-            self.0.insert(router, Arrival { label: to, at: since, why: why.to_string() });
+        match *notice {
+            Notice::Transition { router, from, to, why, at } => {
+                self.note(router, from, to, &why.to_string(), at)
+            }
+            Notice::Executor(Report::Held { took, .. }) => self.addresses_on.add(took),
+            Notice::Executor(Report::Released { took, .. }) => self.addresses_off.add(took),
+            Notice::Executor(
+                Report::Refused { .. }
+                | Report::Withheld { .. }
+                | Report::Stuck { .. }
+                | Report::Expired { .. }
+                | Report::Changed { .. },
+            )
+            | Notice::Fenced { .. }
+            | Notice::Late { .. }
+            | Notice::SendRefused { .. } => {}
         }
+    }
+
+    fn note(&mut self, router: usize, from: Label, to: Label, why: &str, at: Instant) {
+        if from != to {
+            let ago = u64::try_from(clock::now().since(at).as_millis()).unwrap_or(0);
+            let time_unix_ms = clock::unix_ms().saturating_sub(ago);
+            let (from, to) = (shown(from), shown(to));
+            let transition = Transition { time_unix_ms, from, to, why: why.to_owned() };
+            self.histories.entry(router).or_default().add(transition);
+        }
+        let since = match self.latest.get(&router) {
+            // A remark: no new state.
+            Some(known) if from == to && known.label == to => known.at,
+            Some(_) | None => at,
+        };
+        self.latest.insert(router, Arrival { label: to, at: since, why: why.to_owned() });
     }
 
     /// A router has left for good.
     pub(super) fn forget(&mut self, router: usize) {
-        self.0.remove(&router);
+        self.latest.remove(&router);
+        self.histories.remove(&router);
     }
 
     /// Whether it takes no part, by the last notice.
     pub(super) fn is_out(&self, router: usize) -> bool {
-        self.0.get(&router).is_some_and(|arrival| match arrival.label {
+        self.latest.get(&router).is_some_and(|arrival| match arrival.label {
             Label::Initialize | Label::Fault => true,
             Label::Backup | Label::Master => false,
         })
@@ -116,6 +169,14 @@ impl Running {
                 adverts_received: tally.adverts_received,
                 sent_lateness: percentiles(&lateness.sent),
                 received_lateness: percentiles(&lateness.received),
+                sent_buckets: Buckets::of(&lateness.sent),
+                received_buckets: Buckets::of(&lateness.received),
+            },
+            failover: Failover {
+                silence: Buckets::of(&lateness.silence),
+                claim: Buckets::of(&lateness.claim),
+                addresses_on: Buckets::of(&self.arrivals.addresses_on),
+                addresses_off: Buckets::of(&self.arrivals.addresses_off),
             },
             instances,
         }
@@ -129,7 +190,7 @@ impl Running {
         present: &BTreeSet<(u32, Ipv4Addr)>,
     ) -> Instance {
         let state = label(&reading.state);
-        let arrival = self.arrivals.0.get(&router.router).filter(|arrival| arrival.label == state);
+        let arrival = self.arrivals.latest.get(&router.router).filter(|arrival| arrival.label == state);
         let standpoint = self.standing.of(&router.name);
         let heard = Heard::of(router, reading, now);
         let interval = heard.advert_interval;
@@ -140,6 +201,7 @@ impl Running {
             held: holds,
             present: present.contains(&(vip.ifindex, vip.address)),
         });
+        let history = self.arrivals.histories.get(&router.router);
         let slots = self.journal.slots();
         let last_reject = slots.last_reject(router.rule.slot).map(|rejected| Reject {
             sender: Ipv4Addr::from(rejected.sender),
@@ -174,7 +236,30 @@ impl Running {
             addresses: addresses.collect(),
             role: self.roles.shown(&router.name),
             last_reject,
+            checks: self.checks.of(&router.name).map(|(_, watch)| check(watch)).collect(),
+            transitions: history.map(|history| history.transitions.clone()).unwrap_or_default(),
+            timeline: history.map(|history| history.timeline.iter().cloned().collect()).unwrap_or_default(),
         }
+    }
+}
+
+fn check(watch: &Watch) -> Check {
+    let standing = watch.standing();
+    let probe = |(view, look): (View, Look)| Probe {
+        name: if view == View::Plain { watch.kind() } else { view.name() }.to_owned(),
+        age_ns: nanos(look.at.elapsed()),
+        took_ns: nanos(look.took),
+        trouble: if look.finding.symptom == Symptom::Good { String::new() } else { look.finding.cause },
+        durations: Buckets::of(&look.durations),
+    };
+    Check {
+        name: watch.name().to_owned(),
+        kind: watch.kind().to_owned(),
+        verdict: standing.verdict.name().to_owned(),
+        verdict_age_ns: standing.since.map(|since| nanos(since.elapsed())),
+        cause: standing.cause,
+        changes: standing.changes,
+        probes: watch.looks().into_iter().map(probe).collect(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::vrrp::Instant;
 mod tests;
 
 /// Who looked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum View {
     /// A tcp or script check as a whole.
     Plain,
@@ -27,6 +27,17 @@ pub enum View {
 
 impl View {
     const COUNT: usize = 5;
+
+    /// As metrics and status call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Fast => "fast",
+            Self::Login => "login",
+            Self::State => "state",
+            Self::Write => "write",
+        }
+    }
 
     const fn index(self) -> usize {
         match self {

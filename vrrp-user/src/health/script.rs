@@ -49,7 +49,7 @@ pub(super) async fn run((settings, desk): (Script, Desk)) {
             }
             Outcome::NotRun(why) => Finding::new(Symptom::Wrong, format!("{program}: {why}")),
         };
-        desk.tell(View::Plain, finding).await;
+        desk.tell_since(began, View::Plain, finding).await;
         sleep_until((began + settings.interval).max(Instant::now() + Duration::from_millis(1))).await;
     }
 }

@@ -15,7 +15,7 @@ pub(super) async fn run((settings, desk): (Tcp, Desk)) {
     loop {
         let began = Instant::now();
         let finding = look(&settings).await;
-        desk.tell(View::Plain, finding).await;
+        desk.tell_since(began, View::Plain, finding).await;
         // Where retries took longer than the interval, the next one follows at once, but not without a pause.
         sleep_until((began + settings.interval).max(Instant::now() + Duration::from_millis(1))).await;
     }

@@ -3,10 +3,10 @@
 //! Owns their lifetimes: dropping the [`Watch`] ends them all. Refuses to know what a verdict does to an address.
 //! The way of a death is short on purpose: probe, judge, told; the log comes after.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify, mpsc, watch};
@@ -21,6 +21,7 @@ use super::script::{self, Outcome};
 use super::settings::{Check, CommandLine, Kind, Reaction};
 use super::tcp;
 use super::verdict::Verdict;
+use crate::histogram::Histogram;
 use crate::vrrp;
 
 /// Findings on their way to the judge; a probe waits for room, so that none is lost.
@@ -66,6 +67,17 @@ pub struct Standing {
     pub changes: u64,
 }
 
+/// What one view saw last, and how long its looks take.
+#[derive(Clone, Debug)]
+pub struct Look {
+    pub at: Instant,
+    pub took: Duration,
+    pub finding: Finding,
+    pub durations: Histogram,
+}
+
+type Looks = Arc<std::sync::Mutex<BTreeMap<View, Look>>>;
+
 /// A running check. It begins with the verdict that [`Watch::standing`] says, and tells of changes.
 #[derive(Debug)]
 pub struct Watch {
@@ -73,6 +85,7 @@ pub struct Watch {
     kind: &'static str,
     standing: watch::Receiver<Standing>,
     server: watch::Receiver<Option<Seen>>,
+    looks: Looks,
     task: JoinHandle<()>,
 }
 
@@ -88,8 +101,9 @@ impl Watch {
         });
         let (server_in, server) = watch::channel(None);
         let (name, kind) = (check.name.clone(), check.kind.name());
-        let task = tokio::spawn(supervise(check, judge, context, standing_in, server_in));
-        Self { name, kind, standing, server, task }
+        let looks = Looks::default();
+        let task = tokio::spawn(supervise(check, judge, context, standing_in, server_in, Arc::clone(&looks)));
+        Self { name, kind, standing, server, looks, task }
     }
 
     pub fn name(&self) -> &str {
@@ -103,6 +117,11 @@ impl Watch {
 
     pub fn standing(&self) -> Standing {
         self.standing.borrow().clone()
+    }
+
+    /// What each view saw last; a view that has not looked yet is not in it.
+    pub fn looks(&self) -> BTreeMap<View, Look> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the server said last; None without a state probe, or while it does not answer.
@@ -119,14 +138,36 @@ impl Drop for Watch {
 
 /// Where probes hand in their findings.
 #[derive(Clone, Debug)]
-pub(super) struct Desk(mpsc::Sender<(View, Finding)>);
+pub(super) struct Desk {
+    findings: mpsc::Sender<(View, Finding)>,
+    looks: Looks,
+}
 
 impl Desk {
     pub(super) async fn tell(&self, view: View, finding: Finding) {
         // Closed: the check ends, and this task with it.
-        if self.0.send((view, finding)).await.is_err() {
+        if self.findings.send((view, finding)).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// The same of a look that began at this time.
+    pub(super) async fn tell_since(&self, began: Instant, view: View, finding: Finding) {
+        let at = Instant::now();
+        let took = at - began;
+        {
+            let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+            let look = looks.entry(view).or_insert_with(|| Look {
+                at,
+                took,
+                finding: Finding::good(),
+                durations: Histogram::default(),
+            });
+            (look.at, look.took) = (at, took);
+            look.finding.clone_from(&finding);
+            look.durations.add(took);
+        }
+        self.tell(view, finding).await;
     }
 }
 
@@ -187,10 +228,11 @@ async fn supervise(
     context: Context,
     standing: watch::Sender<Standing>,
     server: watch::Sender<Option<Seen>>,
+    looks: Looks,
 ) {
     let start = Instant::now();
     let (findings_in, mut findings) = mpsc::channel(FINDINGS);
-    let desk = Desk(findings_in);
+    let desk = Desk { findings: findings_in, looks };
     let mut probes = Probes::default();
     let view = match &check.kind {
         Kind::Tcp(settings) => {

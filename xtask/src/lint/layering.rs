@@ -14,11 +14,12 @@ mod tests;
 
 /// vrrp-user's folders from the top, each with those it may name (`crate::x`). What is not here (main, the daemon's
 /// wiring) stands below and may name all.
-const LAYERS: [Layer; 13] = [
+const LAYERS: [Layer; 15] = [
+    Layer { name: "histogram", knows: &[], is_core: true },
     Layer { name: "wire", knows: &[], is_core: true },
     Layer { name: "vrrp", knows: &["wire"], is_core: true },
     Layer { name: "mysql", knows: &[], is_core: true },
-    Layer { name: "health", knows: &["wire", "vrrp", "mysql"], is_core: false },
+    Layer { name: "health", knows: &["histogram", "wire", "vrrp", "mysql"], is_core: false },
     Layer { name: "database", knows: &["mysql", "health"], is_core: false },
     Layer { name: "net", knows: &["wire", "vrrp"], is_core: false },
     Layer { name: "role", knows: &["vrrp", "mysql", "health", "database", "net"], is_core: false },
@@ -31,13 +32,26 @@ const LAYERS: [Layer; 13] = [
     Layer { name: "import", knows: &["config"], is_core: false },
     Layer {
         name: "control",
-        knows: &["wire", "vrrp", "mysql", "health", "net", "role", "config"],
+        knows: &["histogram", "wire", "vrrp", "mysql", "health", "net", "role", "config"],
         is_core: false,
     },
     Layer { name: "doctor", knows: &["mysql", "health", "database", "net", "config"], is_core: false },
+    // Beside the daemon: it listens for itself.
+    Layer { name: "scan", knows: &["wire", "vrrp", "net", "config"], is_core: false },
     Layer {
         name: "daemon",
-        knows: &["wire", "vrrp", "mysql", "health", "database", "net", "role", "config", "control"],
+        knows: &[
+            "histogram",
+            "wire",
+            "vrrp",
+            "mysql",
+            "health",
+            "database",
+            "net",
+            "role",
+            "config",
+            "control",
+        ],
         is_core: false,
     },
     // Beside the daemon: it measures the parts that the daemon is made of, and neither knows the other.

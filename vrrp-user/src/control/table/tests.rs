@@ -1,9 +1,11 @@
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::control::snapshot::{Address, AdvertThread, Hold, Interface, Priority, SCHEMA, Timers, Weight};
+use crate::control::snapshot::{
+    Address, AdvertThread, Failover, Hold, Interface, Priority, SCHEMA, Timers, Weight,
+};
 
-fn instance(name: &str, state: State) -> Instance {
+pub(in crate::control) fn instance(name: &str, state: State) -> Instance {
     let held = state == State::Master;
     Instance {
         name: name.to_owned(),
@@ -34,10 +36,13 @@ fn instance(name: &str, state: State) -> Instance {
         }],
         role: None,
         last_reject: None,
+        checks: Vec::new(),
+        transitions: [("MASTER".to_owned(), 1)].into(),
+        timeline: Vec::new(),
     }
 }
 
-fn snapshot(instances: Vec<Instance>) -> Snapshot {
+pub(in crate::control) fn snapshot(instances: Vec<Instance>) -> Snapshot {
     Snapshot {
         schema: SCHEMA,
         version: "0.1.0".to_owned(),
@@ -55,6 +60,7 @@ fn snapshot(instances: Vec<Instance>) -> Snapshot {
         counters: [("accepted".to_owned(), 7), ("checksum".to_owned(), 0)].into(),
         ring: None,
         advert_thread: AdvertThread::default(),
+        failover: Failover::default(),
         instances,
     }
 }

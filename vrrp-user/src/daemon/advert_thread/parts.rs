@@ -5,12 +5,13 @@
 
 use std::net::Ipv4Addr;
 
+use vrrp_ebpf::abi;
 use vrrp_ebpf::slot::Liveness;
 
 use super::Initial;
-use crate::control::histogram::Histogram;
 use crate::daemon::frames::Frames;
 use crate::daemon::wiring::Wired;
+use crate::histogram::Histogram;
 use crate::net::clock;
 use crate::net::executor::Holding;
 use crate::net::packet::PacketSockets;
@@ -47,6 +48,10 @@ pub(in crate::daemon) struct Router {
     pub(super) fenced: bool,
     /// A server's role goes with the addresses.
     pub(super) is_managed: bool,
+    /// The core wants to be woken by each of its adverts.
+    pub(super) wakes_always: bool,
+    /// When it became MASTER, until its first advert has left.
+    pub(super) decided: Option<Instant>,
 }
 
 impl Router {
@@ -62,7 +67,15 @@ impl Router {
             last_heard: None,
             fenced: false,
             is_managed: wired.is_managed,
+            wakes_always: false,
+            decided: None,
         }
+    }
+
+    /// The slot's. Whoever watches wants every advert, and now.
+    pub(super) fn flags(&self, is_watched: bool) -> u32 {
+        let wakes = if self.wakes_always || is_watched { abi::SLOT_WAKE_ALWAYS } else { 0 };
+        wakes | if is_watched { abi::SLOT_DELIVER_ALWAYS } else { 0 }
     }
 
     /// What the slot says. A slot that is being written for longer than we can spin (a stalled CPU in a virtual
@@ -168,6 +181,10 @@ pub(in crate::daemon) struct Lateness {
     pub(in crate::daemon) sent: Histogram,
     /// From an advert's arrival in the kernel until it was acted upon; only of those that woke the thread.
     pub(in crate::daemon) received: Histogram,
+    /// From the last advert of the master that was until the decision to succeed it.
+    pub(in crate::daemon) silence: Histogram,
+    /// From that decision until the kernel had taken the first advert of the new one.
+    pub(in crate::daemon) claim: Histogram,
 }
 
 impl Lateness {
@@ -175,5 +192,7 @@ impl Lateness {
     pub(super) fn copy_from(&mut self, other: &Self) {
         self.sent.copy_from(&other.sent);
         self.received.copy_from(&other.received);
+        self.silence.copy_from(&other.silence);
+        self.claim.copy_from(&other.claim);
     }
 }

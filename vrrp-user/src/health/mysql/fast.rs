@@ -39,7 +39,7 @@ pub(super) async fn run(shared: Shared) {
             | Symptom::Leaving
             | Symptom::Gone => fast.interval,
         };
-        shared.desk.tell(View::Fast, finding).await;
+        shared.desk.tell_since(began, View::Fast, finding).await;
         // A silence has taken its time already.
         let next = (began + pause.max(fast.interval)).max(Instant::now() + Duration::from_millis(1));
         if timeout_at(next, shared.kick.notified()).await.is_ok() {

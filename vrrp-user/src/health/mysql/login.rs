@@ -16,7 +16,7 @@ pub(super) async fn run(shared: Shared) {
             Ok(()) => Finding::good(),
             Err(finding) => finding,
         };
-        shared.desk.tell(View::Login, finding).await;
+        shared.desk.tell_since(began, View::Login, finding).await;
         line.leave().await;
         sleep_until(began + login.interval).await;
     }

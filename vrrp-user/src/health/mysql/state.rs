@@ -26,7 +26,7 @@ pub(super) async fn run(shared: Shared) {
             Err(finding) => (None, finding),
         };
         shared.seen.send_replace(seen);
-        shared.desk.tell(View::State, finding).await;
+        shared.desk.tell_since(began, View::State, finding).await;
         sleep_until(began + state.interval).await;
     }
 }

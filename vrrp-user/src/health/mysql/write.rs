@@ -35,7 +35,7 @@ pub(super) async fn run(shared: Shared) {
     loop {
         let began = Instant::now();
         let finding = prober.look(&shared, write).await;
-        shared.desk.tell(View::Write, finding).await;
+        shared.desk.tell_since(began, View::Write, finding).await;
         sleep_until(began + write.interval).await;
     }
 }
