@@ -49,7 +49,7 @@ fn outage(record: &Record, event: u64) -> Duration {
 
 fn a_killed_server_is_replaced_and_what_is_missing_is_what_the_log_said() {
     let mut outages = Vec::new();
-    for round in 0..count(3, 20) {
+    for round in 0..count(2, 20) {
         let mut duo = Duo::start("killed", Flavour::MariaDb);
         let (outage, record, killed) = kill_under_load(&mut duo);
         let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
