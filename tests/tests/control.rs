@@ -4,9 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 mod control {
+    pub(super) mod browser;
     pub(super) mod clients;
     pub(super) mod drain;
     pub(super) mod metrics;
+    pub(super) mod notify;
+    pub(super) mod page;
     pub(super) mod reload;
     pub(super) mod status;
     pub(super) mod wire;
@@ -17,8 +20,17 @@ use std::process::ExitCode;
 use vrrp_lab::harness;
 
 fn main() -> ExitCode {
-    use control::{clients, drain, metrics, reload, status};
+    use control::{clients, drain, metrics, notify, page, reload, status};
     harness::run(
-        [reload::tests(), drain::tests(), status::tests(), clients::tests(), metrics::tests()].concat(),
+        [
+            reload::tests(),
+            drain::tests(),
+            status::tests(),
+            clients::tests(),
+            metrics::tests(),
+            notify::tests(),
+            page::tests(),
+        ]
+        .concat(),
     )
 }

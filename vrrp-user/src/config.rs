@@ -14,6 +14,7 @@ mod fields;
 mod foreign;
 mod instance;
 mod listen;
+mod notify;
 mod password;
 mod problem;
 mod timing;
@@ -37,6 +38,7 @@ pub use crate::wire::{Centiseconds, Seconds};
 pub use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use explain::explain;
+pub use notify::{Command, InstanceNotify, Mail, Notify, Scripts, Topic, Webhook};
 pub use password::Password;
 pub use problem::Finding;
 
@@ -67,6 +69,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Where the status page is served; None: nowhere.
     pub status_page: Option<SocketAddr>,
+    pub notify: Notify,
+    pub mail: Option<Mail>,
     /// At least one. Names are unique, and so is (interface, virtual_router_id).
     pub instances: Vec<Instance>,
 }
@@ -98,6 +102,7 @@ pub struct Instance {
     pub checks: Vec<Check>,
     /// The other router's, for the arithmetic of weights alone.
     pub peer_priority: Option<NonZeroU8>,
+    pub notify: InstanceNotify,
 }
 
 /// What differs between the two versions of the protocol.

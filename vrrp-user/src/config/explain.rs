@@ -2,6 +2,7 @@
 //! it in comments. The password alone is not in it.
 
 mod check;
+mod notify;
 
 use std::fmt;
 use std::time::Duration;
@@ -52,6 +53,10 @@ impl fmt::Display for Effective<'_> {
         if let Some(place) = config.status_page {
             writeln!(f, "status_page: {{ listen: \"{place}\" }}")?;
         }
+        if let Some(mail) = &config.mail {
+            notify::explain_mail(f, mail)?;
+        }
+        notify::explain_notify(f, &config.notify)?;
         writeln!(f, "instances:")?;
         for instance in &config.instances {
             explain_instance(f, config, instance)?;
@@ -103,7 +108,8 @@ fn explain_instance(f: &mut fmt::Formatter<'_>, config: &Config, instance: &Inst
         (AddressLifetime::Auto, None) => writeln!(f, " # none: more than {MAX_TIMED_ADDRESSES} addresses")?,
     }
     explain_times(f, instance)?;
-    check::explain_checks(f, instance)
+    check::explain_checks(f, instance)?;
+    notify::explain_instance(f, &instance.notify)
 }
 
 /// What the RFC makes of the settings.

@@ -6,6 +6,7 @@ use super::check;
 use super::duration;
 use super::foreign;
 use super::listen;
+use super::notify;
 use super::problem::Problems;
 use super::tree::{Node, Path, shown};
 use std::time::Duration;
@@ -28,6 +29,9 @@ pub(super) const ROOT: Section = Section {
         "log",
         "control",
         "metrics",
+        "status_page",
+        "notify",
+        "mail",
         "instances",
     ],
 };
@@ -54,6 +58,7 @@ pub(super) const INSTANCE: Section = Section {
         "address_lifetime",
         "checks",
         "peer_priority",
+        "notify",
     ],
 };
 pub(super) const AUTH: Section = Section { name: "`auth`", keys: &["type", "password"] };
@@ -66,6 +71,11 @@ const SECTIONS: &[&Section] = &[
     &CONTROL,
     &listen::METRICS,
     &listen::STATUS_PAGE,
+    &notify::MAIL,
+    &notify::NOTIFY,
+    &notify::INSTANCE_NOTIFY,
+    &notify::COMMAND,
+    &notify::WEBHOOK,
     &INSTANCE,
     &AUTH,
     &ADDRESS,

@@ -11,11 +11,13 @@ use super::duration;
 use super::fields::{
     AUTH, Fields, GARP, INSTANCE, Value, boolean, duration_within, kind, number, scalar, text, word,
 };
+use super::notify::instance_notify;
 use super::password::Password;
 use super::problem::Problems;
 use super::tree::{Node, shown};
 use super::{
-    AddressLifetime, Centiseconds, Checksum, Garp, Instance, Protocol, Seconds, Skew, VirtualAddress,
+    AddressLifetime, Centiseconds, Checksum, Garp, Instance, InstanceNotify, Protocol, Seconds, Skew,
+    VirtualAddress,
 };
 
 pub(super) const CHECKSUMS: [(&str, Checksum); 2] =
@@ -73,6 +75,7 @@ pub(super) fn instance<'t>(
     let peer_priority = fields.optional("peer_priority", None, problems, |value, problems| {
         scalar(priority_of_peer)(value, problems).map(Some)
     });
+    let notify = fields.optional("notify", InstanceNotify::default(), problems, instance_notify);
     warn_about_owner(&fields, priority, preempt, startup_delay, problems);
 
     let claim = Claim {
@@ -102,6 +105,7 @@ pub(super) fn instance<'t>(
             address_lifetime: address_lifetime?,
             checks: checks?,
             peer_priority: peer_priority?,
+            notify: notify?,
         })
     };
     let checked = checked();

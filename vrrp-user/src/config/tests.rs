@@ -11,6 +11,7 @@ use super::*;
 
 mod checks;
 mod complaints;
+mod notify;
 
 /// The file that must work as it is.
 pub(super) const RECIPE: &str = r#"router_id: mysql-ha

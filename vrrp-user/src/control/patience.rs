@@ -23,10 +23,6 @@ impl Default for Patience {
 
 impl Patience {
     /// Something was taken.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for answers that go on, which come with the status page")
-    )]
     pub(super) fn renew(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + LIMIT;
     }
