@@ -6,7 +6,7 @@ use std::{
     fmt::Write as _,
     fs,
     ops::{Deref, DerefMut},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -118,7 +118,12 @@ impl Keepalived {
         let config = host.file("keepalived.conf");
         fs::write(&config, configuration(globals, peers))
             .with_context(|| format!("write {}", config.display()))?;
-        Ok(Self { process: spawn(host, &config)?, config })
+        Self::start_with_file(host, &config)
+    }
+
+    /// Starts it with this file.
+    pub fn start_with_file(host: &Host, config: &Path) -> Result<Self> {
+        Ok(Self { process: spawn(host, config)?, config: config.to_owned() })
     }
 
     /// Ends what is left of it and starts it again, same file, same log.
@@ -127,6 +132,11 @@ impl Keepalived {
         self.process.wait(Duration::from_secs(5));
         self.process = spawn(host, &self.config)?;
         Ok(())
+    }
+
+    /// The file it was started with.
+    pub fn config(&self) -> &Path {
+        &self.config
     }
 
     /// A planned stop: it sends priority 0 and takes its addresses off.
@@ -153,7 +163,7 @@ impl DerefMut for Keepalived {
     }
 }
 
-fn spawn(host: &Host, config: &std::path::Path) -> Result<Process> {
+fn spawn(host: &Host, config: &Path) -> Result<Process> {
     let program = find_program("keepalived").context("keepalived is not installed")?;
     let pid_files = ["main", "vrrp", "checkers"].map(|name| {
         // One that a killed keepalived left would keep the next from starting.

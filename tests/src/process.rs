@@ -173,6 +173,11 @@ impl Process {
         process_state(self.pid())
     }
 
+    /// The file that both its outputs go to.
+    pub fn log_file(&self) -> PathBuf {
+        self.log.clone()
+    }
+
     /// Everything it has written.
     pub fn log(&self) -> String {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()

@@ -11,7 +11,9 @@ mod control {
     pub(super) mod notify;
     pub(super) mod page;
     pub(super) mod reload;
+    pub(super) mod scan;
     pub(super) mod status;
+    pub(super) mod watch;
     pub(super) mod wire;
 }
 
@@ -20,17 +22,8 @@ use std::process::ExitCode;
 use vrrp_lab::harness;
 
 fn main() -> ExitCode {
-    use control::{clients, drain, metrics, notify, page, reload, status};
-    harness::run(
-        [
-            reload::tests(),
-            drain::tests(),
-            status::tests(),
-            clients::tests(),
-            metrics::tests(),
-            notify::tests(),
-            page::tests(),
-        ]
-        .concat(),
-    )
+    use control::{clients, drain, metrics, notify, page, reload, scan, status, watch};
+    let orders = [reload::tests(), drain::tests(), status::tests(), clients::tests()].concat();
+    let others = [metrics::tests(), notify::tests(), page::tests()].concat();
+    harness::run([orders, watch::tests(), scan::tests(), others].concat())
 }

@@ -7,7 +7,7 @@ use core::mem::{offset_of, size_of};
 
 /// Raised whenever a type in this file changes shape or meaning. The program carries it as a global, each
 /// record as a field; userspace refuses to talk to another number.
-pub const ABI_VERSION: u16 = 2;
+pub const ABI_VERSION: u16 = 3;
 
 /// The mark by which userspace finds the version in an object before loading it; the version follows in two bytes.
 pub const ABI_MARK: [u8; 14] = *b"vrrp-ebpf-abi:";
@@ -111,7 +111,8 @@ pub struct Slot {
 pub const NOBODY_REFRESHES: u32 = 256;
 /// `Slot::flags`: every advert wakes the consumer (a MASTER must answer or yield; a trace is running).
 pub const SLOT_WAKE_ALWAYS: u32 = 1 << 0;
-/// `Slot::flags`: every advert enters the ring, changed or not, whatever the rule says (a trace is running).
+/// `Slot::flags`: every advert enters the ring, changed or not, whatever the rule says, and of those that are rejected a
+/// sample (a trace is running).
 pub const SLOT_DELIVER_ALWAYS: u32 = 1 << 1;
 
 /// Head of each record in the ring `ADVERTS`; the frame follows, from its Ethernet header on, `length` bytes.
@@ -152,6 +153,11 @@ impl RecordHeader {
 pub const RECORD_CHANGED: u32 = 1 << 0;
 /// `RecordHeader::flags`: this record woke the consumer.
 pub const RECORD_WOKE: u32 = 1 << 1;
+/// `RecordHeader::flags`: a sample of what was rejected, as far as it was looked at; nobody may act on it. Why is the
+/// [`Counter`] at [`RECORD_REASON`].
+pub const RECORD_REJECTED: u32 = 1 << 2;
+/// `RecordHeader::flags`: the bit at which the reason of a rejected record begins; it takes eight of them.
+pub const RECORD_REASON: u32 = 8;
 
 /// Key of the `BUCKETS` LRU map of token buckets. `sender` of [`EVERYBODY`] is the bucket of the whole virtual router.
 #[repr(C)]

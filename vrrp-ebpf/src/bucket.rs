@@ -26,6 +26,9 @@ pub const EVERYBODY: Rate = Rate::new(600, 512);
 /// One sender of a virtual router that this host does not run: above it, frames are dropped.
 pub const FOREIGN: Rate = Rate::new(100, 100);
 
+/// What a trace sees of adverts that are rejected, of all senders on an interface.
+pub const REJECTED: Rate = Rate::new(20, 20);
+
 impl Bucket {
     /// A full bucket with one token already taken.
     #[inline(always)]

@@ -12,6 +12,9 @@ pub trait Frame {
     #[must_use]
     fn fetch(&mut self, length: usize) -> bool;
 
+    /// How much of it is at hand: all that was fetched, or more.
+    fn at_hand(&self) -> usize;
+
     /// The byte at `offset`, 0 outside of what was fetched.
     fn byte(&self, offset: usize) -> u8;
 
@@ -58,6 +61,10 @@ impl Frame for Bytes<'_> {
             self.fetched = length;
         }
         there
+    }
+
+    fn at_hand(&self) -> usize {
+        self.bytes.len().min(crate::abi::MAX_FRAME)
     }
 
     fn byte(&self, offset: usize) -> u8 {

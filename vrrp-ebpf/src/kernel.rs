@@ -86,6 +86,11 @@ impl<H: Hook> Frame for Scratch<'_, H> {
     }
 
     #[inline(always)]
+    fn at_hand(&self) -> usize {
+        self.fetched
+    }
+
+    #[inline(always)]
     fn byte(&self, offset: usize) -> u8 {
         if offset >= MAX_FRAME {
             return 0;

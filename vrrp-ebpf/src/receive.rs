@@ -6,8 +6,8 @@
 use core::mem::size_of;
 
 use crate::abi::{
-    ABI_VERSION, BucketKey, Counter, EVERYBODY, RECORD_CHANGED, RECORD_WOKE, RULE_CHANGES_ONLY, RULE_CONSUME,
-    RecordHeader, RuleKey, SLOT_DELIVER_ALWAYS, SLOT_WAKE_ALWAYS,
+    ABI_VERSION, BucketKey, Counter, EVERYBODY, RECORD_CHANGED, RECORD_REASON, RECORD_REJECTED, RECORD_WOKE,
+    RULE_CHANGES_ONLY, RULE_CONSUME, RecordHeader, RuleKey, SLOT_DELIVER_ALWAYS, SLOT_WAKE_ALWAYS,
 };
 use crate::address::Address;
 use crate::bucket::{self, Rate};
@@ -77,10 +77,13 @@ pub fn receive<E: Environment>(
         }
         Verdict::Drop { reason, slot, sender } => {
             environment.count(reason);
-            if let Some(slot) = environment.slot(slot) {
-                slot.reject(reason, sender.low());
-            } else {
+            let Some(known) = environment.slot(slot) else {
                 environment.report_missing_slot(slot);
+                return Fate::Drop;
+            };
+            known.reject(reason, sender.low());
+            if known.flags() & SLOT_DELIVER_ALWAYS != 0 {
+                show_rejected(environment, frame, ifindex, family, slot, reason);
             }
             Fate::Drop
         }
@@ -164,6 +167,36 @@ fn accept<E: Environment>(environment: &mut E, frame: &mut E::Frame, advert: &Ad
     if changed && let Some(slot) = environment.slot(advert.rule.slot) {
         slot.set_announced(announcement);
     }
+}
+
+/// For a trace: a sample, which can neither fill the ring nor cost more than a look into one bucket.
+#[inline(always)]
+fn show_rejected<E: Environment>(
+    environment: &mut E,
+    frame: &mut E::Frame,
+    ifindex: u32,
+    family: Family,
+    slot: u32,
+    reason: Counter,
+) {
+    let arrived_ns = environment.arrived_ns();
+    // There is no virtual router 0: the bucket is nobody else's.
+    let key = RuleKey { ifindex, family: family.number(), virtual_router_id: 0, padding: 0 };
+    if !environment.within(&bucket::REJECTED, &bucket_key(&key, Address::from_octets(EVERYBODY)), arrived_ns)
+    {
+        return;
+    }
+    let header = RecordHeader {
+        abi_version: ABI_VERSION,
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by MAX_FRAME")]
+        length: frame.at_hand() as u16,
+        slot,
+        arrived_ns,
+        ifindex,
+        flags: RECORD_REJECTED | RECORD_WOKE | (reason as u32) << RECORD_REASON,
+    };
+    // No room: one sample less.
+    let (true | false) = environment.deliver(&header, frame);
 }
 
 /// Priority 0 is a farewell, not a sign of life (RFC 9568 §6.4.2).

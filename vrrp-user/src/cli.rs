@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use vrrp_user::config::parse_duration;
 
 /// Where the configuration is, unless the command line says otherwise.
@@ -12,9 +13,14 @@ pub(crate) const DEFAULT_CONFIG: &str = "/etc/vrrp/vrrp.yaml";
 /// Where the daemon listens, unless the configuration says otherwise.
 pub(crate) const DEFAULT_SOCKET: &str = "/run/vrrp/vrrp.sock";
 
+const EXAMPLE: &str = "Example: vrrp check && systemctl enable --now vrrp && vrrp status";
+
 /// Keeps a virtual IP on the host that should own it: VRRP with adverts filtered and stamped in the kernel.
+///
+/// Exit code of every command: 0 done; 1 refused, and why stands on standard error; 2 the command line or the
+/// configuration will not do; 3 no daemon answers at the socket. `import` and `doctor` grade what they find; see there.
 #[derive(Debug, Parser)]
-#[command(name = "vrrp", version, propagate_version = true)]
+#[command(name = "vrrp", version, propagate_version = true, after_help = EXAMPLE)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -23,12 +29,31 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the daemon in the foreground. SIGTERM and SIGINT release the addresses and end it.
+    ///
+    /// Exit code 0: told to end, and everything is released; 1: it failed, and why stands on standard error; 2: the
+    /// configuration will not do, and nothing was touched.
+    #[command(after_help = "Example: vrrp run --config /etc/vrrp/vrrp.yaml --log-format json")]
     Run(Run),
     /// Show what every virtual router does and why, and how the daemon is.
     ///
     /// Exit code 0: shown; 1: the daemon knows no such instance, or broke off; 3: no daemon answers.
     #[command(after_help = "Example: vrrp status VI_1 --watch")]
     Status(Status),
+    /// Show adverts and transitions as they happen, those that are rejected, too, with the reason.
+    ///
+    /// Received and rejected ones bear the kernel's time of arrival; of the rejected ones it is a sample, at most 20 a second.
+    /// Ends with the daemon. Exit code 0: as many as were wanted, or for as long; 1: the daemon knows no such instance,
+    /// broke off, or the capture cannot be written; 3: no daemon answers.
+    #[command(after_help = WATCH_EXAMPLE)]
+    Watch(Watch),
+    /// Listen on a segment: which virtual routers are spoken for, by whom, how often, and what does not fit our
+    /// configuration. Sends nothing.
+    ///
+    /// It needs no daemon and disturbs none. What a daemon of this host drops in the kernel reaches nobody else: its last
+    /// such sender is asked for over the socket. Exit code 0: all fits; 1: something does not, or nothing could be heard;
+    /// 2: the configuration will not do.
+    #[command(after_help = "Example: vrrp scan eth0 --for 10s")]
+    Scan(Scan),
     /// Keep an instance out of the election: its addresses go to the other host, in order.
     ///
     /// It stays out, also over a restart, until it is resumed. Preemption plays no part in it. Exit codes as of status.
@@ -48,11 +73,15 @@ pub(crate) enum Command {
     /// Check a configuration and print the values in effect. Touches nothing.
     ///
     /// Exit code 0: usable; 2: not, and why stands on standard error.
+    #[command(after_help = "Example: vrrp check --config new.yaml")]
     Check(File),
     /// Look at the database server of this host, and of the peer: are they fit for a failover? Changes nothing.
     ///
     /// Exit code 0: nothing found; 1: warnings; 2: errors. The passwords come from files, or from the environment variables
     /// VRRP_DOCTOR_PASSWORD and VRRP_DOCTOR_PEER_PASSWORD.
+    #[command(
+        after_help = "Example: vrrp doctor --peer 192.168.1.202 --peer-user admin --peer-password-file /root/peer"
+    )]
     Doctor(Doctor),
     /// Turn a keepalived.conf into a configuration of ours. Touches nothing.
     ///
@@ -66,8 +95,14 @@ pub(crate) enum Command {
     #[command(after_help = IMPORT_EXAMPLE)]
     Import(Import),
     /// Measure what the parts of the daemon cost on this machine. Sends nothing, answers nothing, claims nothing.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: vrrp bench xdp")]
     Bench(Bench),
+    /// Print what a shell needs to complete these commands.
+    #[command(after_help = "Example: vrrp completions bash > /etc/bash_completion.d/vrrp")]
+    Completions { shell: Shell },
+    /// Print the manual: one page with all commands, for man(1).
+    #[command(after_help = "Example: vrrp man | man -l -")]
+    Man,
     /// The process that takes the addresses off when the daemon dies. The daemon starts it.
     #[command(hide = true)]
     Guard,
@@ -114,6 +149,49 @@ pub(crate) struct Which {
     pub(crate) all: bool,
 }
 
+const WATCH_EXAMPLE: &str = "Example: vrrp watch VI_1
+         vrrp watch --pcap adverts.pcap --for 1m     (then: tcpdump -r adverts.pcap)
+         vrrp watch --pcap - | tcpdump -nr -";
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) daemon: Socket,
+    /// Only this instance.
+    pub(crate) name: Option<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write the frames to this file, too, with nanoseconds, as tcpdump and Wireshark read it; `-` is standard output, and
+    /// nothing else goes there.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// End after so many lines.
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// End after this time.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) time: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Scan {
+    /// Where to listen.
+    #[arg(value_name = "INTERFACE")]
+    pub(crate) interface: String,
+    /// How long. A version 3 master may speak only every 40 s.
+    #[arg(long = "for", value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    pub(crate) time: Duration,
+    /// The configuration to compare with; the usual one if it is there.
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) daemon: Socket,
+    /// One JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 const IMPORT_EXAMPLE: &str =
     "Example: vrrp import /etc/keepalived/keepalived.conf --output /etc/vrrp/vrrp.yaml
          vrrp check
@@ -155,10 +233,12 @@ pub(crate) enum Bench {
     /// From an advert's arrival in the kernel to the decision about it: ring buffer beside raw socket, same packets.
     ///
     /// On an interface where another router is master; it may run beside the daemon.
+    #[command(after_help = "Example: vrrp bench latency --interface eth0 --for 30s")]
     Latency(Live),
     /// ns per packet in the kernel half, by kind of packet.
     ///
     /// Without an interface: by BPF_PROG_TEST_RUN, no traffic needed. With one: verdicts a second on its traffic.
+    #[command(after_help = "Example: vrrp bench xdp")]
     Xdp(Xdp),
 }
 

@@ -14,9 +14,11 @@ mod notice;
 mod orders;
 mod reload;
 mod service;
+mod sighting;
 pub mod standing;
 mod status;
 mod surfaces;
+mod watching;
 mod wiring;
 mod witness;
 

@@ -24,6 +24,8 @@ pub mod control;
 
 pub mod doctor;
 
+pub mod scan;
+
 pub mod daemon;
 
 pub mod bench;

@@ -2,7 +2,9 @@
 
 mod cli;
 mod diagnosis;
+mod manual;
 mod migration;
+mod observation;
 mod remote;
 
 use std::fmt::Display;
@@ -31,6 +33,8 @@ fn main() -> ExitCode {
             }
         }
         Command::Status(status) => remote::status(&status),
+        Command::Watch(watch) => observation::watch(&watch),
+        Command::Scan(scan) => observation::scan(&scan),
         Command::Drain(which) => remote::drain(&which),
         Command::Resume(which) => remote::resume(&which),
         Command::Reload(daemon) => remote::reload(&daemon),
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
         Command::Doctor(doctor) => diagnosis::run(&doctor),
         Command::Import(import) => migration::run(&import),
         Command::Bench(bench) => measure(&bench),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man => manual::page(),
         Command::Guard => {
             start_log(LogFormat::Human, LogLevel::Info);
             finish(net::guard::watch::run().map_err(anyhow::Error::from))

@@ -8,6 +8,7 @@
 
 pub mod board;
 pub mod clock;
+pub mod ear;
 pub mod executor;
 pub mod exits;
 pub mod guard;

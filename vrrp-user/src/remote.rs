@@ -82,7 +82,7 @@ fn say(result: Result<Done, ClientError>) -> ExitCode {
     }
 }
 
-fn fail(error: &ClientError) -> ExitCode {
+pub(crate) fn fail(error: &ClientError) -> ExitCode {
     eprintln!("{error}");
     match error {
         ClientError::Connect { .. } => ExitCode::from(NO_DAEMON),

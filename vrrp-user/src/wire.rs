@@ -16,6 +16,7 @@ pub mod arp;
 pub mod ethernet;
 pub mod frame;
 pub mod interval;
+pub mod peek;
 
 mod checksum;
 

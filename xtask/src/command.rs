@@ -23,11 +23,15 @@ pub(crate) fn program(name: &str) -> Command {
     command
 }
 
-/// cargo, free of what `cargo run` has set for this process.
+/// cargo, free of what `cargo run` has set for this process: build scripts that watch it would run again, and all that
+/// depends on them would be compiled anew.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = program(&env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    for variable in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
-        command.env_remove(variable);
+    let package = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+    for (variable, _) in env::vars_os() {
+        if variable.to_str().is_some_and(|name| package.iter().any(|begin| name.starts_with(begin))) {
+            command.env_remove(variable);
+        }
     }
     command.args(arguments);
     command

@@ -9,6 +9,7 @@ use std::{env, fs, path::PathBuf};
 mod classify;
 mod config;
 mod control;
+mod import;
 mod plan;
 mod wire;
 
@@ -45,7 +46,11 @@ pub const PLAN: Target = Target { name: "plan", check: plan::check, seeds: plan:
 /// The bodies of the control socket.
 pub const CONTROL: Target = Target { name: "control", check: control::check, seeds: control::seeds };
 
-pub const TARGETS: [Target; 9] = [ADVERT, FRAME, ARP, CLASSIFY, RECORD, CONFIG, VALUE, PLAN, CONTROL];
+/// A keepalived.conf.
+pub const IMPORT: Target = Target { name: "import", check: import::check, seeds: import::seeds };
+
+pub const TARGETS: [Target; 10] =
+    [ADVERT, FRAME, ARP, CLASSIFY, RECORD, CONFIG, VALUE, PLAN, CONTROL, IMPORT];
 
 impl Target {
     /// The folder of its corpus in the source tree.

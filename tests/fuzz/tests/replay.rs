@@ -88,6 +88,7 @@ replay! {
     value_keeps_its_promises VALUE,
     plan_keeps_its_promises PLAN,
     control_keeps_its_promises CONTROL,
+    import_keeps_its_promises IMPORT,
 }
 
 #[test]

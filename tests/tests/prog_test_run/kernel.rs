@@ -40,6 +40,7 @@ pub(crate) struct Taken {
     pub(crate) ifindex: u32,
     pub(crate) changed: bool,
     pub(crate) woke: bool,
+    pub(crate) rejected: Option<u8>,
     pub(crate) frame: Vec<u8>,
 }
 
@@ -114,6 +115,7 @@ impl Kernel {
             ifindex: record.ifindex(),
             changed: record.changed(),
             woke: record.woke(),
+            rejected: record.rejected(),
             frame: record.frame().to_vec(),
         })
     }

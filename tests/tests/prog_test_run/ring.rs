@@ -22,6 +22,7 @@ pub(crate) const CASES: &[crate::Case] = &[
     ),
     ("changes_only_keeps_repetitions_out", changes_only_keeps_repetitions_out),
     ("slot_flags_hold_for_the_next_packet", slot_flags_hold_for_the_next_packet),
+    ("a_trace_gets_a_sample_of_what_is_rejected", a_trace_gets_a_sample_of_what_is_rejected),
     ("consumed_adverts_end_at_the_ring", consumed_adverts_end_at_the_ring),
     ("rules_change_without_reattaching", rules_change_without_reattaching),
     ("cleared_slot_forgets", cleared_slot_forgets),
@@ -147,6 +148,28 @@ fn slot_flags_hold_for_the_next_packet() {
         kernel.hear(&frame);
     }
     assert_eq!(flags(&kernel.drain()), [NEWS, QUIET, (false, true)]);
+}
+
+fn a_trace_gets_a_sample_of_what_is_rejected() {
+    for run in [Kernel::run, Kernel::run_tcx] {
+        let mut kernel = Kernel::with_rule(FAMILY_IPV4, v3());
+        let junk = Sample { ttl: 7, ..Sample::v3() }.frame();
+        assert_eq!(run(&mut kernel, &junk), Fate::Drop);
+        assert!(kernel.take().is_none(), "no trace is running");
+        kernel.control.slots().set_flags(SLOT, SLOT_DELIVER_ALWAYS);
+        for _ in 0..200 {
+            assert_eq!(run(&mut kernel, &junk), Fate::Drop);
+        }
+        let records = kernel.drain();
+        assert!((20..40).contains(&records.len()), "{}", records.len());
+        for record in records {
+            assert_eq!(record.rejected, Some(Counter::IpTtl as u8));
+            assert_eq!((record.slot, record.ifindex), (SLOT, IFINDEX));
+            assert_eq!(record.frame, junk[..record.frame.len()]);
+            assert!(record.frame.len() >= 42, "up to the VRRP header at least");
+        }
+        assert!(kernel.receiver.slots().read(SLOT).unwrap().is_none());
+    }
 }
 
 fn consumed_adverts_end_at_the_ring() {

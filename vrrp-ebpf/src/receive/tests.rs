@@ -5,8 +5,8 @@ use std::vec::Vec;
 use super::{Backlog, Environment, Fate, receive};
 use crate::abi::{
     AUTH_NONE, Bucket, BucketKey, COUNTERS, Counter, FAMILY_IPV4, NOBODY_REFRESHES, PeerKey, RECORD_CHANGED,
-    RECORD_WOKE, RULE_CHANGES_ONLY, RULE_CONSUME, RecordHeader, Rule, RuleKey, SLOT_DELIVER_ALWAYS,
-    SLOT_WAKE_ALWAYS,
+    RECORD_REASON, RECORD_REJECTED, RECORD_WOKE, RULE_CHANGES_ONLY, RULE_CONSUME, RecordHeader, Rule,
+    RuleKey, SLOT_DELIVER_ALWAYS, SLOT_WAKE_ALWAYS,
 };
 use crate::bucket::Rate;
 use crate::classify::{Family, Rules};
@@ -214,7 +214,8 @@ fn one_sender_is_limited_at_the_ring_but_never_at_the_slot() {
     // The first came before it was recorded and took from the stranger's bucket.
     assert_eq!(host.count(Counter::Delivered), 257);
     assert_eq!(host.count(Counter::RateLimited), 743);
-    host.now_ns += SECOND / 1000;
+    // One more in a 300th of a second.
+    host.now_ns += SECOND / 300;
     assert_eq!(host.hear(&frame), Fate::Pass);
     assert_eq!(host.count(Counter::Delivered), 258);
     assert_eq!(host.slot.read().unwrap().unwrap().arrived_ns, host.now_ns);
@@ -235,10 +236,10 @@ fn strangers_together_are_limited_and_the_recorded_master_is_not() {
     for stranger in &strangers {
         assert_eq!(host.hear(stranger), Fate::Pass);
     }
-    // The master's own first advert took one of the 1024.
-    assert_eq!(host.count(Counter::Delivered), 1024);
+    // The master's own first advert took one of the 512.
+    assert_eq!(host.count(Counter::Delivered), 512);
     assert_eq!(host.hear(&master), Fate::Pass);
-    assert_eq!(host.count(Counter::Delivered), 1025);
+    assert_eq!(host.count(Counter::Delivered), 513);
     assert_eq!(host.slot.read().unwrap().unwrap().priority, 200);
 }
 
@@ -277,6 +278,28 @@ fn junk_costs_no_look_at_the_clock() {
     assert_eq!(host.clock_readings, 0);
     assert_eq!(host.hear(&frame), Fate::Pass);
     assert_eq!(host.clock_readings, 1);
+}
+
+#[test]
+fn a_trace_sees_a_sample_of_what_is_rejected_and_nobody_obeys_it() {
+    let junk = Sample { ttl: 7, ..Sample::v3() }.frame();
+    let mut host = Host::new();
+    host.slot.set_flags(SLOT_DELIVER_ALWAYS);
+    for _ in 0..1000 {
+        assert_eq!(host.hear(&junk), Fate::Drop);
+    }
+    let reason = (Counter::IpTtl as u32) << RECORD_REASON;
+    assert_eq!(host.flags(), vec![RECORD_REJECTED | RECORD_WOKE | reason; 20], "no more in this moment");
+    assert!(host.ring.iter().all(|record| usize::from(record.length) == junk.len()));
+    assert_eq!(host.slot.read(), Ok(None));
+    assert_eq!(host.count(Counter::Delivered), 0);
+    host.now_ns += SECOND;
+    assert_eq!(host.hear(&junk), Fate::Drop);
+    assert_eq!(host.ring.len(), 21);
+    host.slot.set_flags(0);
+    host.now_ns += SECOND;
+    assert_eq!(host.hear(&junk), Fate::Drop);
+    assert_eq!(host.ring.len(), 21, "the trace is over");
 }
 
 #[test]

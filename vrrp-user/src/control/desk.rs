@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use thiserror::Error;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::message::{Done, Selection};
@@ -17,6 +18,10 @@ use super::snapshot::Snapshot;
 pub const FRESH: Duration = Duration::from_millis(20);
 /// Orders waiting for the daemon.
 const DEPTH: usize = 64;
+/// Who may watch at once.
+const WATCHERS: usize = 8;
+/// Lines that a watcher may be behind.
+const SIGHTS: usize = 1024;
 /// The daemon answers within this time, or says nothing.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -41,6 +46,8 @@ pub enum Refusal {
     NotFound(String),
     #[error("{0}")]
     Refused(String),
+    #[error("{WATCHERS} clients are watching already; end one of them, or watch on another host")]
+    TooMany,
     #[error("the daemon does not answer within {} s: it is starting, ending, or in trouble; see its log", ANSWER_DEADLINE.as_secs())]
     NoAnswer,
 }
@@ -51,6 +58,8 @@ pub struct Desk {
     orders: mpsc::Sender<Order>,
     asked: Arc<Notify>,
     snapshots: watch::Receiver<Option<(Instant, Arc<Snapshot>)>>,
+    sights: broadcast::Sender<Bytes>,
+    watched: Arc<Notify>,
 }
 
 /// For the one who answers.
@@ -60,6 +69,10 @@ pub struct Counter {
     /// Rings when somebody wants a snapshot.
     pub asked: Arc<Notify>,
     snapshots: watch::Sender<Option<(Instant, Arc<Snapshot>)>>,
+    /// Lines for whoever watches.
+    pub sights: broadcast::Sender<Bytes>,
+    /// Rings when somebody begins to watch.
+    pub watched: Arc<Notify>,
 }
 
 /// Both sides.
@@ -67,8 +80,15 @@ pub fn open() -> (Desk, Counter) {
     let (orders_in, orders) = mpsc::channel(DEPTH);
     let (snapshots_in, snapshots) = watch::channel(None);
     let asked = Arc::new(Notify::new());
-    let desk = Desk { orders: orders_in, asked: Arc::clone(&asked), snapshots };
-    (desk, Counter { orders, asked, snapshots: snapshots_in })
+    let (sights, watched) = (broadcast::Sender::new(SIGHTS), Arc::new(Notify::new()));
+    let desk = Desk {
+        orders: orders_in,
+        asked: Arc::clone(&asked),
+        snapshots,
+        sights: sights.clone(),
+        watched: Arc::clone(&watched),
+    };
+    (desk, Counter { orders, asked, snapshots: snapshots_in, sights, watched })
 }
 
 impl Desk {
@@ -87,6 +107,16 @@ impl Desk {
             }
             Ok(Err(_)) | Err(_) => Err(Refusal::NoAnswer),
         }
+    }
+
+    /// All that is seen from now on, line by line.
+    pub fn watch(&self) -> Result<broadcast::Receiver<Bytes>, Refusal> {
+        if self.sights.receiver_count() >= WATCHERS {
+            return Err(Refusal::TooMany);
+        }
+        let sights = self.sights.subscribe();
+        self.watched.notify_one();
+        Ok(sights)
     }
 
     /// Has something done.

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::{Bytes, Frame};
+use http_body_util::StreamBody;
+use hyper::body::{Body, Bytes, Frame};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
@@ -77,12 +76,15 @@ impl Feed {
     }
 
     /// One picture after the other, for as long as somebody takes them; None if too many do.
-    pub(super) fn watch(&self, patience: Patience) -> Option<UnsyncBoxBody<Bytes, Infallible>> {
+    pub(super) fn watch(
+        &self,
+        patience: Patience,
+    ) -> Option<impl Body<Data = Bytes, Error = Infallible> + Send + use<>> {
         let place = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
         let latest = self.0.latest.subscribe();
         self.0.joined.notify_one();
         let watcher = Watcher { latest, patience, _place: place };
-        Some(StreamBody::new(stream::unfold(watcher, Watcher::next)).boxed_unsync())
+        Some(StreamBody::new(stream::unfold(watcher, Watcher::next)))
     }
 }
 
@@ -97,6 +99,8 @@ impl Watcher {
     /// pictures and never gets an old one.
     async fn next(mut self) -> Option<(Result<Frame<Bytes>, Infallible>, Self)> {
         loop {
+            // All was taken: what comes next is for us to bring.
+            self.patience.rest();
             self.latest.changed().await.ok()?;
             let latest = self.latest.borrow_and_update().clone();
             if let Some(event) = latest {

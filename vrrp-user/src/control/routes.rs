@@ -1,15 +1,15 @@
 //! What is answered, and to whom: the tables of paths.
 //!
-//! To add one: a line in [`control`], and in [`PATHS`], which is what a wrong path is told. Orders are taken only there:
-//! what listens on TCP can be read and nothing else. Refuses to know about
-//! connections (`server`) and how things are done (`desk`).
+//! To add one: a line in `control`, and in [`PATHS`], which is what a wrong path is told. Orders are taken only there:
+//! what listens on TCP can be read and nothing else. Refuses to know about connections (`server`) and how things are
+//! done (`desk`).
 
 use std::convert::Infallible;
 use std::net::IpAddr;
 
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS,
 };
@@ -22,34 +22,31 @@ use super::message::{Failure, Selection};
 use super::metrics;
 use super::page::{self, Feed};
 use super::patience::Patience;
+use super::watch;
 
 /// What there is.
-pub const PATHS: &str = "GET /v1/status, GET /metrics, POST /v1/drain, POST /v1/resume, POST /v1/reload";
+pub const PATHS: &str =
+    "GET /v1/status, GET /v1/watch, GET /metrics, POST /v1/drain, POST /v1/resume, POST /v1/reload";
 /// A request's body is no longer than this.
 const MAX_BODY: usize = 64 * 1024;
 
-type Answer = Response<Full<Bytes>>;
-type Body = UnsyncBoxBody<Bytes, Infallible>;
+type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// What a listener is for.
 #[derive(Clone, Debug)]
 pub enum Surface {
     /// Everything: whoever may connect may give orders.
     Control(Desk),
-    /// `GET /metrics` alone. `on_loopback`: see [`names_this_host`].
+    /// `GET /metrics` alone. `on_loopback`: see `names_this_host`.
     Metrics { desk: Desk, on_loopback: bool },
     /// The status page and what it needs.
     Page { desk: Desk, feed: Feed, on_loopback: bool },
 }
 
 /// The answer to one request, whatever it is.
-pub(super) async fn answer(
-    request: Request<Incoming>,
-    surface: &Surface,
-    patience: Patience,
-) -> Response<Body> {
-    let answer = match surface {
-        Surface::Control(desk) => control(request, desk).await,
+pub(super) async fn answer(request: Request<Incoming>, surface: &Surface, patience: Patience) -> Answer {
+    match surface {
+        Surface::Control(desk) => control(request, desk, patience).await,
         Surface::Metrics { on_loopback: true, .. } | Surface::Page { on_loopback: true, .. }
             if !names_this_host(&request) =>
         {
@@ -62,7 +59,7 @@ pub(super) async fn answer(
         Surface::Page { desk, feed, .. } => match (request.method(), request.uri().path()) {
             (&Method::GET, "/") => status_page(),
             (&Method::GET, "/events") => match feed.watch(patience) {
-                Some(events) => return stream_of(events),
+                Some(events) => stream_of("text/event-stream", events),
                 None => failure(StatusCode::SERVICE_UNAVAILABLE, "too many watch already".to_owned()),
             },
             (&Method::GET, "/v1/status") => status(desk).await.unwrap_or_else(refused),
@@ -71,8 +68,7 @@ pub(super) async fn answer(
                 failure(StatusCode::NOT_FOUND, "there is GET / here, and nothing to be ordered".to_owned())
             }
         },
-    };
-    answer.map(BodyExt::boxed_unsync)
+    }
 }
 
 fn status_page() -> Answer {
@@ -84,9 +80,12 @@ fn status_page() -> Answer {
     answer
 }
 
-fn stream_of(events: Body) -> Response<Body> {
-    let mut answer = Response::new(events);
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+fn stream_of<B>(kind: &'static str, body: B) -> Answer
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    let mut answer = Response::new(body.boxed_unsync());
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }
@@ -118,15 +117,18 @@ async fn metrics(desk: &Desk) -> Result<Answer, Refusal> {
 }
 
 fn text_of(kind: &'static str, text: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(text.into()));
+    let mut answer = Response::new(Full::new(text.into()).boxed_unsync());
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     answer
 }
 
-async fn control(request: Request<Incoming>, desk: &Desk) -> Answer {
+async fn control(request: Request<Incoming>, desk: &Desk, patience: Patience) -> Answer {
     let (head, body) = request.into_parts();
     let answered = match (&head.method, head.uri.path()) {
         (&Method::GET, "/v1/status") => status(desk).await,
+        (&Method::GET, "/v1/watch") => {
+            desk.watch().map(|sights| stream_of("application/x-ndjson", watch::follow(sights, patience)))
+        }
         (&Method::GET, "/metrics") => metrics(desk).await,
         (&Method::POST, "/v1/drain") => match selection(body).await {
             Ok(selection) => done(desk, What::Drain(selection)).await,
@@ -137,10 +139,12 @@ async fn control(request: Request<Incoming>, desk: &Desk) -> Answer {
             Err(answer) => Ok(answer),
         },
         (&Method::POST, "/v1/reload") => done(desk, What::Reload).await,
-        (_, "/v1/status" | "/metrics" | "/v1/drain" | "/v1/resume" | "/v1/reload") => Ok(failure(
-            StatusCode::METHOD_NOT_ALLOWED,
-            format!("{} is not for this path; there is {PATHS}", head.method),
-        )),
+        (_, "/v1/status" | "/v1/watch" | "/metrics" | "/v1/drain" | "/v1/resume" | "/v1/reload") => {
+            Ok(failure(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("{} is not for this path; there is {PATHS}", head.method),
+            ))
+        }
         (_, _) => Ok(failure(StatusCode::NOT_FOUND, format!("there is no such path; there is {PATHS}"))),
     };
     answered.unwrap_or_else(refused)
@@ -151,7 +155,7 @@ fn refused(refusal: Refusal) -> Answer {
     let status = match refusal {
         Refusal::NotFound(_) => StatusCode::NOT_FOUND,
         Refusal::Refused(_) => StatusCode::CONFLICT,
-        Refusal::NoAnswer => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::TooMany | Refusal::NoAnswer => StatusCode::SERVICE_UNAVAILABLE,
     };
     failure(status, refusal.to_string())
 }
@@ -187,7 +191,7 @@ fn failure(status: StatusCode, error: String) -> Answer {
 
 fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     let bytes = serde_json::to_vec(value).unwrap_or_else(|error| error.to_string().into_bytes());
-    let mut answer = Response::new(Full::new(Bytes::from(bytes)));
+    let mut answer = Response::new(Full::new(Bytes::from(bytes)).boxed_unsync());
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer

@@ -109,7 +109,7 @@ pub struct Failover {
     pub addresses_off: Buckets,
 }
 
-/// How many took no longer than each of [`LIMITS`].
+/// How many took no longer than each of `LIMITS`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Buckets {
     pub limits_ns: Vec<u64>,

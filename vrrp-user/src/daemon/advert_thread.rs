@@ -20,9 +20,9 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 use thiserror::Error;
-use vrrp_ebpf::abi;
 
 use crate::daemon::notice::Notice;
+use crate::daemon::sighting::{Watch, Way, sight};
 use crate::daemon::wiring::Wired;
 use crate::net::board::Board;
 use crate::net::clock;
@@ -80,6 +80,8 @@ pub(super) enum Order {
     Change(Box<Change>),
     /// Say how things are; comes back as [`Return::Sheet`].
     Read(Box<Sheet>),
+    /// Tell of every advert, until told otherwise; what was before comes back as [`Return::Watch`].
+    Watch(Watch),
     /// Release everything and end.
     Leave,
 }
@@ -89,6 +91,7 @@ pub(super) enum Order {
 pub(super) enum Return {
     Change(Box<Change>),
     Sheet(Box<Sheet>),
+    Watch(Watch),
 }
 
 /// The thread's ends of the queues it shares.
@@ -143,6 +146,8 @@ pub(super) struct AdvertThread {
     armed: Option<Instant>,
     tally: Tally,
     lateness: Lateness,
+    /// Somebody watches.
+    watch: Watch,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -198,6 +203,7 @@ impl AdvertThread {
             armed: None,
             tally: Tally::default(),
             lateness: Lateness::default(),
+            watch: None,
         })
     }
 
@@ -277,7 +283,6 @@ impl AdvertThread {
     fn drain_ring(&mut self, now: Instant) -> bool {
         for _ in 0..DRAIN {
             let Some((router, event)) = self.next_advert(now) else { return self.receiver.has_more() };
-            self.tally.adverts_received += 1;
             if let Some(event) = event {
                 self.handle(router, event, now);
             }
@@ -291,6 +296,12 @@ impl AdvertThread {
         let record = self.receiver.next_record()?;
         let arrived = Instant::from_nanos(record.arrived_ns());
         let router = record.slot() as usize;
+        if let Some(reason) = record.rejected() {
+            sight(&self.watch, arrived, router, Way::Rejected(reason), record.frame());
+            return Some((router, None));
+        }
+        self.tally.adverts_received += 1;
+        sight(&self.watch, arrived, router, Way::Received, record.frame());
         // It may have been for another router that had this place before.
         if self.routers.get(router).is_none_or(|known| arrived < known.since) {
             return Some((router, None));
@@ -355,6 +366,7 @@ impl AdvertThread {
                 Order::Resume { router } => self.handle(router, Event::Resume, now),
                 Order::Change(change) => self.change(change, now),
                 Order::Read(sheet) => self.fill(sheet, now),
+                Order::Watch(watch) => self.set_watch(watch),
                 Order::Leave => {
                     *leave_by = Some(now + LEAVE);
                     for router in 0..self.routers.len() {
@@ -404,8 +416,8 @@ impl AdvertThread {
                     self.receiver.slots().set_minimum_priority(known.slot, priority.into());
                 }
                 Action::WakeAlways(always) => {
-                    let flags = if always { abi::SLOT_WAKE_ALWAYS } else { 0 };
-                    self.receiver.slots().set_flags(known.slot, flags);
+                    known.wakes_always = always;
+                    self.receiver.slots().set_flags(known.slot, known.flags(self.watch.is_some()));
                 }
                 Action::Transition { from, to, why } => {
                     let at = clock::now();
@@ -447,6 +459,9 @@ impl AdvertThread {
             if sent.refused == 0 {
                 for outgoing in batch {
                     self.lines.board.note_sent(outgoing.router, now);
+                    let frames = &self.routers[outgoing.router].frames;
+                    let frame = if outgoing.release { frames.release() } else { frames.advert() };
+                    sight(&self.watch, now, outgoing.router, Way::Sent, frame);
                     if let Some(decided) = self.routers[outgoing.router].decided.take()
                         && !outgoing.release
                     {

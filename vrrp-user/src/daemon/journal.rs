@@ -313,7 +313,7 @@ impl std::fmt::Display for Unsaid {
 }
 
 /// What is wrong with an advert, and what to look at.
-fn reason(reason: u8, interval: &str) -> String {
+pub(super) fn reason(reason: u8, interval: &str) -> String {
     let counter = Counter::ALL.get(usize::from(reason)).copied();
     let text = match counter {
         Some(Counter::IpTtl) => "their TTL is not 255: they came through a router, or from an attacker",

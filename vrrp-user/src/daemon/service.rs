@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::Config;
@@ -22,6 +22,7 @@ use crate::daemon::journal::Journal;
 use crate::daemon::notice::Notice;
 use crate::daemon::standing::{Chair, Standing, Verdict};
 use crate::daemon::status::Arrivals;
+use crate::daemon::watching::Watching;
 use crate::daemon::wiring::Wiring;
 use crate::daemon::{DaemonError, Ending, STACK, Signals, Source, Told};
 use crate::net::board::Board;
@@ -81,6 +82,7 @@ pub(super) struct Running {
     pub(super) journal: Journal,
     pub(super) checks: Checks,
     pub(super) herald: Herald,
+    pub(super) watching: Watching,
 }
 
 impl Running {
@@ -173,6 +175,7 @@ impl Running {
             journal,
             checks,
             herald,
+            watching: Watching::new(broadcast::Sender::new(1)),
         })
     }
 
@@ -183,6 +186,7 @@ impl Running {
         counter: &mut Counter,
         signals: &mut Signals,
     ) -> (Result<Ending, DaemonError>, Config) {
+        self.watching = Watching::new(counter.sights.clone());
         let ending = self.work(picture, counter, signals).await;
         (ending, self.config)
     }
@@ -258,6 +262,8 @@ impl Running {
                         self.tell_verdicts().await;
                     }
                 }
+                () = counter.watched.notified() => self.tend_watch().await,
+                () = self.watching.rung() => self.pass_sightings_on(),
                 () = counter.asked.notified() => asked = true,
                 () = &mut next_sheet, if asked && self.sheet.is_some() => {
                     asked = false;
@@ -271,6 +277,7 @@ impl Running {
                 _ = tick.tick() => {
                     self.take_notices().await;
                     self.journal.tick();
+                    self.tend_watch().await;
                     if self.executor.is_finished() {
                         break Err(DaemonError::ThreadDied("VIP executor"));
                     }
@@ -316,6 +323,7 @@ impl Running {
             }
             self.journal.write(&notice);
             self.tell(&notice);
+            self.show_transition(&notice);
             self.arrivals.remember(&notice);
             if let Notice::Executor(Report::Changed { router, gone }) = notice {
                 self.settle(router, gone).await;
@@ -333,6 +341,7 @@ impl Running {
                 // Freed here.
                 Return::Change(_replaced) => self.change_under_way = false,
                 Return::Sheet(sheet) => filled = Some(sheet),
+                Return::Watch(_over) => {}
             }
         }
         filled

@@ -74,7 +74,8 @@ impl Report {
     }
 
     pub(super) fn add(&mut self, grade: Grade, place: Place, what: &str, why: impl Into<String>) {
-        let what = shown(what);
+        // A block without a name, or a name of two quotes.
+        let what = if what.is_empty() { "\"\"".to_owned() } else { shown(what) };
         let why = why.into();
         let key = (grade, place, what.clone(), why.clone());
         if let Some(finding) = self.known.get(&key).and_then(|index| self.findings.get_mut(*index)) {

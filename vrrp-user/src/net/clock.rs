@@ -13,6 +13,15 @@ pub fn unix_ms() -> u64 {
     seconds * 1_000 + nanos / 1_000_000
 }
 
+/// That instant by the host's clock: nanoseconds since 1970, for people and captures.
+pub fn unix_ns(at: Instant) -> u64 {
+    let real = clock_gettime(ClockId::Realtime);
+    let age = u64::try_from(now().since(at).as_nanos()).unwrap_or(0);
+    let seconds = u64::try_from(real.tv_sec).unwrap_or(0);
+    let real = seconds * 1_000_000_000 + u64::try_from(real.tv_nsec).unwrap_or(0);
+    real.saturating_sub(age)
+}
+
 /// Now, in ns of CLOCK_MONOTONIC.
 pub fn now() -> Instant {
     let now = clock_gettime(ClockId::Monotonic);

@@ -275,7 +275,7 @@ impl Control {
     }
 }
 
-fn join(interface: &Interface) -> io::Result<OwnedFd> {
+pub(super) fn join(interface: &Interface) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     set_ip_add_membership_with_ifindex(&socket, &GROUP, &Ipv4Addr::UNSPECIFIED, interface.index)?;
     Ok(socket)

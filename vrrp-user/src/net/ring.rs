@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aya::maps::ring_buf::{RingBuf, RingBufItem};
 use aya::maps::{Map, MapData, MapError};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use vrrp_ebpf::abi::{ABI_VERSION, RECORD_CHANGED, RECORD_WOKE, RecordHeader};
+use vrrp_ebpf::abi::{
+    ABI_VERSION, RECORD_CHANGED, RECORD_REASON, RECORD_REJECTED, RECORD_WOKE, RecordHeader,
+};
 
 /// One advert that passed the kernel half's checks.
 pub struct Record<'a> {
@@ -51,6 +53,12 @@ impl<'a> Record<'a> {
     /// It woke the consumer.
     pub fn woke(&self) -> bool {
         self.header.flags & RECORD_WOKE != 0
+    }
+
+    /// Not an advert but a sample of what was rejected, for a trace: why, as the index of a `Counter`.
+    pub fn rejected(&self) -> Option<u8> {
+        let [_, reason, ..] = (self.header.flags >> (RECORD_REASON - 8)).to_le_bytes();
+        (self.header.flags & RECORD_REJECTED != 0).then_some(reason)
     }
 
     /// From the Ethernet destination to the end of the IP packet.

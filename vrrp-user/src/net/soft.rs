@@ -5,7 +5,7 @@
 //! `vrrp_ebpf::receive`. The frame's fate is the stack's business here: a socket only sees a copy, so
 //! `consume: true` has no effect.
 
-mod socket;
+pub(super) mod socket;
 
 use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;

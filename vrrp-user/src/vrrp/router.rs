@@ -71,22 +71,30 @@ struct SlotRule {
     wake_always: bool,
 }
 
-/// How far a router's beat is ahead of its neighbours' on this host, in 65 536ths of an advert_interval. Routers that
-/// become MASTER together would otherwise speak in chorus for ever, and a thousand frames in one burst overflow queues
-/// on their way. Only the second advert comes sooner for it; none ever comes later.
+/// Places within an advert_interval at which this host's routers speak: a few at a time. All at once, and a thousand frames
+/// in one burst overflow queues on their way; each alone, and the host wakes a thousand times instead of sixty-four.
+const PLACES: u32 = 64;
+
+/// How many places a router's beat is ahead of its neighbours' on this host, when they become MASTER together. Only the
+/// second advert comes sooner for it; none ever comes later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Turn(u16);
+pub struct Turn(u32);
 
 impl Turn {
     /// Of the router with this number: however many there are, their turns divide the interval evenly, since counting in
     /// reversed bits halves the widest gap each time.
     pub const fn of(number: u32) -> Self {
-        // The upper bits of a number turned round are its lower ones.
-        Self((number.reverse_bits() >> 16) as u16)
+        Self(number)
     }
 
-    fn of_interval(self, interval: Duration) -> Duration {
-        interval * u32::from(self.0) / 65_536
+    /// The upper bits of a number turned round are its lower ones.
+    const fn place(self) -> u32 {
+        self.0.reverse_bits() >> (u32::BITS - PLACES.ilog2())
+    }
+
+    /// The first of a host gains nothing by sharing: it may be the only one, and keeps to the RFC's letter.
+    const fn shares(self) -> bool {
+        self.0 != 0
     }
 }
 
@@ -312,7 +320,13 @@ impl VirtualRouter {
     /// After the first advert, and after the first at another interval.
     fn first_beat(&self, now: Instant) -> Instant {
         let interval = self.config.advert_interval.duration();
-        now + (interval - self.turn.of_interval(interval))
+        self.beat(now + (interval - interval / PLACES * self.turn.place()))
+    }
+
+    /// The last place by then. Routers of one interval share their places whenever they became MASTER, so that those of one
+    /// place leave with one wake-up. Every interval of the protocol is a whole number of places.
+    fn beat(&self, by: Instant) -> Instant {
+        if self.turn.shares() { by.floor(self.config.advert_interval.duration() / PLACES) } else { by }
     }
 
     fn enter(&mut self, state: State, why: Why, out: &mut Outbox<'_>) {

@@ -20,6 +20,12 @@ impl Instant {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// The last multiple of `step` that is not later.
+    pub fn floor(self, step: Duration) -> Self {
+        let past = u64::try_from(step.as_nanos()).ok().and_then(|step| self.0.checked_rem(step));
+        Self(self.0 - past.unwrap_or(0))
+    }
 }
 
 impl Add<Duration> for Instant {

@@ -10,6 +10,10 @@ use std::{
 use anyhow::Result;
 use vrrp_lab::observer::{Kind, Sighting};
 
+mod reload;
+
+use reload::Reload;
+
 use super::{
     Rounds,
     machine::{CpuTime, noise},
@@ -34,6 +38,8 @@ pub(crate) struct Run {
     pub(crate) master_mib: f64,
     pub(crate) backup_mib: f64,
     pub(crate) steal: f64,
+    /// None if it never came into effect.
+    pub(crate) reload: Option<Reload>,
 }
 
 /// A pair that is left alone for `window`.
@@ -45,7 +51,7 @@ pub(crate) fn measure(
 ) -> Result<Run> {
     let scene = Scene::new("density", setting, binary)?;
     let observer = scene.observe(false)?;
-    let (a, b, settled_ms) = scene.settle(contender, &observer)?;
+    let (mut a, b, settled_ms) = scene.settle(contender, &observer)?;
     observer.clear();
     let (cpu, before) = (CpuTime::now(), (a.usage(), b.usage()));
     let start = vrrp_lab::clock::now_ns();
@@ -55,8 +61,10 @@ pub(crate) fn measure(
     let steal = cpu.steal_since();
     // What was on its way when the window closed.
     thread::sleep(Duration::from_millis(50));
+    let reloaded = reload::run(&scene, &mut a, &observer)?;
     let sightings = observer.finish()?;
     drop((a, b));
+    let reload = reloaded.and_then(|span| reload::judge(&scene, &span, &sightings));
 
     let within: Vec<&Sighting> =
         sightings.iter().filter(|sighting| (start..end).contains(&sighting.time_ns)).collect();
@@ -97,6 +105,7 @@ pub(crate) fn measure(
         master_mib: mib(after.0.resident_kib),
         backup_mib: mib(after.1.resident_kib),
         steal,
+        reload,
     })
 }
 
@@ -135,7 +144,8 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
          the one before, on the wire. False masters are virtual routers for which the backup spoke while the master lived. \
          CPU is of one core, all processes of a host's daemon, by the scheduler's own count; on this machine the sender also \
          pays for the switch and for the receiver's kernel half. From 200 instances on ours runs with `consume: true`, as its \
-         documentation recommends.",
+         documentation recommends. Then the master's file changes: the last virtual router holds another address. The reload takes \
+         until that address is announced; meanwhile the longest gap between two adverts of any of the others is noted.",
     );
     let mut findings = Findings::default();
     let settings: Vec<((u32, usize), usize)> = if rounds.quick {
@@ -181,6 +191,8 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
             "master MiB",
             "backup MiB",
             "settled, ms",
+            "reload, ms",
+            "longest gap in it, intervals",
         ],
     );
     for contender in rounds.contenders() {
@@ -206,6 +218,8 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
                 median(|run| Some(run.master_mib)),
                 median(|run| Some(run.backup_mib)),
                 median(|run| Some(run.settled_ms)),
+                median(|run| Some(run.reload.as_ref()?.effective_ms)),
+                median(|run| Some(run.reload.as_ref()?.longest_gap)),
             ],
             noise: noise(runs.iter().map(|run| run.steal).fold(0.0, f64::max)),
             samples: vec![
@@ -217,6 +231,10 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
                 ("false_masters".to_owned(), runs.iter().map(|run| run.false_masters as f64).collect()),
                 ("master_cpu".to_owned(), runs.iter().map(|run| run.master_cpu).collect()),
                 ("backup_cpu".to_owned(), runs.iter().map(|run| run.backup_cpu).collect()),
+                (
+                    "reload_ms".to_owned(),
+                    runs.iter().filter_map(|run| Some(run.reload.as_ref()?.effective_ms)).collect(),
+                ),
             ],
         };
         table.rows.push(row);

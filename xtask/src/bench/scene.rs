@@ -2,9 +2,10 @@
 //!
 //! Owns equivalent configurations and the handles to watch and hurt what runs. Refuses to know what is measured.
 
-use std::{collections::HashSet, fs, path::Path, path::PathBuf, time::Duration};
+use std::{collections::HashSet, fs, net::Ipv4Addr, path::Path, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 use vrrp_lab::{
     Daemon, Host, Instance, Keepalived, Lab, Observer, Peer, clock,
     observer::{Kind, Port, Sighting},
@@ -137,24 +138,51 @@ impl Scene {
         let program = match contender {
             Contender::Ours => {
                 let config = on.file("vrrp.yaml");
-                let mut text = vrrp_lab::daemon::yaml(&format!("bench-{host}"), &self.ours(host, priority));
-                if self.setting.instances >= DENSE {
-                    text.push_str("consume: true\n");
-                }
-                fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
+                fs::write(&config, self.our_file(host, Last::AsIs))
+                    .with_context(|| format!("write {}", config.display()))?;
                 Program::Ours(Daemon::start_with_file(on, &self.binary, &config)?)
             }
-            Contender::Keepalived => Program::Keepalived(Keepalived::start(on, &self.theirs(priority))?),
-            Contender::Tuned => {
-                Program::Keepalived(Keepalived::start_with(on, TUNING, &self.theirs(priority))?)
-            }
+            Contender::Keepalived | Contender::Tuned => Program::Keepalived(Keepalived::start_with(
+                on,
+                tuning(contender),
+                &self.theirs(priority, Last::AsIs),
+            )?),
         };
-        Ok(Router { program, host })
+        Ok(Router { program, host, contender })
     }
 
-    fn ours(&self, host: &str, priority: u8) -> Vec<Instance> {
+    /// Has a running router read its file again, in which the last virtual router holds another address instead of its
+    /// own. Which one.
+    pub(crate) fn reload(&self, router: &mut Router) -> Result<Ipv4Addr> {
+        let (config, text) = match &router.program {
+            Program::Ours(daemon) => (daemon.config().to_owned(), self.our_file(router.host, Last::Moved)),
+            Program::Keepalived(keepalived) => {
+                let priority = PRIORITIES[usize::from(router.host == "b")];
+                let peers = self.theirs(priority, Last::Moved);
+                (
+                    keepalived.config().to_owned(),
+                    vrrp_lab::peers::configuration(tuning(router.contender), &peers),
+                )
+            }
+        };
+        fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
+        router.process_mut().signal(Signal::HUP);
+        let (segment, vrid) = (self.segments.len() - 1, self.segments[self.segments.len() - 1].1);
+        Ok(Ipv4Addr::new(10, 99 + u8::try_from(segment)?, MOVED, vrid))
+    }
+
+    fn our_file(&self, host: &str, last: Last) -> String {
+        let priority = PRIORITIES[usize::from(host == "b")];
+        let mut text = vrrp_lab::daemon::yaml(&format!("bench-{host}"), &self.ours(host, priority, last));
+        if self.setting.instances >= DENSE {
+            text.push_str("consume: true\n");
+        }
+        text
+    }
+
+    fn ours(&self, host: &str, priority: u8, last: Last) -> Vec<Instance> {
         let other = self.lab.host(if host == "a" { "b" } else { "a" }).address();
-        self.each(|interface, vrid, vip| {
+        self.each(last, |interface, vrid, vip| {
             let mut extra = self.extra.clone();
             if extra.iter().any(|line| line.starts_with("skew")) {
                 extra.push(format!("peers: [{}]", peer_on(interface, other)));
@@ -174,8 +202,8 @@ impl Scene {
         })
     }
 
-    fn theirs(&self, priority: u8) -> Vec<Peer> {
-        self.each(|interface, vrid, vip| Peer {
+    fn theirs(&self, priority: u8, last: Last) -> Vec<Peer> {
+        self.each(last, |interface, vrid, vip| Peer {
             name: format!("{interface}_{vrid}"),
             interface: interface.to_owned(),
             vrid,
@@ -189,11 +217,13 @@ impl Scene {
         })
     }
 
-    fn each<T>(&self, one: impl Fn(&str, u8, String) -> T) -> Vec<T> {
+    fn each<T>(&self, last: Last, one: impl Fn(&str, u8, String) -> T) -> Vec<T> {
         let mut all = Vec::with_capacity(self.setting.instances);
         for (number, (interface, count)) in self.segments.iter().enumerate() {
             for vrid in 1..=*count {
-                all.push(one(interface, vrid, format!("10.{}.1.{vrid}/32", 99 + number)));
+                let moves = last == Last::Moved && all.len() + 1 == self.setting.instances;
+                let third = if moves { MOVED } else { 1 };
+                all.push(one(interface, vrid, format!("10.{}.{third}.{vrid}/32", 99 + number)));
             }
         }
         all
@@ -261,6 +291,23 @@ impl Scene {
     }
 }
 
+/// The third number of the address that a reload brings.
+const MOVED: u8 = 2;
+
+/// The last virtual router's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Last {
+    AsIs,
+    Moved,
+}
+
+const fn tuning(contender: Contender) -> &'static [&'static str] {
+    match contender {
+        Contender::Ours | Contender::Keepalived => &[],
+        Contender::Tuned => TUNING,
+    }
+}
+
 /// Real-time scheduling, nothing swapped out, roomy sockets, one burst of announcements.
 const TUNING: &[&str] = &[
     "vrrp_rt_priority 50",
@@ -271,10 +318,10 @@ const TUNING: &[&str] = &[
 ];
 
 /// The other host's address on an interface: on `eth<n>` it is 10.(99 + n).0.x.
-fn peer_on(interface: &str, other: std::net::Ipv4Addr) -> std::net::Ipv4Addr {
+fn peer_on(interface: &str, other: Ipv4Addr) -> Ipv4Addr {
     let number: u8 = interface.trim_start_matches("eth").parse().unwrap_or(0);
     let [_, _, _, last] = other.octets();
-    std::net::Ipv4Addr::new(10, 99 + number, 0, last)
+    Ipv4Addr::new(10, 99 + number, 0, last)
 }
 
 /// Whether a frame came from `a` (0) or `b` (1).
@@ -297,6 +344,7 @@ fn tail(log: &str) -> String {
 pub(crate) struct Router {
     program: Program,
     host: &'static str,
+    contender: Contender,
 }
 
 #[derive(Debug)]

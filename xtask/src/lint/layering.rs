@@ -14,7 +14,7 @@ mod tests;
 
 /// vrrp-user's folders from the top, each with those it may name (`crate::x`). What is not here (main, the daemon's
 /// wiring) stands below and may name all.
-const LAYERS: [Layer; 14] = [
+const LAYERS: [Layer; 15] = [
     Layer { name: "histogram", knows: &[], is_core: true },
     Layer { name: "wire", knows: &[], is_core: true },
     Layer { name: "vrrp", knows: &["wire"], is_core: true },
@@ -32,6 +32,8 @@ const LAYERS: [Layer; 14] = [
         is_core: false,
     },
     Layer { name: "doctor", knows: &["mysql", "health", "database", "net", "config"], is_core: false },
+    // Beside the daemon: it listens for itself.
+    Layer { name: "scan", knows: &["wire", "vrrp", "net", "config"], is_core: false },
     Layer {
         name: "daemon",
         knows: &[

@@ -5,6 +5,7 @@
 
 use super::parts::Presence;
 use super::{AdvertThread, Change, Lines, Reading, Return, Router, Sheet, Step};
+use crate::daemon::sighting::Watch;
 use crate::net::executor::{Holding, Task};
 use crate::net::mailbox::Full;
 use crate::vrrp::{Event, Instant, Label, RouterIndex};
@@ -44,6 +45,7 @@ impl AdvertThread {
                         } else {
                             self.routers.push(new);
                         }
+                        self.set_flags(*router);
                         self.begin(*router, *initial, now);
                     }
                 }
@@ -66,6 +68,7 @@ impl AdvertThread {
         if let Some(known) = self.routers.get_mut(router) {
             (parts.since, parts.presence) = (known.since, known.presence);
             (parts.last_heard, parts.fenced) = (known.last_heard, known.fenced);
+            parts.wakes_always = known.wakes_always;
             std::mem::swap(known, parts);
         }
     }
@@ -88,6 +91,24 @@ impl AdvertThread {
                 self.leaving -= 1;
                 self.waiting_tasks.push(Task::Change { router, holding: None });
             }
+        }
+    }
+
+    /// Begins, changes or ends the telling; the one before is for others to free.
+    pub(super) fn set_watch(&mut self, watch: Watch) {
+        let before = std::mem::replace(&mut self.watch, watch);
+        for router in 0..self.routers.len() {
+            self.set_flags(router);
+        }
+        if before.is_some() {
+            give_back(&self.lines, Return::Watch(before));
+        }
+    }
+
+    fn set_flags(&self, router: usize) {
+        // A place that is gone may be another daemon's business no more than ours.
+        if let Some(known) = self.routers.get(router).filter(|known| known.presence != Presence::Gone) {
+            self.receiver.slots().set_flags(known.slot, known.flags(self.watch.is_some()));
         }
     }
 

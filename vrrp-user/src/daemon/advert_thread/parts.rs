@@ -5,6 +5,7 @@
 
 use std::net::Ipv4Addr;
 
+use vrrp_ebpf::abi;
 use vrrp_ebpf::slot::Liveness;
 
 use super::Initial;
@@ -45,6 +46,8 @@ pub(in crate::daemon) struct Router {
     pub(super) last_heard: Option<Advert>,
     /// The guard's mark, as last seen.
     pub(super) fenced: bool,
+    /// The core wants to be woken by each of its adverts.
+    pub(super) wakes_always: bool,
     /// When it became MASTER, until its first advert has left.
     pub(super) decided: Option<Instant>,
 }
@@ -61,8 +64,15 @@ impl Router {
             presence: Presence::Here,
             last_heard: None,
             fenced: false,
+            wakes_always: false,
             decided: None,
         }
+    }
+
+    /// The slot's. Whoever watches wants every advert, and now.
+    pub(super) fn flags(&self, is_watched: bool) -> u32 {
+        let wakes = if self.wakes_always || is_watched { abi::SLOT_WAKE_ALWAYS } else { 0 };
+        wakes | if is_watched { abi::SLOT_DELIVER_ALWAYS } else { 0 }
     }
 
     /// What the slot says. A slot that is being written for longer than we can spin (a stalled CPU in a virtual

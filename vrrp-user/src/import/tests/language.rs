@@ -145,7 +145,7 @@ fn braces_missing_or_too_many_are_reported_with_their_block() {
     assert_eq!(names(&imported_middle), ["V2", "V1"]);
 
     let many = imported(&format!("}}\n{}{{\nx\n}}\n", numbered(1)));
-    assert_eq!(findings(&many), [(Warning, 1, "}"), (Warning, 7, "{"), (Warning, 7, "")]);
+    assert_eq!(findings(&many), [(Warning, 1, "}"), (Warning, 7, "{"), (Warning, 7, "\"\"")]);
 }
 
 #[test]

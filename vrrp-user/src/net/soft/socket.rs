@@ -18,16 +18,16 @@ pub struct SocketError {
     source: io::Error,
 }
 
-pub(super) struct Socket {
+pub(in crate::net) struct Socket {
     fd: OwnedFd,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Received {
-    pub(super) length: usize,
-    pub(super) ifindex: u32,
+pub(in crate::net) struct Received {
+    pub(in crate::net) length: usize,
+    pub(in crate::net) ifindex: u32,
     /// ns of CLOCK_MONOTONIC.
-    pub(super) arrived_ns: u64,
+    pub(in crate::net) arrived_ns: u64,
 }
 
 // libc has them wider than the fields that they are for.
@@ -40,7 +40,7 @@ const _: () = assert!(AF_PACKET as i32 == libc::AF_PACKET && ETH_P_ALL as i32 ==
 const RECEIVE_BUFFER: libc::c_int = 4 * 1024 * 1024;
 
 impl Socket {
-    pub(super) fn open() -> Result<Self, SocketError> {
+    pub(in crate::net) fn open() -> Result<Self, SocketError> {
         let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // Protocol 0 receives nothing until bind: no frame gets in before the filter is there.
         // SAFETY: no pointers.
@@ -64,8 +64,13 @@ impl Socket {
         Ok(socket)
     }
 
+    /// What this host sends is heard, too.
+    pub(in crate::net) fn hear_own(&self) -> Result<(), SocketError> {
+        self.set("PACKET_IGNORE_OUTGOING", libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &0_i32)
+    }
+
     /// The oldest frame waiting; `None` if there is none. A frame longer than `buffer` is cut.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> Option<Received> {
+    pub(in crate::net) fn receive(&self, buffer: &mut [u8]) -> Option<Received> {
         loop {
             let mut control = stamp::Control::new();
             // SAFETY: integers only, for which zero is a value.

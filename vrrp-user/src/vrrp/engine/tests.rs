@@ -179,3 +179,41 @@ fn routers_that_became_master_together_do_not_speak_in_chorus_even_after_a_stall
         assert_eq!(gaps, vec![interval.as_nanos() / 8; ROUTERS - 1], "after a stall of {stall:?}");
     }
 }
+
+#[test]
+fn many_routers_share_a_few_wake_ups_whenever_they_became_master() {
+    const ROUTERS: usize = 200;
+    let interval = config(100).advert_interval.duration();
+    let mut engine = Engine::new((0..ROUTERS).map(|_| config(100)));
+    let mut actions = Actions::for_routers(ROUTERS);
+    for (number, router) in (0..).zip(0..ROUTERS) {
+        // One after the other, at odd moments.
+        let at = Instant::from_nanos(1_000_000_000 + number * 1_234_567);
+        engine.handle(
+            index(router),
+            Event::PrimaryAddress(Some(Ipv4Addr::new(10, 0, 0, 1))),
+            at,
+            &mut actions,
+        );
+        engine.handle(index(router), Event::LinkUp, at, &mut actions);
+        engine.handle(index(router), Event::Startup, at, &mut actions);
+    }
+    let settled = Instant::from_nanos(1_000_000_000) + interval * 8;
+    let until = settled + interval;
+    let mut groups = Vec::new();
+    while let Some(now) = engine.next_deadline().filter(|next| *next < until) {
+        actions.clear();
+        engine.due(now, |_| None, &mut actions);
+        let sent = actions
+            .as_slice()
+            .iter()
+            .filter(|entry| matches!(entry.action, Action::SendAdvert { .. }))
+            .count();
+        if now >= settled {
+            groups.push(sent);
+        }
+    }
+    assert_eq!(groups.iter().sum::<usize>(), ROUTERS);
+    // The places, and the first router, which keeps its own time.
+    assert!(groups.len() <= 65, "{} wake-ups", groups.len());
+}

@@ -84,7 +84,7 @@ impl VirtualRouter {
         if priority == RELEASE {
             // RFC 9568 §6.4.3: tells the other backups who is master before their skew time ends; the timer starts anew.
             if let Some(answered) = self.answer(master, now, out) {
-                let advertise_at = now + self.config.advert_interval.duration();
+                let advertise_at = self.beat(now + self.config.advert_interval.duration());
                 self.state = State::Master(Master { advertise_at, ..answered });
             }
         } else if priority > own {
