@@ -4,9 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 mod control {
+    pub(super) mod browser;
     pub(super) mod clients;
     pub(super) mod drain;
     pub(super) mod metrics;
+    pub(super) mod notify;
+    pub(super) mod page;
     pub(super) mod reload;
     pub(super) mod scan;
     pub(super) mod status;
@@ -19,7 +22,8 @@ use std::process::ExitCode;
 use vrrp_lab::harness;
 
 fn main() -> ExitCode {
-    use control::{clients, drain, metrics, reload, scan, status, watch};
+    use control::{clients, drain, metrics, notify, page, reload, scan, status, watch};
     let orders = [reload::tests(), drain::tests(), status::tests(), clients::tests()].concat();
-    harness::run([orders, watch::tests(), scan::tests(), metrics::tests()].concat())
+    let others = [metrics::tests(), notify::tests(), page::tests()].concat();
+    harness::run([orders, watch::tests(), scan::tests(), others].concat())
 }

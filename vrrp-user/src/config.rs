@@ -14,6 +14,7 @@ mod fields;
 mod foreign;
 mod instance;
 mod listen;
+mod notify;
 mod password;
 mod problem;
 mod role;
@@ -38,6 +39,7 @@ pub use crate::wire::{Centiseconds, Seconds};
 pub use duration::parse as parse_duration;
 pub use error::ConfigError;
 pub use explain::explain;
+pub use notify::{Command, InstanceNotify, Mail, Notify, Scripts, Topic, Webhook};
 pub use password::Password;
 pub use problem::Finding;
 pub use role::{Access, Role};
@@ -69,6 +71,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Where the status page is served; None: nowhere.
     pub status_page: Option<SocketAddr>,
+    pub notify: Notify,
+    pub mail: Option<Mail>,
     /// At least one. Names are unique, and so is (interface, virtual_router_id).
     pub instances: Vec<Instance>,
 }
@@ -102,6 +106,7 @@ pub struct Instance {
     pub peer_priority: Option<NonZeroU8>,
     /// `role: manage`: the server's role goes with the address. None: the daemon only looks at it.
     pub role: Option<Role>,
+    pub notify: InstanceNotify,
 }
 
 /// What differs between the two versions of the protocol.

@@ -9,6 +9,8 @@ pub mod client;
 pub mod desk;
 pub mod message;
 pub mod metrics;
+pub mod notify;
+pub mod page;
 mod patience;
 pub mod pcap;
 pub mod routes;

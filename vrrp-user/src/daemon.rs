@@ -9,6 +9,7 @@ mod drained;
 mod frames;
 mod journal;
 mod leftovers;
+mod news;
 mod notice;
 mod orders;
 mod reload;
@@ -127,7 +128,8 @@ pub fn run(mut config: Config, source: &Source) -> Result<(), DaemonError> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(2)
+        // Two for what the daemon itself asks; a name service that hangs keeps one for mail and one for a webhook.
+        .max_blocking_threads(4)
         .thread_stack_size(STACK)
         .build()
         .map_err(|source| DaemonError::System { operation: "start the service runtime", source })?;

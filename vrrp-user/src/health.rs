@@ -8,7 +8,7 @@ pub mod judge;
 pub mod mysql;
 mod preflight;
 pub mod process;
-mod script;
+pub mod script;
 pub mod secret;
 pub mod settings;
 mod tcp;

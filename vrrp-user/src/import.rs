@@ -147,6 +147,7 @@ impl Import<'_> {
         let items = instances.iter_mut().map(|instance| instance.item(&self.globals, self.report)).collect();
         let mut globals = self.globals.entries(self.report);
         globals.extend(self.globals.mail.entry(self.report));
+        globals.extend(self.globals.fifo_entry());
         (globals, items)
     }
 

@@ -49,7 +49,8 @@ fn ask(mut stream: impl std::io::Read + std::io::Write, request: &str) -> (Strin
 }
 
 fn over_unix(socket: &Path, path: &str) -> (String, String) {
-    let stream = UnixStream::connect(socket).unwrap();
+    // The file is there a moment before anybody listens.
+    let Ok(stream) = UnixStream::connect(socket) else { return (String::new(), String::new()) };
     stream.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
     ask(stream, &format!("GET {path} HTTP/1.1\r\nHost: vrrp\r\n\r\n"))
 }

@@ -192,7 +192,7 @@ fn script(value: &Value<'_>, interval: Duration, problems: &mut Problems) -> Opt
     Some(Script { command: command?, interval, timeout: timeout?, user: user?, init_fail: init_fail? })
 }
 
-fn user_name(node: &Node) -> Result<String, String> {
+pub(super) fn user_name(node: &Node) -> Result<String, String> {
     let name = text(node)?;
     let sane = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     if name.is_empty() || name.len() > 32 || !name.chars().all(sane) {

@@ -9,9 +9,10 @@ use super::error::ConfigError;
 use super::fields::{CONTROL, Fields, LOG, ROOT, Value, boolean, number, scalar, text, word};
 use super::instance::{Claim, identifier, instance};
 use super::listen::{metrics, status_page};
+use super::notify::{mail, notify};
 use super::problem::{Finding, Problems};
 use super::tree::{self, Malformed, Node, Path, shown};
-use super::{Config, Control, Delivery, Instance, Loaded, Log, LogFormat, LogLevel, Metrics, Rx};
+use super::{Config, Control, Delivery, Instance, Loaded, Log, LogFormat, LogLevel, Metrics, Notify, Rx};
 
 pub(super) const RX: [(&str, Rx); 4] =
     [("auto", Rx::Auto), ("xdp", Rx::Xdp), ("tcx", Rx::Tcx), ("socket", Rx::Socket)];
@@ -107,6 +108,8 @@ fn document(value: &Value<'_>, problems: &mut Problems) -> Option<Config> {
     let metrics = fields.optional("metrics", Metrics::default(), problems, metrics);
     let status_page = fields
         .optional("status_page", None, problems, |value, problems| status_page(value, problems).map(Some));
+    let notify = fields.optional("notify", Notify::default(), problems, notify);
+    let mail = fields.optional("mail", None, problems, |value, problems| mail(value, problems).map(Some));
     let instances = fields.required("instances", "[{ name: VI_1, ... }]", problems, instances);
     let config = Config {
         router_id: router_id?,
@@ -119,6 +122,8 @@ fn document(value: &Value<'_>, problems: &mut Problems) -> Option<Config> {
         control: control?,
         metrics: metrics?,
         status_page: status_page?,
+        notify: notify?,
+        mail: mail?,
         instances: instances?,
     };
     warn_about_combinations(&fields, &config, problems);
@@ -140,7 +145,7 @@ fn control(value: &Value<'_>, problems: &mut Problems) -> Option<Control> {
     Some(Control { socket: socket?, state_dir: state_dir? })
 }
 
-fn absolute_path(node: &Node) -> Result<PathBuf, String> {
+pub(super) fn absolute_path(node: &Node) -> Result<PathBuf, String> {
     let path = text(node)?;
     if !path.starts_with('/') || path.contains('\0') {
         return Err(format!("`{}` is no absolute path; begin it with /, as in /run/vrrp", shown(path)));
@@ -267,7 +272,23 @@ fn warn_about_combinations(fields: &Fields<'_>, config: &Config, problems: &mut 
         let message = "is the control socket, which has /metrics anyway; use another path, or leave it out";
         problems.value(&at("metrics"), message);
     }
+    for (index, instance) in config.instances.iter().enumerate() {
+        let place = instance_place(fields, index, "notify");
+        if let (Some(_), None, Some(place)) = (&instance.notify.mail, &config.mail, place) {
+            let message =
+                "`mail` has no effect without a global `mail: { to: [...] }`; add one, or leave it out";
+            problems.warn(&place, message);
+        }
+    }
     if config.consume && config.rx == Rx::Socket {
         problems.warn(&at("consume"), "has no effect with `rx: socket`, which only listens; use another rx");
     }
+}
+
+/// Where a key of an instance stands.
+fn instance_place(fields: &Fields<'_>, index: usize, key: &str) -> Option<Path> {
+    let Node::List(items) = fields.find("instances")?.node else { return None };
+    let Node::Map(entries) = items.get(index)? else { return None };
+    let at = entries.iter().position(|(name, _)| name == key)?;
+    Some(fields.find("instances")?.path.item(index).entry(at, key))
 }

@@ -2,6 +2,7 @@
 //! it in comments. The password alone is not in it.
 
 mod check;
+mod notify;
 mod role;
 
 use std::fmt;
@@ -53,6 +54,10 @@ impl fmt::Display for Effective<'_> {
         if let Some(place) = config.status_page {
             writeln!(f, "status_page: {{ listen: \"{place}\" }}")?;
         }
+        if let Some(mail) = &config.mail {
+            notify::explain_mail(f, mail)?;
+        }
+        notify::explain_notify(f, &config.notify)?;
         writeln!(f, "instances:")?;
         for instance in &config.instances {
             explain_instance(f, config, instance)?;
@@ -105,7 +110,8 @@ fn explain_instance(f: &mut fmt::Formatter<'_>, config: &Config, instance: &Inst
     }
     explain_times(f, instance)?;
     check::explain_checks(f, instance)?;
-    role::explain_role(f, instance)
+    role::explain_role(f, instance)?;
+    notify::explain_instance(f, &instance.notify)
 }
 
 /// What the RFC makes of the settings.

@@ -6,6 +6,7 @@ use super::check;
 use super::duration;
 use super::foreign;
 use super::listen;
+use super::notify;
 use super::problem::Problems;
 use super::role;
 use super::tree::{Node, Path, shown};
@@ -29,6 +30,9 @@ pub(super) const ROOT: Section = Section {
         "log",
         "control",
         "metrics",
+        "status_page",
+        "notify",
+        "mail",
         "instances",
     ],
 };
@@ -57,6 +61,7 @@ pub(super) const INSTANCE: Section = Section {
         "peer_priority",
         "role",
         "mysql",
+        "notify",
     ],
 };
 pub(super) const AUTH: Section = Section { name: "`auth`", keys: &["type", "password"] };
@@ -69,6 +74,11 @@ const SECTIONS: &[&Section] = &[
     &CONTROL,
     &listen::METRICS,
     &listen::STATUS_PAGE,
+    &notify::MAIL,
+    &notify::NOTIFY,
+    &notify::INSTANCE_NOTIFY,
+    &notify::COMMAND,
+    &notify::WEBHOOK,
     &INSTANCE,
     &AUTH,
     &ADDRESS,

@@ -11,12 +11,14 @@ use super::duration;
 use super::fields::{
     AUTH, Fields, GARP, INSTANCE, Value, boolean, duration_within, kind, number, scalar, text, word,
 };
+use super::notify::instance_notify;
 use super::password::Password;
 use super::problem::Problems;
 use super::role;
 use super::tree::{Node, shown};
 use super::{
-    AddressLifetime, Centiseconds, Checksum, Garp, Instance, Protocol, Seconds, Skew, VirtualAddress,
+    AddressLifetime, Centiseconds, Checksum, Garp, Instance, InstanceNotify, Protocol, Seconds, Skew,
+    VirtualAddress,
 };
 
 pub(super) const CHECKSUMS: [(&str, Checksum); 2] =
@@ -75,6 +77,7 @@ pub(super) fn instance<'t>(
         scalar(priority_of_peer)(value, problems).map(Some)
     });
     let role = role::role(&fields, checks.as_deref(), &addresses, problems);
+    let notify = fields.optional("notify", InstanceNotify::default(), problems, instance_notify);
     warn_about_owner(&fields, priority, preempt, startup_delay, problems);
 
     let claim = Claim {
@@ -105,6 +108,7 @@ pub(super) fn instance<'t>(
             checks: checks?,
             peer_priority: peer_priority?,
             role: role?,
+            notify: notify?,
         })
     };
     let checked = checked();

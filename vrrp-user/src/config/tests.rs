@@ -11,6 +11,7 @@ use super::*;
 
 mod checks;
 mod complaints;
+mod notify;
 mod role;
 
 /// The file that must work as it is.

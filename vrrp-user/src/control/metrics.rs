@@ -18,6 +18,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     process(&mut out, snapshot);
     adverts(&mut out, snapshot);
     failover(&mut out, snapshot);
+    notifications(&mut out, snapshot);
     instances(&mut out, &snapshot.instances);
     addresses(&mut out, &snapshot.instances);
     checks(&mut out, &snapshot.instances);
@@ -110,6 +111,20 @@ fn failover(out: &mut Text, snapshot: &Snapshot) {
         ("addresses_off", &phases.addresses_off),
     ] {
         family.histogram(&labels([("phase", phase)]), buckets);
+    }
+}
+
+fn notifications(out: &mut Text, snapshot: &Snapshot) {
+    let help = "What became of what was to be told; superseded: later news came before its turn.";
+    let mut family = out.family("vrrp_notifications_total", Kind::Counter, help);
+    for (kind, delivery) in &snapshot.notifications {
+        for (result, count) in [
+            ("delivered", delivery.delivered),
+            ("failed", delivery.failed),
+            ("superseded", delivery.superseded),
+        ] {
+            family.add(&labels([("kind", kind.as_str()), ("result", result)]), count);
+        }
     }
 }
 

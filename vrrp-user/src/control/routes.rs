@@ -1,16 +1,18 @@
 //! What is answered, and to whom: the tables of paths.
 //!
 //! To add one: a line in `control`, and in [`PATHS`], which is what a wrong path is told. Orders are taken only there:
-//! what listens on TCP can be read and nothing else. Refuses to know about
-//! connections (`server`) and how things are done (`desk`).
+//! what listens on TCP can be read and nothing else. Refuses to know about connections (`server`) and how things are
+//! done (`desk`).
 
 use std::convert::Infallible;
 use std::net::IpAddr;
 
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +20,7 @@ use serde::de::DeserializeOwned;
 use super::desk::{Desk, Refusal, What};
 use super::message::{Failure, Selection};
 use super::metrics;
+use super::page::{self, Feed};
 use super::patience::Patience;
 use super::watch;
 
@@ -36,22 +39,59 @@ pub enum Surface {
     Control(Desk),
     /// `GET /metrics` alone. `on_loopback`: see `names_this_host`.
     Metrics { desk: Desk, on_loopback: bool },
+    /// The status page and what it needs.
+    Page { desk: Desk, feed: Feed, on_loopback: bool },
 }
 
 /// The answer to one request, whatever it is.
 pub(super) async fn answer(request: Request<Incoming>, surface: &Surface, patience: Patience) -> Answer {
     match surface {
         Surface::Control(desk) => control(request, desk, patience).await,
-        Surface::Metrics { desk, on_loopback } => {
-            if *on_loopback && !names_this_host(&request) {
-                return failure(StatusCode::FORBIDDEN, FOREIGN_NAME.to_owned());
-            }
-            match (request.method(), request.uri().path()) {
-                (&Method::GET, "/metrics") => metrics(desk).await.unwrap_or_else(refused),
-                (_, _) => failure(StatusCode::NOT_FOUND, "there is GET /metrics here".to_owned()),
-            }
+        Surface::Metrics { on_loopback: true, .. } | Surface::Page { on_loopback: true, .. }
+            if !names_this_host(&request) =>
+        {
+            failure(StatusCode::FORBIDDEN, FOREIGN_NAME.to_owned())
         }
+        Surface::Metrics { desk, .. } => match (request.method(), request.uri().path()) {
+            (&Method::GET, "/metrics") => metrics(desk).await.unwrap_or_else(refused),
+            (_, _) => failure(StatusCode::NOT_FOUND, "there is GET /metrics here".to_owned()),
+        },
+        Surface::Page { desk, feed, .. } => match (request.method(), request.uri().path()) {
+            (&Method::GET, "/") => status_page(),
+            (&Method::GET, "/events") => match feed.watch(patience) {
+                Some(events) => stream_of("text/event-stream", events),
+                None => failure(StatusCode::SERVICE_UNAVAILABLE, "too many watch already".to_owned()),
+            },
+            (&Method::GET, "/v1/status") => status(desk).await.unwrap_or_else(refused),
+            (&Method::GET, "/metrics") => metrics(desk).await.unwrap_or_else(refused),
+            (_, _) => {
+                failure(StatusCode::NOT_FOUND, "there is GET / here, and nothing to be ordered".to_owned())
+            }
+        },
     }
+}
+
+fn status_page() -> Answer {
+    let mut answer = text_of("text/html; charset=utf-8", page::PAGE);
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer
+}
+
+fn stream_of<B>(kind: &'static str, body: B) -> Answer
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    let mut answer = Response::new(body.boxed_unsync());
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+async fn status(desk: &Desk) -> Result<Answer, Refusal> {
+    desk.snapshot().await.map(|snapshot| json(StatusCode::OK, &*snapshot))
 }
 
 const FOREIGN_NAME: &str = "this listener is for this host alone: call it localhost or by its address";
@@ -85,15 +125,10 @@ fn text_of(kind: &'static str, text: impl Into<Bytes>) -> Answer {
 async fn control(request: Request<Incoming>, desk: &Desk, patience: Patience) -> Answer {
     let (head, body) = request.into_parts();
     let answered = match (&head.method, head.uri.path()) {
-        (&Method::GET, "/v1/status") => {
-            desk.snapshot().await.map(|snapshot| json(StatusCode::OK, &*snapshot))
+        (&Method::GET, "/v1/status") => status(desk).await,
+        (&Method::GET, "/v1/watch") => {
+            desk.watch().map(|sights| stream_of("application/x-ndjson", watch::follow(sights, patience)))
         }
-        (&Method::GET, "/v1/watch") => desk.watch().map(|sights| {
-            let mut answer = Response::new(watch::follow(sights, patience).boxed_unsync());
-            let kind = HeaderValue::from_static("application/x-ndjson");
-            answer.headers_mut().insert(CONTENT_TYPE, kind);
-            answer
-        }),
         (&Method::GET, "/metrics") => metrics(desk).await,
         (&Method::POST, "/v1/drain") => match selection(body).await {
             Ok(selection) => done(desk, What::Drain(selection)).await,

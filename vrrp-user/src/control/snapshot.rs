@@ -35,6 +35,9 @@ pub struct Snapshot {
     /// How long the steps of a failover took, of all routers together.
     #[serde(default)]
     pub failover: Failover,
+    /// Of scripts, the FIFO, mail and the webhook, since the start.
+    #[serde(default)]
+    pub notifications: BTreeMap<String, Delivery>,
     pub instances: Vec<Instance>,
 }
 
@@ -81,6 +84,16 @@ pub struct AdvertThread {
     pub sent_buckets: Buckets,
     #[serde(default)]
     pub received_buckets: Buckets,
+}
+
+/// What became of what was to be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub delivered: u64,
+    /// After all tries.
+    pub failed: u64,
+    /// Never told, because later news of the same subject came before its turn.
+    pub superseded: u64,
 }
 
 /// In the order in which they happen.

@@ -112,11 +112,12 @@ impl Checks {
     }
 
     /// Does what the configuration wants done about it.
-    pub(super) fn act(&self, told: &Told) {
+    /// False if the verdict is of a check that is no more.
+    pub(super) fn act(&self, told: &Told) -> bool {
         let Told { instance, check, run, verdict, cause } = told;
         let running = self.running.get(&(instance.to_string(), check.clone()));
         // Of one that is no more, or is another one now: told before it was ended.
-        let Some(running) = running.filter(|running| running.run == *run) else { return };
+        let Some(running) = running.filter(|running| running.run == *run) else { return false };
         let on_failure = &running.check.on_failure;
         let holder = Holder::Check(check.clone());
         let holds = on_failure.to(*verdict) == Some(Reaction::Release);
@@ -134,6 +135,7 @@ impl Checks {
                 "check {check} is {verdict}, and no such instance is there"
             );
         }
+        true
     }
 
     /// Whether the verdict is about the database server, and not a port or what a script thinks of it.

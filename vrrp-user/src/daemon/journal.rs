@@ -237,7 +237,7 @@ impl Journal {
         );
     }
 
-    fn name(&self, router: usize) -> &str {
+    pub(super) fn name(&self, router: usize) -> &str {
         self.instances.get(&router).map_or("?", |instance| instance.name.as_str())
     }
 

@@ -147,6 +147,7 @@ impl Running {
         }
         self.config = config;
         self.checks.go_by(&self.config);
+        self.herald.go_by(&self.config);
         Ok(outcome)
     }
 
@@ -188,6 +189,10 @@ impl Running {
     pub(super) async fn settle(&mut self, router: usize, gone: bool) {
         if gone {
             self.leaving.remove(&router);
+            let name = self.journal.name(router).to_owned();
+            if self.config.instances.iter().all(|instance| instance.name != name) {
+                self.herald.forget(&name);
+            }
             self.journal.forget(router);
             self.arrivals.forget(router);
         }

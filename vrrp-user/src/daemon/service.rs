@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::Config;
 use crate::control::desk::{self, Counter};
+use crate::control::notify::Herald;
 use crate::daemon::advert_thread::{AdvertThread, Initial, Lines, Order, Return, Sheet, Tally};
 use crate::daemon::checks::Checks;
 use crate::daemon::drained;
@@ -85,6 +86,7 @@ pub(super) struct Running {
     advert_thread: oneshot::Receiver<Tally>,
     pub(super) journal: Journal,
     pub(super) checks: Checks,
+    pub(super) herald: Herald,
     pub(super) watching: Watching,
     pub(super) roles: Roles,
     pub(super) drains: Drains,
@@ -155,6 +157,7 @@ impl Running {
                 ended.send(thread.run(&initial)).unwrap_or_default();
             })
             .map_err(|source| DaemonError::System { operation: "start the advert thread", source })?;
+        let herald = Herald::new(&config);
         let journal = Journal::new(&wiring, control, standing.clone());
         Ok(Self {
             config,
@@ -181,6 +184,7 @@ impl Running {
             advert_thread,
             journal,
             checks,
+            herald,
             watching: Watching::new(broadcast::Sender::new(1)),
             roles,
             drains: Drains::default(),
@@ -267,9 +271,11 @@ impl Running {
                     }
                 }
                 Some(told) = self.checks.next() => {
-                    self.checks.act(&told);
                     if self.checks.is_of_server(&told) {
                         self.roles.note_verdict(&told.instance, told.verdict);
+                    }
+                    if self.checks.act(&told) {
+                        self.tell_verdict(told);
                     }
                     // At once: a death must not wait for what else is due here.
                     if !leaving {
@@ -345,6 +351,7 @@ impl Running {
                 self.checks.note_active(&router.name, to == Label::Master);
             }
             self.journal.write(&notice);
+            self.tell(&notice);
             self.show_transition(&notice);
             self.arrivals.remember(&notice);
             if let Notice::Executor(Report::Changed { router, gone }) = notice {
@@ -478,6 +485,8 @@ impl Running {
         if let Some(guard) = self.guard.take() {
             guard.dismiss().await;
         }
+        // Last: everything is released, whatever a script does.
+        std::mem::replace(&mut self.herald, Herald::silent()).finish().await;
     }
 }
 

@@ -188,6 +188,7 @@ impl Running {
                 sent_buckets: Buckets::of(&lateness.sent),
                 received_buckets: Buckets::of(&lateness.received),
             },
+            notifications: self.herald.deliveries(),
             failover: Failover {
                 silence: Buckets::of(&lateness.silence),
                 claim: Buckets::of(&lateness.claim),
@@ -326,7 +327,7 @@ const fn label(state: &vrrp::State) -> Label {
     }
 }
 
-const fn shown(label: Label) -> State {
+pub(super) const fn shown(label: Label) -> State {
     match label {
         Label::Initialize => State::Initialize,
         Label::Fault => State::Fault,

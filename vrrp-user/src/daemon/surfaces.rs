@@ -1,10 +1,11 @@
-//! Who may ask the daemon, and where: the control socket, the metrics.
+//! Who may ask the daemon, and where: the control socket, the metrics, the status page.
 //!
 //! Owns which surface goes with which key of the configuration. Without any of them the addresses are as safe as with
 //! them, so one that cannot be had is an error in the log and no more.
 
 use crate::config::Config;
 use crate::control::desk::Desk;
+use crate::control::page::Feed;
 use crate::control::routes::Surface;
 use crate::control::server::{Server, ServerError};
 
@@ -21,6 +22,11 @@ pub(super) async fn open(config: &Config, desk: &Desk) {
     if let Some(place) = config.metrics.listen {
         let surface = Surface::Metrics { desk: desk.clone(), on_loopback: place.ip().is_loopback() };
         start(Server::listen("metrics", place).await, surface);
+    }
+    if let Some(place) = config.status_page {
+        let (desk, feed) = (desk.clone(), Feed::start(desk.clone()));
+        let surface = Surface::Page { desk, feed, on_loopback: place.ip().is_loopback() };
+        start(Server::listen("status page", place).await, surface);
     }
 }
 

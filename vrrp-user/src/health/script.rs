@@ -26,7 +26,7 @@ const ACCOUNTS: &str = "/etc/passwd";
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// Exit code 0.
     Good,
     /// Any other, or a signal.
@@ -55,7 +55,7 @@ pub(super) async fn run((settings, desk): (Script, Desk)) {
 }
 
 /// Runs it to its end, or to that of its time.
-pub(super) async fn execute(
+pub async fn execute(
     line: &CommandLine,
     user: Option<&str>,
     environment: &[(&str, String)],

@@ -191,6 +191,16 @@ impl Globals {
     }
 }
 
+impl Globals {
+    /// `notify:` of all instances.
+    pub(super) fn fifo_entry(&self) -> Option<Entry> {
+        let Setting { text, origin } = self.fifo.as_ref()?;
+        let bare = Origin { comment: None, ..origin.clone() };
+        let fifo = Entry::new("fifo", Value::text(text), origin);
+        Some(Entry::new("notify", Value::Map(vec![fifo]), &bare))
+    }
+}
+
 pub(super) const STRICT: &str = "is not there. keepalived drops packets to the address then, unless the priority is 255 or `accept` stands there; \
      here the MASTER always accepts them. It forbids authentication: none is written";
 

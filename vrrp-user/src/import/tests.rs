@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::*;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Topic};
 
 mod constructs;
 mod hostile;

@@ -151,7 +151,7 @@ pub(super) fn path(path: &Path) -> String {
     quoted(&path.to_string_lossy())
 }
 
-fn command(line: &CommandLine) -> String {
+pub(super) fn command(line: &CommandLine) -> String {
     let mut words = vec![line.program.to_string_lossy().into_owned()];
     words.extend(line.arguments.iter().cloned());
     let words = words.iter().map(|word| {

@@ -342,11 +342,10 @@ const FROM_KEEPALIVED: &[(&str, &str)] = &[
     ("virtual_routes: [a]", "is not there yet"),
     ("virtual_rules: [a]", "is not there yet"),
     ("virtual_server: a", "balances no load"),
-    ("notify_master: /bin/true", "is not there yet"),
-    ("notify: /bin/true", "is not there yet"),
+    ("notify_master: /bin/true", "write `notify: { master:"),
     ("garp_master_delay: 5", "write `garp: { repeat_after: 5s }`"),
     ("garp_master_refresh: 5", "write `garp: { refresh: 60s }`"),
-    ("smtp_alert: true", "transitions are in the log"),
+    ("smtp_alert: true", "write `mail: {"),
     ("<<: { a: b }", "merge key"),
 ];
 

@@ -2,7 +2,7 @@ use std::net::Ipv4Addr;
 
 use super::*;
 use crate::control::snapshot::{
-    Address, AdvertThread, Failover, Hold, Interface, Priority, SCHEMA, Timers, Weight,
+    Address, AdvertThread, Delivery, Failover, Hold, Interface, Priority, SCHEMA, Timers, Weight,
 };
 
 pub(in crate::control) fn instance(name: &str, state: State) -> Instance {
@@ -61,6 +61,7 @@ pub(in crate::control) fn snapshot(instances: Vec<Instance>) -> Snapshot {
         ring: None,
         advert_thread: AdvertThread::default(),
         failover: Failover::default(),
+        notifications: [("script".to_owned(), Delivery { delivered: 3, failed: 1, superseded: 0 })].into(),
         instances,
     }
 }

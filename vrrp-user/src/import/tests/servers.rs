@@ -223,3 +223,31 @@ fn scripts_of_transitions_keep_command_and_user() {
                     \"/opt/b.sh\", user: bob }\n      any: { command: \"/opt/any.sh\", user: ops }\n";
     assert!(yaml.contains(expected), "{yaml}");
 }
+
+#[test]
+fn notifications_are_carried_over_and_mean_the_same() {
+    let text = format!(
+        "global_defs {{\nnotification_email {{\nroot@localhost\n}}\nsmtp_server 10.0.0.25 2525\nsmtp_helo_name db1\n\
+         vrrp_notify_fifo /run/ha.fifo # read by ha\nscript_user nobody\n}}\n{}",
+        instance("notify_master \"/opt/m.sh a\"\nnotify /opt/any.sh\nnotify_stop /opt/s.sh root\nsmtp_alert")
+    );
+    let imported = imported(&text);
+    let yaml = imported.yaml.as_deref().unwrap();
+    let config = parsed(yaml).config;
+    assert_eq!(config.notify.fifo.as_deref(), Some(Path::new("/run/ha.fifo")), "{yaml}");
+    let mail = config.mail.unwrap();
+    assert_eq!(
+        (mail.to.as_slice(), mail.server.as_str(), mail.port),
+        (["root@localhost".to_owned()].as_slice(), "10.0.0.25", 2525)
+    );
+    let notify = &config.instances[0].notify;
+    let master = notify.scripts.master.as_ref().unwrap();
+    assert_eq!(
+        (master.line.arguments.as_slice(), master.user.as_deref()),
+        (["a".to_owned()].as_slice(), Some("nobody"))
+    );
+    assert_eq!(notify.scripts.stop.as_ref().unwrap().user.as_deref(), Some("root"));
+    assert!(notify.scripts.any.is_some() && notify.scripts.backup.is_none());
+    assert_eq!(notify.mail.as_deref(), Some(Topic::ALL.as_slice()), "{yaml}");
+    assert!(!findings(&imported).iter().any(|(grade, _, _)| *grade == Error), "{}", imported.report);
+}
