@@ -18,7 +18,7 @@ use crate::{
 /// With `--long`: simulated lives, seconds of blind changes per parser, seconds of libFuzzer per parser.
 const LONG_SEEDS: &str = "100000";
 const LONG_CHANGES: &str = "10";
-const LONG_FUZZ_SECONDS: u64 = 30;
+const LONG_FUZZ_SECONDS: u64 = 60;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
