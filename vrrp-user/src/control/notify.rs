@@ -28,8 +28,10 @@ use outbox::Outbox;
 
 /// Scripts of all instances that run at once.
 const SCRIPTS: usize = 64;
-/// What is under way when the daemon ends gets so long.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// A script that runs when the daemon ends gets so long: it may have to undo what another one did.
+const SCRIPT_FAREWELL: Duration = Duration::from_secs(5);
+/// Everything else: a mail server that does not answer must not keep a daemon from ending within its second.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +124,7 @@ pub struct Herald {
     mail: Option<Way<Mail, News>>,
     webhook: Option<Way<Webhook, News>>,
     tasks: Vec<JoinHandle<()>>,
+    script_tasks: Vec<JoinHandle<()>>,
     turns: Arc<Semaphore>,
     /// Script, fifo, mail, webhook.
     tallies: [Arc<Tally>; 4],
@@ -147,6 +150,7 @@ impl Herald {
             mail: None,
             webhook: None,
             tasks: Vec::new(),
+            script_tasks: Vec::new(),
             turns: Arc::new(Semaphore::new(SCRIPTS)),
             tallies: Default::default(),
         }
@@ -155,6 +159,7 @@ impl Herald {
     /// Another configuration. A way that is the same goes on; one that is not ends when its queue is empty.
     pub fn go_by(&mut self, config: &Config) {
         self.tasks.retain(|task| !task.is_finished());
+        self.script_tasks.retain(|task| !task.is_finished());
         self.router_id = config.router_id.clone().unwrap_or_else(names::host);
         self.instances
             .extend(config.instances.iter().map(|instance| (instance.name.clone(), instance.notify.clone())));
@@ -200,7 +205,7 @@ impl Herald {
     }
 
     fn scripts_of(&mut self, instance: &str) -> &Outbox<script::Job> {
-        let (tasks, turns, tally) = (&mut self.tasks, &self.turns, &self.tallies[0]);
+        let (tasks, turns, tally) = (&mut self.script_tasks, &self.turns, &self.tallies[0]);
         self.scripts.entry(instance.to_owned()).or_insert_with(|| {
             let outbox = Outbox::new(Arc::clone(tally));
             tasks.push(tokio::spawn(script::run(outbox.clone(), Arc::clone(turns), Arc::clone(tally))));
@@ -227,14 +232,17 @@ impl Herald {
         self.fifo.iter().for_each(|way| way.outbox.close());
         self.mail.iter().for_each(|way| way.outbox.close());
         self.webhook.iter().for_each(|way| way.outbox.close());
-        let until = Instant::now() + FAREWELL;
-        for mut task in self.tasks.drain(..) {
-            if timeout_at(until, &mut task).await.is_err() {
-                tracing::warn!(
-                    "a notification takes longer than {FAREWELL:?} and is given up: the daemon ends"
-                );
-                task.abort();
-            }
+        let now = Instant::now();
+        end(self.tasks.drain(..), "a notification", now, FAREWELL).await;
+        end(self.script_tasks.drain(..), "a script", now, SCRIPT_FAREWELL).await;
+    }
+}
+
+async fn end(tasks: impl Iterator<Item = JoinHandle<()>>, what: &str, since: Instant, limit: Duration) {
+    for mut task in tasks {
+        if timeout_at(since + limit, &mut task).await.is_err() {
+            tracing::warn!("{what} takes longer than {limit:?} and is given up: the daemon ends");
+            task.abort();
         }
     }
 }

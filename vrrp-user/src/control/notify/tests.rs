@@ -179,3 +179,19 @@ async fn another_configuration_ends_the_old_ways_and_keeps_the_same() {
     herald.tell(&news(State::Master, 1));
     assert_eq!(timeout(LIMIT, herald.finish()).await, Ok(()));
 }
+
+#[tokio::test]
+async fn a_mail_server_that_refuses_keeps_nobody_from_ending() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let text = format!(
+        "mail: {{ server: '127.0.0.1:{port}', from: a@example.org, to: [b@example.org], on: [fault] }}"
+    );
+    let mut herald = Herald::new(&config(&text));
+    herald.tell(&news(State::Fault, 1));
+    let began = Instant::now();
+    assert_eq!(timeout(LIMIT, herald.finish()).await, Ok(()));
+    // Its tries go on for longer than a script may take.
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
