@@ -1,6 +1,7 @@
 //! Produces the BPF objects that the daemon carries, with whichever toolchain is there:
 //!
-//! 1. objects that somebody built already, named by `VRRP_EBPF_OBJECT` and `VRRP_WITNESS_OBJECT`;
+//! 1. objects that somebody built already, named by `VRRP_EBPF_OBJECT`, `VRRP_WITNESS_OBJECT` and
+//!    `VRRP_DOORKEEPER_OBJECT`;
 //! 2. a stable `rustc` whose sysroot holds `core` for BPF: `VRRP_BPF_RUSTC`, else `/usr/bin/rustc`
 //!    (Debian's rustc-web with libstd-rust-web-dev-bpf);
 //! 3. a nightly with rust-src from rustup, building `core` itself.
@@ -13,41 +14,50 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+/// The variable that names a built one, what the daemon includes, the program that it is built from.
+const OBJECTS: [(&str, &str, &str); 3] = [
+    ("VRRP_EBPF_OBJECT", "vrrp-ebpf.o", "vrrp"),
+    ("VRRP_WITNESS_OBJECT", "vrrp-witness.o", "vrrp-witness"),
+    ("VRRP_DOORKEEPER_OBJECT", "vrrp-doorkeeper.o", "vrrp-doorkeeper"),
+];
+
 fn main() {
     let package = PathBuf::from(required("CARGO_MANIFEST_DIR")).join("../vrrp-ebpf");
     let out = PathBuf::from(required("OUT_DIR"));
-    for variable in ["VRRP_EBPF_OBJECT", "VRRP_WITNESS_OBJECT", "VRRP_BPF_RUSTC", "PATH"] {
+    for variable in OBJECTS.map(|(variable, ..)| variable).into_iter().chain(["VRRP_BPF_RUSTC", "PATH"]) {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     println!("cargo::rerun-if-changed={}", package.join("src").display());
     println!("cargo::rerun-if-changed={}", package.join("Cargo.toml").display());
 
-    let (object, witness) = (out.join("vrrp-ebpf.o"), out.join("vrrp-witness.o"));
     let empty = |file: &Path| {
         fs::write(file, b"").unwrap_or_else(|error| panic!("write {}: {error}", file.display()));
     };
     if env::var_os("VRRP_EBPF_OBJECT").is_some() {
-        for (variable, object) in [("VRRP_EBPF_OBJECT", &object), ("VRRP_WITNESS_OBJECT", &witness)] {
+        for (variable, object, _) in OBJECTS {
+            let object = out.join(object);
             match env::var_os(variable).map(PathBuf::from) {
                 Some(built) => {
                     println!("cargo::rerun-if-changed={}", built.display());
-                    copy(&built, object);
+                    copy(&built, &object);
                 }
                 // The daemon does without it, and says so.
-                None => empty(object),
+                None => empty(&object),
             }
         }
     } else if let Some(toolchain) = Toolchain::find() {
         let built = toolchain.build(&package, &out.join("ebpf"));
-        copy(&built.join("vrrp"), &object);
-        copy(&built.join("vrrp-witness"), &witness);
+        for (_, object, program) in OBJECTS {
+            copy(&built.join(program), &out.join(object));
+        }
     } else {
         println!(
             "cargo::warning=no BPF toolchain found: the daemon is built without its kernel half; \
              `cargo xtask setup` installs one"
         );
-        empty(&object);
-        empty(&witness);
+        for (_, object, _) in OBJECTS {
+            empty(&out.join(object));
+        }
     }
 }
 

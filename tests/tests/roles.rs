@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 mod roles {
+    pub(super) mod doors;
     pub(super) mod duo;
     pub(super) mod failures;
     pub(super) mod partition;
@@ -46,7 +47,10 @@ fn main() -> ExitCode {
         a_planned_change_on_mysql_loses_nothing_under_load,
         a_killed_mysql_is_followed_by_its_peer,
     ]);
-    all.extend([roles::planned::tests(), roles::failures::tests(), roles::partition::tests()].concat());
+    all.extend(
+        [roles::doors::tests(), roles::planned::tests(), roles::failures::tests(), roles::partition::tests()]
+            .concat(),
+    );
     harness::run(all)
 }
 

@@ -14,6 +14,7 @@ extern crate std;
 pub mod abi;
 pub mod address;
 mod atomic;
+pub mod block;
 pub mod bucket;
 pub mod classify;
 pub mod exit;

@@ -8,6 +8,8 @@
 
 pub mod board;
 pub mod clock;
+pub mod doorkeeper;
+pub mod doors;
 pub mod ear;
 pub mod executor;
 pub mod exits;

@@ -9,9 +9,8 @@ mod keeper;
 mod orders;
 mod standby;
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -24,8 +23,9 @@ use crate::daemon::advert_thread::{Lines, RoleOrder};
 use crate::daemon::standing::Standing;
 use crate::daemon::wiring::Wiring;
 use crate::health::verdict::Verdict;
+use crate::net::doorkeeper::Doorkeeper;
+use crate::net::doors::{Doors, SharedDoorkeeper};
 use crate::net::farewell::Places;
-use crate::role::driver::AddressSockets;
 use keeper::{Keeper, Post};
 use orders::{Order, Orders};
 
@@ -65,23 +65,26 @@ impl Roles {
         lines: &Lines,
     ) -> Result<Self, DaemonError> {
         let (mut members, mut ways) = (BTreeMap::new(), BTreeMap::new());
+        let doorkeeper = doorkeeper(config);
         for instance in &config.instances {
             let router = wiring.routers.iter().find(|router| router.name == instance.name);
             let (Some(role), Some(router)) = (&instance.role, router) else { continue };
             let (orders_in, orders) = mpsc::channel(DEPTH);
             let (shown_in, shown) = watch::channel(Shown::default());
             let (verdict, verdict_out) = watch::channel(None);
-            let addresses: Vec<Ipv4Addr> = router.holding.vips.iter().map(|vip| vip.address).collect();
-            let ports: Vec<u16> = role.service_ports.iter().map(|port| port.get()).collect();
-            let places = router.holding.vips.iter().map(|vip| (vip.ifindex, vip.address)).collect();
+            let ports = role.service_ports.iter().map(|port| port.get()).collect();
+            // Clients of an address that is on a device of its own come in by the interface.
+            let places = router.holding.vips.iter().flat_map(|vip| {
+                let interfaces = BTreeSet::from([vip.ifindex, router.ifindex]);
+                interfaces.into_iter().map(|ifindex| (ifindex, vip.address))
+            });
+            let addresses = places.collect();
             let post = Post {
                 router: router.router,
                 tasks: Arc::clone(&lines.tasks),
                 reports: Arc::clone(&lines.reports),
                 board: Arc::clone(&lines.board),
-                places: Places { addresses: places, ports: ports.clone() },
-                sockets: AddressSockets { addresses, ports },
-                farewell: None,
+                doors: Doors::new(Places { addresses, ports }, doorkeeper.clone()),
             };
             let is_owner = instance.priority.get() == crate::vrrp::OWNER;
             let keeper = Keeper::new(
@@ -136,6 +139,32 @@ impl Drop for Roles {
         }
         if let Some(dispatcher) = &self.dispatcher {
             dispatcher.abort();
+        }
+    }
+}
+
+/// At the interfaces of all managed addresses. Without it roles change as well, with a gap through which a client may come.
+fn doorkeeper(config: &Config) -> SharedDoorkeeper {
+    let (mut interfaces, mut services) = (BTreeSet::new(), 0);
+    for instance in &config.instances {
+        if let Some(role) = &instance.role {
+            interfaces.insert(instance.interface.clone());
+            interfaces.extend(instance.virtual_addresses.iter().map(|address| address.device.clone()));
+            services += role.service_ports.len() * instance.virtual_addresses.len();
+        }
+    }
+    if interfaces.is_empty() {
+        return None;
+    }
+    let interfaces: Vec<String> = interfaces.into_iter().collect();
+    match Doorkeeper::attach(&interfaces, u32::try_from(services).unwrap_or(u32::MAX)) {
+        Ok(doorkeeper) => Some(Arc::new(Mutex::new(doorkeeper))),
+        Err(error) => {
+            tracing::warn!(
+                "new connections are not blocked in the kernel while a server's role leaves; clients that come just then may \
+                 hang until they time out: {error}"
+            );
+            None
         }
     }
 }

@@ -1,13 +1,15 @@
-//! Tells late clients of an address that it is not here any more: each segment to it is answered with a reset.
+//! Tells clients of an address that leaves that it is not here any more: segments to it are answered with a reset.
 //!
 //! A neighbour's ARP entry leads here until the new owner has announced itself; a SYN that comes meanwhile would be lost, and
 //! the client's kernel sends the next one a second later. Owns a packet socket per interface, for as long as it is needed.
-//! Receives TCP alone. Refuses to know when an address goes.
+//! Receives TCP alone. Refuses to know when an address goes, and to block anything.
 
 use std::io;
 use std::mem::zeroed;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -20,7 +22,12 @@ use crate::wire::reset::Segment;
 // libc has them wider than the fields that they are for.
 const AF_PACKET: u16 = 17;
 const ETH_P_IP: u16 = 0x0800;
-const _: () = assert!(AF_PACKET as i32 == libc::AF_PACKET && ETH_P_IP as i32 == libc::ETH_P_IP);
+const ETH_P_ALL: u16 = 3;
+const _: () = assert!(
+    AF_PACKET as i32 == libc::AF_PACKET
+        && ETH_P_IP as i32 == libc::ETH_P_IP
+        && ETH_P_ALL as i32 == libc::ETH_P_ALL
+);
 
 /// As much of a segment as has to be read.
 const SNAP: usize = 128;
@@ -38,11 +45,16 @@ pub struct Places {
 
 /// Answers as long as it lives, and no longer than it was told.
 #[derive(Debug)]
-pub struct Farewell(Vec<AbortHandle>);
+pub struct Farewell {
+    tasks: Vec<AbortHandle>,
+    is_whole: Arc<AtomicBool>,
+}
 
 impl Farewell {
-    /// Begins; must be called inside a runtime. An interface that is gone needs no answers.
-    pub fn begin(places: &Places, span: Duration) -> Self {
+    /// Begins; must be called inside a runtime. An interface that is gone needs no answers. `is_whole`: every segment is
+    /// answered, not only requests to open a connection.
+    pub fn begin(places: &Places, span: Duration, is_whole: bool) -> Self {
+        let is_whole = Arc::new(AtomicBool::new(is_whole));
         let mut interfaces: Vec<u32> = places.addresses.iter().map(|(ifindex, _)| *ifindex).collect();
         interfaces.sort_unstable();
         interfaces.dedup();
@@ -56,9 +68,10 @@ impl Farewell {
             });
             match socket {
                 Ok(socket) => {
-                    let ports = places.ports.clone();
+                    let (ports, is_whole) = (places.ports.clone(), Arc::clone(&is_whole));
                     let answering = async move {
-                        if let Ok(Err(error)) = timeout(span, answer(&socket, &addresses, &ports)).await {
+                        let answering = answer(&socket, &addresses, &ports, &is_whole);
+                        if let Ok(Err(error)) = timeout(span, answering).await {
                             tracing::debug!("late clients are not answered any more: {error}");
                         }
                     };
@@ -70,19 +83,34 @@ impl Farewell {
                 }
             }
         });
-        Self(tasks.collect())
+        Self { tasks: tasks.collect(), is_whole }
+    }
+
+    /// From now on every segment is answered.
+    pub fn widen(&self) {
+        self.is_whole.store(true, Ordering::Relaxed);
+    }
+
+    /// Its time is over.
+    pub fn is_over(&self) -> bool {
+        self.tasks.iter().all(AbortHandle::is_finished)
     }
 }
 
 impl Drop for Farewell {
     fn drop(&mut self) {
-        for task in &self.0 {
+        for task in &self.tasks {
             task.abort();
         }
     }
 }
 
-async fn answer(socket: &AsyncFd<OwnedFd>, addresses: &[Ipv4Addr], ports: &[u16]) -> io::Result<()> {
+async fn answer(
+    socket: &AsyncFd<OwnedFd>,
+    addresses: &[Ipv4Addr],
+    ports: &[u16],
+    is_whole: &AtomicBool,
+) -> io::Result<()> {
     let mut buffer = [0; SNAP];
     let mut answered = 0;
     loop {
@@ -91,6 +119,7 @@ async fn answer(socket: &AsyncFd<OwnedFd>, addresses: &[Ipv4Addr], ports: &[u16]
             Ok(length) => {
                 let segment = buffer.get(..length).and_then(Segment::parse);
                 let ours = segment.filter(|to| addresses.contains(&to.to) && ports.contains(&to.to_port));
+                let ours = ours.filter(|to| is_whole.load(Ordering::Relaxed) || to.is_opening());
                 let Some(frame) = ours.and_then(|segment| segment.refusal()) else { continue };
                 // A full queue: the client asks again.
                 rustix::io::write(socket.get_ref(), &frame).unwrap_or_default();
@@ -121,7 +150,9 @@ fn open(ifindex: u32) -> io::Result<OwnedFd> {
     // SAFETY: integers only, for which zero is a value.
     let mut address: libc::sockaddr_ll = unsafe { zeroed() };
     address.sll_family = AF_PACKET;
-    address.sll_protocol = ETH_P_IP.to_be();
+    // A socket for all protocols sees a frame before the traffic-control hook, where the doorkeeper drops it; one for IPv4
+    // alone would see it after.
+    address.sll_protocol = ETH_P_ALL.to_be();
     address.sll_ifindex = i32::try_from(ifindex).map_err(io::Error::other)?;
     // SAFETY: the address and its size belong together.
     check(unsafe { libc::bind(fd, (&raw const address).cast(), length_of::<libc::sockaddr_ll>()) })?;

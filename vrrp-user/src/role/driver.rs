@@ -5,7 +5,6 @@
 
 mod look;
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -18,7 +17,8 @@ use crate::database::{DatabaseError, Login, Session};
 use crate::mysql::{
     Flavour, Position, Relation, ReplicaStatus, Row, SemiSync, ServerState, Thread, statements,
 };
-use crate::net::{clock, sockets};
+use crate::net::clock;
+use crate::net::doors::Doors;
 use crate::vrrp::Instant;
 
 pub use look::View;
@@ -39,16 +39,9 @@ impl Sockets for NoSockets {
     }
 }
 
-/// The sockets at these addresses and ports, whoever they belong to.
-#[derive(Clone, Debug)]
-pub struct AddressSockets {
-    pub addresses: Vec<Ipv4Addr>,
-    pub ports: Vec<u16>,
-}
-
-impl Sockets for AddressSockets {
+impl Sockets for Doors {
     fn destroy(&mut self) -> Result<usize, String> {
-        sockets::destroy(&self.addresses, &self.ports).map_err(|error| error.to_string())
+        self.clear().map_err(|error| error.to_string())
     }
 }
 

@@ -21,17 +21,14 @@ use crate::health::secret::SecretError;
 use crate::health::verdict::Verdict;
 use crate::net::board::Board;
 use crate::net::clock;
+use crate::net::doors::Doors;
 use crate::net::executor::{Report, Task};
-use crate::net::farewell::{Farewell, Places};
 use crate::net::mailbox::Mailbox;
-use crate::role::driver::{AddressSockets, Sockets as _};
 use crate::role::{Behind, Driver, Occasion, Refusal, Stuck};
 use crate::vrrp::{Instant, Job};
 
 /// Between two looks at both servers: what the peer acknowledged after the last one cannot be named when it dies.
 const LOOK: Duration = Duration::from_millis(250);
-/// By then every neighbour that is going to knows the new owner.
-const FAREWELL: Duration = Duration::from_secs(3);
 /// What is still wrong is said again after this.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -41,9 +38,7 @@ pub(super) struct Post {
     pub(super) tasks: Arc<Mailbox<Task>>,
     pub(super) reports: Arc<Mailbox<Report>>,
     pub(super) board: Arc<Board>,
-    pub(super) sockets: AddressSockets,
-    pub(super) places: Places,
-    pub(super) farewell: Option<Farewell>,
+    pub(super) doors: Doors,
 }
 
 impl Post {
@@ -54,20 +49,17 @@ impl Post {
         }
     }
 
-    fn take(&mut self, job: Job) {
-        self.farewell = None;
+    fn take(&self, job: Job) {
+        self.doors.open();
         self.hand_over(Task::Take { router: self.router, job });
     }
 
     /// Clients get their reset while it can still be sent from our address.
-    fn let_go(&mut self, job: Job) {
-        if self.board.is_held(self.router)
-            && let Err(how) = self.sockets.destroy()
-        {
+    fn let_go(&self, job: Job) {
+        if !self.board.is_held(self.router) {
+            self.doors.refuse_all();
+        } else if let Err(how) = self.doors.clear() {
             tracing::warn!("clients at the addresses are not reset: {how}");
-        }
-        if self.farewell.is_none() || self.board.is_held(self.router) {
-            self.farewell = Some(Farewell::begin(&self.places, FAREWELL));
         }
         self.hand_over(Task::Drop { router: self.router, job });
     }
@@ -106,7 +98,7 @@ pub(super) struct Keeper {
     pub(super) standing: Standing,
     shown: watch::Sender<Shown>,
     verdict: watch::Receiver<Option<Verdict>>,
-    pub(super) driver: Driver<AddressSockets>,
+    pub(super) driver: Driver<Doors>,
     pub(super) term: Term,
     /// The server may be writable although it should not.
     pub(super) is_tainted: bool,
@@ -133,7 +125,7 @@ impl Keeper {
             .peer
             .as_ref()
             .map(|peer| login(peer).unwrap_or_else(|error| without_password(instance, peer, &error)));
-        let driver = Driver::new(instance, role.settings.clone(), local, peer, post.sockets.clone());
+        let driver = Driver::new(instance, role.settings.clone(), local, peer, post.doors.clone());
         Self {
             instance: instance.to_owned(),
             role,
@@ -281,6 +273,8 @@ impl Keeper {
             // Whoever hangs is not waited for; what was never won has no clients.
             (false, false) => Duration::ZERO,
         };
+        // Before anything else: who comes now would be turned away in the middle.
+        self.post.doors.refuse_new(keep);
         let mut job = job;
         let mut let_go_at = tokio::time::Instant::now() + keep;
         let mut has_let_go = false;

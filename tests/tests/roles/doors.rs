@@ -1,0 +1,137 @@
+//! The way in to a service that leaves: what a client sees, by sockets of its own.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::oneshot,
+};
+use vrrp_lab::{Lab, Requirement, clock, harness::Test, tests};
+use vrrp_user::net::{doorkeeper::Doorkeeper, doors::Doors, farewell::Places};
+
+const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
+const PORT: u16 = 3306;
+/// Below the second after which a client's kernel repeats an unanswered SYN.
+const AT_ONCE: Duration = Duration::from_millis(900);
+
+pub(crate) fn tests() -> Vec<Test> {
+    use Requirement::Lab;
+    tests![[Lab];
+        a_service_that_leaves_refuses_who_comes_keeps_who_is_there_and_then_resets_everybody,
+        a_block_ends_by_itself,
+        other_services_of_the_host_are_not_blocked,
+    ]
+}
+
+/// Host `a` with the VIP, a server on every address that answers each byte, and the doors to it.
+struct Scene {
+    doors: Doors,
+    doorkeeper: Arc<Mutex<Doorkeeper>>,
+    runtime: Handle,
+    /// Dropped, it ends the runtime's thread.
+    _end: oneshot::Sender<()>,
+    lab: Lab,
+}
+
+impl Scene {
+    fn new(name: &str) -> Self {
+        let lab = Lab::pair(name).unwrap();
+        let namespace = lab.host("a").namespace();
+        namespace.ip(&["address", "add", "10.99.0.200/32", "dev", "eth0"]).unwrap();
+        let index = lab.host("a").ifindex();
+        let (doors, doorkeeper, runtime, end) = namespace
+            .enter(|| {
+                for port in [PORT, 80] {
+                    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
+                    std::thread::spawn(move || echo(&listener));
+                }
+                let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+                let (end, ended) = oneshot::channel::<()>();
+                let handle = runtime.handle().clone();
+                std::thread::spawn(move || runtime.block_on(ended).unwrap_or_default());
+                let doorkeeper = Doorkeeper::attach(&["eth0".to_owned()], 1).unwrap();
+                let doorkeeper = Arc::new(Mutex::new(doorkeeper));
+                let places = Places { addresses: vec![(index, VIP)], ports: vec![PORT] };
+                (Doors::new(places, Some(Arc::clone(&doorkeeper))), doorkeeper, handle, end)
+            })
+            .unwrap();
+        Self { doors, doorkeeper, runtime, _end: end, lab }
+    }
+
+    fn with_doors(&self, work: impl FnOnce(&Doors) + Send) {
+        let host = self.lab.host("a").namespace();
+        host.enter(|| {
+            let _inside = self.runtime.enter();
+            work(&self.doors);
+        })
+        .unwrap();
+    }
+
+    fn connect(&self, port: u16) -> Result<TcpStream, ErrorKind> {
+        let to = SocketAddr::from((VIP, port));
+        let client = self.lab.host("client").namespace();
+        client.enter(move || TcpStream::connect_timeout(&to, AT_ONCE).map_err(|error| error.kind())).unwrap()
+    }
+}
+
+fn echo(listener: &TcpListener) {
+    while let Ok((mut stream, _)) = listener.accept() {
+        std::thread::spawn(move || {
+            let mut byte = [0];
+            while stream.read_exact(&mut byte).and_then(|()| stream.write_all(&byte)).is_ok() {}
+        });
+    }
+}
+
+fn answers(stream: &mut TcpStream) -> Result<(), ErrorKind> {
+    stream.set_read_timeout(Some(AT_ONCE)).unwrap();
+    let mut byte = [7];
+    stream.write_all(&byte).and_then(|()| stream.read_exact(&mut byte)).map_err(|error| error.kind())
+}
+
+fn a_service_that_leaves_refuses_who_comes_keeps_who_is_there_and_then_resets_everybody() {
+    let scene = Scene::new("doors");
+    let mut early = scene.connect(PORT).unwrap();
+    assert_eq!(answers(&mut early), Ok(()));
+
+    scene.with_doors(|doors| doors.refuse_new(Duration::from_secs(10)));
+    for _ in 0..20 {
+        assert_eq!(scene.connect(PORT).err(), Some(ErrorKind::ConnectionRefused));
+    }
+    assert_eq!(answers(&mut early), Ok(()), "who is there goes on");
+
+    scene.with_doors(|doors| assert_eq!(doors.clear().unwrap(), 1));
+    assert_eq!(answers(&mut early), Err(ErrorKind::ConnectionReset));
+    assert_eq!(scene.connect(PORT).err(), Some(ErrorKind::ConnectionRefused));
+
+    // The client still sends here.
+    scene.lab.host("a").namespace().ip(&["address", "del", "10.99.0.200/32", "dev", "eth0"]).unwrap();
+    assert_eq!(scene.connect(PORT).err(), Some(ErrorKind::ConnectionRefused));
+
+    scene.lab.host("a").namespace().ip(&["address", "add", "10.99.0.200/32", "dev", "eth0"]).unwrap();
+    scene.with_doors(Doors::open);
+    let mut late = scene.connect(PORT).unwrap();
+    assert_eq!(answers(&mut late), Ok(()));
+}
+
+fn a_block_ends_by_itself() {
+    let scene = Scene::new("block-end");
+    let service = vrrp_ebpf::block::Service { address: VIP.octets(), port: PORT.to_be_bytes(), padding: 0 };
+    let until = vrrp_user::net::clock::now() + Duration::from_millis(500);
+    scene.doorkeeper.lock().unwrap().block(service, true, until).unwrap();
+    // Nobody answers here: a SYN that is dropped.
+    assert_eq!(scene.connect(PORT).err(), Some(ErrorKind::TimedOut));
+    assert!(clock::wait_until(Duration::from_secs(5), || scene.connect(PORT).is_ok()));
+}
+
+fn other_services_of_the_host_are_not_blocked() {
+    let scene = Scene::new("block-other");
+    scene.with_doors(Doors::refuse_all);
+    assert_eq!(scene.connect(PORT).err(), Some(ErrorKind::ConnectionRefused));
+    assert_eq!(answers(&mut scene.connect(80).unwrap()), Ok(()));
+}

@@ -1,0 +1,94 @@
+//! The kernel half's doorkeeper: loaded, attached to each interface that services are on, told which to block.
+//!
+//! Owns the third BPF object. Refuses to know why a service is blocked. It may fail as a whole, as on kernels before Linux 6.6,
+//! which have no TCX: then clients that come while an address leaves are turned away only once it has left.
+
+use aya::maps::{Array, HashMap, MapData, MapError};
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::{EbpfError, EbpfLoader};
+use thiserror::Error;
+use vrrp_ebpf::block::{Block, Service};
+
+use crate::vrrp::Instant;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-doorkeeper.o"));
+
+const PROGRAM: &str = "vrrp_doorkeeper";
+
+#[derive(Debug, Error)]
+pub enum DoorkeeperError {
+    #[error(
+        "this binary was built without its kernel half; install a BPF toolchain with `cargo xtask setup`, build again"
+    )]
+    NotBuilt,
+    #[error("load the doorkeeper: {0}; it needs root (CAP_BPF, CAP_NET_ADMIN) and Linux 6.6 or newer")]
+    Load(#[from] EbpfError),
+    #[error(
+        "attach the doorkeeper to {interface}: {source}; it needs root (CAP_BPF, CAP_NET_ADMIN) and Linux 6.6 or newer"
+    )]
+    Attach { interface: String, source: ProgramError },
+    #[error("the doorkeeper has no {0}: it was not built from this version's sources")]
+    Missing(&'static str),
+    #[error("the doorkeeper's map: {0}")]
+    Map(#[from] MapError),
+}
+
+/// See the file's head. Dropping it opens everything.
+pub struct Doorkeeper {
+    blocked: HashMap<MapData, Service, Block>,
+    armed: Array<MapData, u64>,
+    armed_until: u64,
+    #[expect(dead_code, reason = "held: dropping it detaches")]
+    links: Vec<SchedClassifierLink>,
+}
+
+impl Doorkeeper {
+    /// `services`: how many there can be.
+    pub fn attach(interfaces: &[String], services: u32) -> Result<Self, DoorkeeperError> {
+        if OBJECT.is_empty() {
+            return Err(DoorkeeperError::NotBuilt);
+        }
+        let mut bpf = EbpfLoader::new().map_max_entries("BLOCKED", services.max(1)).load(OBJECT)?;
+        let blocked = bpf.take_map("BLOCKED").ok_or(DoorkeeperError::Missing("map BLOCKED"))?;
+        let armed = bpf.take_map("ARMED").ok_or(DoorkeeperError::Missing("map ARMED"))?;
+        let mut links = Vec::new();
+        for interface in interfaces {
+            let failed = |source| DoorkeeperError::Attach { interface: interface.clone(), source };
+            let program = bpf.program_mut(PROGRAM).ok_or(DoorkeeperError::Missing("program"))?;
+            let program: &mut SchedClassifier = program.try_into().map_err(failed)?;
+            if program.fd().is_err() {
+                program.load().map_err(failed)?;
+            }
+            let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+            let link = program
+                .attach_with_options(interface, TcAttachType::Ingress, options)
+                .and_then(|id| program.take_link(id));
+            links.push(link.map_err(failed)?);
+        }
+        Ok(Self {
+            blocked: HashMap::try_from(blocked)?,
+            armed: Array::try_from(armed)?,
+            armed_until: 0,
+            links,
+        })
+    }
+
+    /// Replaces what was said of the service before. `is_whole`: every segment, not only requests to open a connection.
+    pub fn block(&mut self, service: Service, is_whole: bool, until: Instant) -> Result<(), DoorkeeperError> {
+        let until_ns = until.as_nanos();
+        self.blocked.insert(service, Block { until_ns, is_whole: u32::from(is_whole), padding: 0 }, 0)?;
+        if until_ns > self.armed_until {
+            self.armed.set(0, until_ns, 0)?;
+            self.armed_until = until_ns;
+        }
+        Ok(())
+    }
+
+    /// One that is not blocked is no error.
+    pub fn open(&mut self, service: &Service) {
+        if let Err(error) = self.blocked.remove(service) {
+            tracing::trace!("{service:?} was not blocked: {error}");
+        }
+    }
+}
