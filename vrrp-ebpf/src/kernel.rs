@@ -6,7 +6,7 @@
 use core::mem::size_of;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP, BPF_RB_RING_SIZE};
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_csum_diff;
 use aya_log_ebpf::error;
@@ -38,6 +38,10 @@ const WORDS: usize = (HEADER + LONGEST_HEADERS + (SUMS + 1) * SUM_AT_ONCE).div_c
 /// Ethernet, and the longest IPv4 header.
 const LONGEST_HEADERS: usize = 14 + 60;
 const _: () = assert!(SUMS * SUM_AT_ONCE >= MAX_FRAME - 14 - 40);
+
+/// Of the ring; userspace sets it at load. To ask the ring itself would be a call for each advert.
+#[unsafe(no_mangle)]
+static RING_BYTES: u64 = 0;
 
 /// A record under construction: head, then the frame.
 pub(crate) struct ScratchBytes(#[expect(dead_code, reason = "only read through pointers")] [u64; WORDS]);
@@ -220,7 +224,8 @@ impl<'a, H: Hook> Environment for Kernel<'a, H> {
     fn backlog(&self) -> Backlog {
         Backlog {
             used: ADVERTS.query(u64::from(BPF_RB_AVAIL_DATA)),
-            size: ADVERTS.query(u64::from(BPF_RB_RING_SIZE)),
+            // SAFETY: a static. Volatile: its value is set at load, behind the compiler's back.
+            size: unsafe { (&raw const RING_BYTES).read_volatile() },
         }
     }
 

@@ -38,15 +38,16 @@ impl Doors {
     /// address has left.
     pub fn refuse_new(&self, span: Duration) {
         if self.doorkeeper.is_some() {
-            self.block(false, span + LINGER);
+            // In this order: who runs into the block must hear of it.
             self.answer(false, span + LINGER);
+            self.block(false, span + LINGER);
         }
     }
 
     /// Whatever comes is answered with a reset, until everybody knows the new owner. Inside a runtime.
     pub fn refuse_all(&self) {
-        self.block(true, LINGER);
         self.answer(true, LINGER);
+        self.block(true, LINGER);
     }
 
     /// Ends the connections that are there and lets nobody in behind them; how many there were. To be called while the address

@@ -132,6 +132,7 @@ pub(super) fn load(
         Diagnostics::Off => 0_u8,
         Diagnostics::Errors => 1,
     };
+    let size = sizes.ring_bytes.next_power_of_two();
     let mut bpf = EbpfLoader::new()
         .map_max_entries("RULES", sizes.rules)
         .map_max_entries("SLOTS", sizes.rules)
@@ -139,10 +140,10 @@ pub(super) fn load(
         .map_max_entries("BUCKETS", sizes.buckets)
         .map_max_entries("ADVERTS", sizes.ring_bytes)
         .override_global(aya_log::LEVEL, &level, true)
+        .override_global("RING_BYTES", &u64::from(size), true)
         .load(OBJECT)?;
     let maps = Maps::take(&mut bpf)?;
     let adverts = bpf.take_map("ADVERTS").ok_or(MapsError::Missing { name: "ADVERTS" })?;
-    let size = sizes.ring_bytes.next_power_of_two();
     let gauge = if let Map::RingBuf(data) = &adverts { RingGauge::new(data.fd(), size).ok() } else { None };
     let ring = Ring::new(adverts).map_err(|source| MapsError::Shape { name: "ADVERTS", source })?;
     let Some(Map::Array(map)) = bpf.map("SLOTS") else {
