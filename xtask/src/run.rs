@@ -101,7 +101,8 @@ fn run_lab(options: &Options, binary: &Path) -> Result<()> {
     if has_servers {
         eprintln!("starting MariaDB on both nodes, replicating both ways (without: --no-mysql)");
     }
-    let mut stage = Stage::set(&Plan { binary, config: &config, keepalived: &options.keepalived, has_servers })?;
+    let mut stage =
+        Stage::set(&Plan { binary, config: &config, keepalived: &options.keepalived, has_servers })?;
     let deadline = options.seconds.map(|seconds| clock::now_ns() + seconds * clock::SECOND);
     let is_over =
         || interrupt::caught().is_some() || deadline.is_some_and(|deadline| clock::now_ns() >= deadline);

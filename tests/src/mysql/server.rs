@@ -161,7 +161,8 @@ impl Server {
 
     /// A connection as root, over the Unix socket.
     pub fn connect(&self) -> Result<Conn> {
-        connect_as_root(&self.socket(), ANSWER_LIMIT).with_context(|| format!("log in on {} as root", self.host))
+        connect_as_root(&self.socket(), ANSWER_LIMIT)
+            .with_context(|| format!("log in on {} as root", self.host))
     }
 
     /// Runs one statement, as root, on a connection of its own.

@@ -42,6 +42,8 @@ pub struct ServerSeen {
 pub struct Replica {
     /// Both threads run.
     pub is_running: bool,
+    /// The receiving one looks for the other server.
+    pub is_connecting: bool,
     pub lag_seconds: Option<u64>,
     /// The last error of either thread; empty when there is none.
     pub error: String,
@@ -121,6 +123,7 @@ impl Asker {
             let errors = [value("Last_IO_Error"), value("Last_SQL_Error")];
             Replica {
                 is_running: value("Slave_IO_Running") == "Yes" && value("Slave_SQL_Running") == "Yes",
+                is_connecting: value("Slave_IO_Running") == "Connecting",
                 lag_seconds: value("Seconds_Behind_Master").parse().ok(),
                 error: errors.into_iter().find(|error| !error.is_empty()).unwrap_or_default(),
             }

@@ -11,12 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use vrrp_lab::{
-    Host, Peer,
-    daemon::with_control,
-    mysql::PORT,
-    peers::configuration,
-};
+use vrrp_lab::{Host, Peer, daemon::with_control, mysql::PORT, peers::configuration};
 
 /// The name of the virtual router in the pair of files.
 pub(super) const INSTANCE: &str = "VI_1";

@@ -74,7 +74,10 @@ impl News {
             Self::Outage { length_ns, failures, first, .. } => {
                 let first = first.as_ref().map(|first| format!(", the first: {first}")).unwrap_or_default();
                 let times = if *failures == 1 { "failure" } else { "failures" };
-                format!("writer: outage {}, writes again on {owner} ({failures} {times}{first})", ms(*length_ns))
+                format!(
+                    "writer: outage {}, writes again on {owner} ({failures} {times}{first})",
+                    ms(*length_ns)
+                )
             }
             Self::Judged { host, lost: 0, of, odd: 0 } => {
                 format!("writer: all {of} acknowledged writes are on {host}")
@@ -84,7 +87,9 @@ impl News {
                 format!("writer: LOST {lost} of {of} acknowledged writes: not on {host}{odd}")
             }
             Self::Back { host, left: 0 } => format!("writer: what was missing has come to {host}: 0 lost"),
-            Self::Back { host, left } => format!("writer: some of what was missing has come to {host}: {left} lost"),
+            Self::Back { host, left } => {
+                format!("writer: some of what was missing has come to {host}: {left} lost")
+            }
             Self::Unjudged { host, why } => format!("writer: cannot compare with {host}: {why}"),
         }
     }
@@ -203,11 +208,12 @@ impl Tally {
     }
 
     fn note_failure(&mut self, failure: Failure) {
+        let text = plain(&failure.text);
         if self.failures_in_a_row == 0 {
-            self.first_failure = Some(failure.text.clone());
+            self.first_failure = Some(text.to_owned());
         }
         self.failures_in_a_row += 1;
-        self.writes.last_failure = Some(failure.text.clone());
+        self.writes.last_failure = Some(text.to_owned());
         // A login that failed wrote nothing.
         if failure.number.is_some() {
             bound(&mut self.failures);
@@ -243,7 +249,9 @@ impl Tally {
     }
 
     fn order_recheck(&mut self, now_ns: u64) {
-        let Some((host, socket)) = self.missing_on.clone().filter(|_| !self.missing.is_empty()) else { return };
+        let Some((host, socket)) = self.missing_on.clone().filter(|_| !self.missing.is_empty()) else {
+            return;
+        };
         self.next_recheck_ns = now_ns + RECHECK;
         let is_missing = |write: &&Acknowledged| self.missing.contains(&write.number);
         let acknowledged = self.acknowledged.iter().filter(is_missing).copied().collect();
@@ -283,6 +291,11 @@ fn judge(job: &Job) -> Result<Verdict> {
     };
     let Some((first, last)) = numbers(&job.record) else { return Ok(Verdict::default()) };
     Ok(Ledger::read_range(&job.socket, first..=last, ANSWER_LIMIT)?.compare(&job.record))
+}
+
+/// The message without the name that the client's library gives it: `MySqlError { ... }`.
+fn plain(text: &str) -> &str {
+    text.split_once("{ ").and_then(|(_, inner)| inner.strip_suffix(" }")).unwrap_or(text).trim()
 }
 
 fn bound<T>(window: &mut VecDeque<T>) {

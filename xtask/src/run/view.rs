@@ -100,10 +100,10 @@ pub(crate) fn status_text(sight: &Sight<'_>) -> String {
         since(sight.now_ns, sight.start_ns),
         nodes.join("; "),
         reach(sight).1,
-        sight
-            .database
-            .as_ref()
-            .map_or_else(String::new, |database| format!("; {}", servers::status_text(database, sight.now_ns)))
+        sight.database.as_ref().map_or_else(String::new, |database| format!(
+            "; {}",
+            servers::status_text(database, sight.now_ns)
+        ))
     )
 }
 

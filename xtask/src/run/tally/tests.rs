@@ -21,8 +21,7 @@ fn tally(acknowledged: &[Acknowledged], failures: &[Failure]) -> (Tally, Vec<New
 fn an_outage_lasts_from_the_last_acknowledgement_to_the_next() {
     let (tally, news) = tally(&[write(0, 10), write(1, 20), write(2, 62)], &[failure(21), failure(40)]);
     let first = Some("reset".to_owned());
-    let outage =
-        News::Outage { at_ns: 62 * MILLISECOND, length_ns: 42 * MILLISECOND, failures: 2, first };
+    let outage = News::Outage { at_ns: 62 * MILLISECOND, length_ns: 42 * MILLISECOND, failures: 2, first };
     assert_eq!(news, [outage]);
     assert_eq!(tally.writes().last_outage_ns, Some(42 * MILLISECOND));
     assert_eq!((tally.place(), tally.writes().lost), ((3, 2), None));
@@ -56,7 +55,8 @@ fn a_switch_is_judged_once_the_new_owner_has_taken_a_write() {
     tally.take_in(Record { acknowledged: vec![write(2, 50)], failures: Vec::new() });
     tally.look(3);
     assert!(tally.is_busy && tally.pending.is_none());
-    let (job, verdict) = tally.outcomes.recv_timeout(Duration::from_secs(5)).unwrap_or_else(|e| panic!("{e}"));
+    let (job, verdict) =
+        tally.outcomes.recv_timeout(Duration::from_secs(5)).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((job.host, job.record.acknowledged.len()), ("b", 2));
     assert!(verdict.is_err(), "there is no server");
     assert!(matches!(tally.note_verdict(job, verdict), Some(News::Unjudged { host: "b", .. })));

@@ -70,7 +70,8 @@ fn lost(writes: &Writes) -> (Style, String) {
 fn row(server: &ServerNode) -> Line {
     let ((process_style, process), (role_style, role)) = (process(server), role(server));
     let (replication_style, replication) = replication(server);
-    let (disk_style, disk) = if server.is_disk_full { (Style::Bad, "full") } else { (Style::Dim, "has room") };
+    let (disk_style, disk) =
+        if server.is_disk_full { (Style::Bad, "full") } else { (Style::Dim, "has room") };
     let position = server.seen.as_ref().map_or("", |seen| seen.position.as_str());
     Line::new()
         .with(Style::Bold, format!(" {:<5}", server.name))
@@ -103,6 +104,7 @@ fn replication(server: &ServerNode) -> (Style, String) {
     match server.seen.as_ref().map(|seen| &seen.replica) {
         None => (Style::Dim, "?".to_owned()),
         Some(None) => (Style::Warning, "none".to_owned()),
+        Some(Some(replica)) if replica.is_connecting => (Style::Warning, "connecting".to_owned()),
         Some(Some(replica)) if !replica.error.is_empty() => (Style::Bad, "ERROR".to_owned()),
         Some(Some(replica)) if !replica.is_running => (Style::Warning, "stopped".to_owned()),
         Some(Some(replica)) => {
