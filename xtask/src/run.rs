@@ -28,6 +28,7 @@ mod stage;
 mod switch;
 mod tally;
 mod view;
+mod words;
 
 use screen::Screen;
 use stage::{Key, Plan, Stage};

@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use super::{
 use crate::clock;
 
 const PERIOD: Duration = Duration::from_millis(250);
-/// A frozen server answers nothing; the thread ends within this time.
+/// For one answer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a server said of itself.
@@ -49,41 +49,47 @@ pub struct Replica {
     pub error: String,
 }
 
-/// The asking thread; ends when dropped.
+/// The asking thread; ends after this was dropped.
 #[derive(Debug)]
 pub struct ServerWatch {
-    seen: Arc<Mutex<Option<ServerSeen>>>,
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    seen: Mutex<Option<ServerSeen>>,
+    is_paused: AtomicBool,
+    is_over: AtomicBool,
 }
 
 impl ServerWatch {
     /// Asks that server, also after it was killed and started again.
     pub fn start(server: &Server) -> Result<Self> {
-        let (seen, is_over) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
+        let shared = Arc::new(Shared::default());
         let asker = Asker { socket: server.socket(), flavour: server.flavour(), connection: None };
-        let (sink, stop) = (Arc::clone(&seen), Arc::clone(&is_over));
-        let thread = thread::Builder::new()
+        let its = Arc::clone(&shared);
+        thread::Builder::new()
             .name(format!("watch-{}", server.host()))
-            .spawn(move || asker.run(&sink, &stop))
+            .spawn(move || asker.run(&its))
             .context("start the thread that watches a server")?;
-        Ok(Self { seen, is_over, thread: Some(thread) })
+        Ok(Self { shared })
     }
 
     /// The last answer; nothing while the server does not answer.
     pub fn seen(&self) -> Option<ServerSeen> {
-        lock(&self.seen).clone()
+        lock(&self.shared.seen).clone()
+    }
+
+    /// Leaves a server alone that is known to be frozen: each try would stay in its queue, which is for others, too.
+    pub fn pause(&self, is_paused: bool) {
+        self.shared.is_paused.store(is_paused, Ordering::Release);
     }
 }
 
 impl Drop for ServerWatch {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            eprintln!("lab: the thread that watches a server panicked");
-        }
+        // Not joined: a connect to a frozen server whose queue is full has no timeout; it ends with the server.
+        self.shared.is_over.store(true, Ordering::Release);
     }
 }
 
@@ -94,10 +100,11 @@ struct Asker {
 }
 
 impl Asker {
-    fn run(mut self, seen: &Mutex<Option<ServerSeen>>, is_over: &AtomicBool) {
-        while !is_over.load(Ordering::Acquire) {
-            let answer = self.ask();
-            *lock(seen) = answer.ok();
+    fn run(mut self, shared: &Shared) {
+        while !shared.is_over.load(Ordering::Acquire) {
+            let is_paused = shared.is_paused.load(Ordering::Acquire);
+            let answer = if is_paused { None } else { self.ask().ok() };
+            *lock(&shared.seen) = answer;
             thread::sleep(PERIOD);
         }
     }

@@ -102,6 +102,7 @@ impl Database {
             let process = self.pair.on_mut(node.name).process();
             node.pid = process.pid();
             let condition = Condition::of(process);
+            watch.pause(condition == Condition::Frozen);
             if let Condition::Ended(how) = &condition
                 && node.condition != condition
             {

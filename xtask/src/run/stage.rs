@@ -2,7 +2,7 @@
 //!
 //! Owns the lab and its routers, and draws the conclusions that the view shows. Refuses to know how they are shown.
 
-use std::{collections::VecDeque, net::Ipv4Addr, path::Path};
+use std::{collections::VecDeque, net::Ipv4Addr, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use vrrp_lab::{
@@ -18,6 +18,7 @@ use super::{
     recipe,
     switch::{self, Switch, Target, Word},
     tally::{News, Writes},
+    words::Words,
 };
 
 /// The virtual address in config/lab-*.yaml and, in the lab's place, config/mysql-pair-*.yaml.
@@ -27,6 +28,8 @@ pub(super) const NODES: [&str; 2] = ["a", "b"];
 const PRIORITIES: [u8; 2] = [100, 90];
 const ADVERT_MS: u32 = 100;
 const KEPT: usize = 200;
+/// A daemon that takes longer shows that by itself.
+const START_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a key asks for; `usize` is the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +206,7 @@ pub(crate) struct Stage {
     switch: Option<Switch>,
     routers: Vec<Router>,
     targets: Vec<Target>,
+    words: [Words; 2],
     database: Option<Database>,
     client: Client,
     capture: Capture,
@@ -250,7 +254,10 @@ impl Stage {
                     }
                     None => plan.config.join(format!("lab-{name}.yaml")),
                 };
-                (Router::Daemon(Daemon::start_with_file(host, plan.binary, &file)?), "vrrp")
+                let daemon = Daemon::start_with_file(host, plan.binary, &file)?;
+                // Alike but for the priority, they would race: a is to be the first owner.
+                clock::wait_until(START_LIMIT, || daemon.log().contains("-> BACKUP"));
+                (Router::Daemon(daemon), "vrrp")
             };
             let pid = router.process().pid();
             routers.push(router);
@@ -270,6 +277,7 @@ impl Stage {
             switch: None,
             routers,
             targets,
+            words: Default::default(),
             database,
             client,
             capture,
@@ -304,6 +312,10 @@ impl Stage {
             }
         }
         for index in 0..self.nodes.len() {
+            let words = self.words[index].look(self.routers[index].process());
+            for (kind, text) in words {
+                self.tell(clock::now_ns(), kind, format!("{}: {text}", NODES[index]));
+            }
             self.look_at_process(index);
         }
         self.look_at_owner()?;
