@@ -117,19 +117,18 @@ impl Database {
     }
 
     /// SIGKILL; what was done, in words.
-    pub(super) fn kill(&mut self, host: usize) -> &'static str {
-        self.server(host).kill();
-        "mysqld was killed (SIGKILL)"
+    pub(super) fn kill(&mut self, host: usize) -> Result<&'static str> {
+        self.living(host)?.kill();
+        Ok("mysqld was killed (SIGKILL)")
     }
 
-    pub(super) fn toggle_freeze(&mut self, host: usize) -> &'static str {
+    pub(super) fn toggle_freeze(&mut self, host: usize) -> Result<&'static str> {
         if self.nodes[host].condition == Condition::Frozen {
-            self.server(host).thaw();
-            "mysqld was thawed (SIGCONT)"
-        } else {
-            self.server(host).freeze();
-            "mysqld was frozen (SIGSTOP)"
+            self.living(host)?.thaw();
+            return Ok("mysqld was thawed (SIGCONT)");
         }
+        self.living(host)?.freeze();
+        Ok("mysqld was frozen (SIGSTOP)")
     }
 
     pub(super) fn toggle_disk(&mut self, host: usize) -> Result<&'static str> {
@@ -146,7 +145,7 @@ impl Database {
 
     /// Starts a dead server again, on its data.
     pub(super) fn start_again(&mut self, lab: &Lab, host: usize) -> Result<&'static str> {
-        let server = self.server(host);
+        let server = self.pair.on_mut(NODES[host]);
         if server.process().is_running() {
             bail!("{}'s mysqld runs already", NODES[host]);
         }
@@ -154,7 +153,11 @@ impl Database {
         Ok("mysqld was started again")
     }
 
-    fn server(&mut self, host: usize) -> &mut Server {
-        self.pair.on_mut(NODES[host])
+    fn living(&mut self, host: usize) -> Result<&mut Server> {
+        let server = self.pair.on_mut(NODES[host]);
+        if !server.process().is_running() {
+            bail!("{}'s mysqld is dead; u starts it again", NODES[host]);
+        }
+        Ok(server)
     }
 }

@@ -311,10 +311,10 @@ impl Stage {
                 self.note_answer(index, record.time_ns);
             }
         }
-        for index in 0..self.nodes.len() {
+        for (index, name) in NODES.into_iter().enumerate() {
             let words = self.words[index].look(self.routers[index].process());
-            for (kind, text) in words {
-                self.tell(clock::now_ns(), kind, format!("{}: {text}", NODES[index]));
+            for text in words {
+                self.tell(clock::now_ns(), Kind::Trouble, format!("{name}: {text}"));
             }
             self.look_at_process(index);
         }
@@ -466,8 +466,8 @@ impl Stage {
     fn obey_for_server(&mut self, key: ServerKey, index: usize) -> Result<()> {
         let database = self.database.as_mut().context("this lab has no database servers (--no-mysql)")?;
         let what = match key {
-            ServerKey::Kill => database.kill(index),
-            ServerKey::Freeze => database.toggle_freeze(index),
+            ServerKey::Kill => database.kill(index)?,
+            ServerKey::Freeze => database.toggle_freeze(index)?,
             ServerKey::Disk => database.toggle_disk(index)?,
             ServerKey::Start => database.start_again(&self.lab, index)?,
         };

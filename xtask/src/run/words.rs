@@ -1,4 +1,4 @@
-//! What a daemon itself warns of: the new lines of its log that are warnings or errors.
+//! What a daemon itself says is wrong: the new lines of its log that are errors.
 //!
 //! Owns how far a log has been read. Refuses to interpret what it says.
 
@@ -8,8 +8,6 @@ use std::{
 };
 
 use vrrp_lab::Process;
-
-use super::stage::Kind;
 
 /// So many at one look; a daemon that says more is read in its log.
 const LIMIT: usize = 4;
@@ -21,8 +19,8 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// The warnings and errors since the last look, without their time.
-    pub(super) fn look(&mut self, process: &Process) -> Vec<(Kind, String)> {
+    /// The errors since the last look, without their time.
+    pub(super) fn look(&mut self, process: &Process) -> Vec<String> {
         if process.log_len() <= self.read {
             return Vec::new();
         }
@@ -38,21 +36,15 @@ impl Words {
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         self.read += whole as u64;
         let text = String::from_utf8_lossy(text.get(..whole).unwrap_or_default()).into_owned();
-        text.lines().filter_map(grave).take(LIMIT).collect()
+        text.lines().filter_map(error).take(LIMIT).collect()
     }
 }
 
-/// A line of the daemon's log: time, level, text, fields.
-fn grave(line: &str) -> Option<(Kind, String)> {
+/// The text of an error in the daemon's log: time, level, text, fields.
+fn error(line: &str) -> Option<String> {
     let (_, rest) = line.split_once("Z ")?;
-    let (level, text) = rest.trim_start().split_once(' ')?;
-    let kind = match level {
-        "WARN" => Kind::Done,
-        "ERROR" => Kind::Trouble,
-        _ => return None,
-    };
-    let text = text.split_once(" instance=").map_or(text, |(text, _)| text);
-    Some((kind, text.to_owned()))
+    let text = rest.trim_start().strip_prefix("ERROR ")?;
+    Some(text.split_once(" instance=").map_or(text, |(text, _)| text).to_owned())
 }
 
 #[cfg(test)]
@@ -60,12 +52,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warnings_and_errors_are_told_and_nothing_else() {
-        let error = "2026-01-01T07:08:42.912754Z ERROR the servers differ instance=\"VI_1\"";
-        assert_eq!(grave(error), Some((Kind::Trouble, "the servers differ".to_owned())));
-        let warning = "2026-01-01T07:08:42.912754Z  WARN VI_1: no answer";
-        assert_eq!(grave(warning), Some((Kind::Done, "VI_1: no answer".to_owned())));
-        assert_eq!(grave("2026-01-01T07:08:42.912754Z  INFO all is well"), None);
-        assert_eq!(grave("thread 'main' panicked"), None);
+    fn errors_are_told_and_nothing_else() {
+        let line = "2026-01-01T07:08:42.912754Z ERROR the servers differ instance=\"VI_1\"";
+        assert_eq!(error(line), Some("the servers differ".to_owned()));
+        assert_eq!(error("2026-01-01T07:08:42.912754Z ERROR VI_1: no"), Some("VI_1: no".to_owned()));
+        assert_eq!(error("2026-01-01T07:08:42.912754Z  WARN all is ERROR here"), None);
+        assert_eq!(error("thread 'main' panicked"), None);
     }
 }
