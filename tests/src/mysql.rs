@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::capability::find_program;
 
 mod ledger;
+pub mod managed;
 mod pair;
 mod server;
 mod tmpfs;

@@ -105,7 +105,8 @@ pub struct Instance {
     /// The other router's, for the arithmetic of weights alone.
     pub peer_priority: Option<NonZeroU8>,
     /// `role: manage`: the server's role goes with the address. None: the daemon only looks at it.
-    pub role: Option<Role>,
+    /// Boxed, since most of a dense host's thousands have none.
+    pub role: Option<Box<Role>>,
     pub notify: InstanceNotify,
 }
 

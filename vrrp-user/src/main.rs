@@ -26,6 +26,7 @@ const BAD_CONFIGURATION: u8 = 2;
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => {
+            net::realtime::return_large_blocks();
             let source = Source { file: run.file.config, socket: run.socket };
             match load(source.load()) {
                 Ok(loaded) => serve(loaded, &source, run.log_format),

@@ -24,6 +24,7 @@ mod goals;
 mod html;
 mod kernel_half;
 mod machine;
+mod mysql;
 mod report;
 mod scene;
 mod starve;
@@ -71,6 +72,8 @@ pub(crate) enum Topic {
     Latency,
     /// What a packet costs in the kernel half
     Xdp,
+    /// A MySQL pair under a client's writes: outage and lost writes
+    Mysql,
     All,
 }
 
@@ -145,6 +148,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         let (section, found) = starve::run(rounds, &binary)?;
         sections.push(section);
         findings.starve = Some(found);
+    }
+    if wanted(Topic::Mysql) {
+        let (section, found) = mysql::run(rounds, &binary)?;
+        sections.push(section);
+        findings.mysql = Some(found);
     }
     let goals = goals::judge(rounds, &findings);
     machine.load_after = machine::load();

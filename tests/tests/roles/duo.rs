@@ -9,7 +9,7 @@ use std::{
 use vrrp_lab::{
     AddressWatch, Daemon, Instance, Lab, StallMeter, clock,
     daemon::{binary, socket},
-    mysql::{Flavour, Pair, Server, Writer, WriterSetup},
+    mysql::{Flavour, Pair, Server, Writer, WriterSetup, managed},
 };
 
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
@@ -56,7 +56,7 @@ impl Duo {
         let watch = AddressWatch::start(&lab, &["a", "b"]).unwrap();
         let start = |priority: u8, server: &Server, other: &str| {
             let peer = lab.host(other).address();
-            let (role, checks) = (role(server, peer, plan.more), checks(server));
+            let (role, checks) = (managed::role(server, peer, plan.more), managed::checks(server));
             let instance = Instance::v2(priority).with(&format!("peers: [{peer}]")).with("skew: none");
             let instance = instance.with("role: manage").with(&role).with(&checks);
             Daemon::start(lab.host(server.host()), &[instance]).unwrap()
@@ -128,20 +128,4 @@ impl Duo {
     pub(crate) fn logs(&self) -> String {
         format!("--- a:\n{}\n--- b:\n{}", self.a.log(), self.b.log())
     }
-}
-
-fn role(server: &Server, peer: Ipv4Addr, more: &str) -> String {
-    format!(
-        "mysql: {{ {more} socket: {}, user: vrrp, password: change-me-vrrp, peer: {{ address: {peer}, user: vrrp_peer, \
-         password: change-me-peer }} }}",
-        server.socket().display()
-    )
-}
-
-fn checks(server: &Server) -> String {
-    format!(
-        "checks: [{{ mysql: {{ socket: {}, user: vrrp_probe, password: change-me-probe, login: {{ user: app, password: \
-         app-password, interval: 200ms, deadline: 500ms }} }}, hold_down: 300ms }}]",
-        server.socket().display()
-    )
 }

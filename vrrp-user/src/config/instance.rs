@@ -107,7 +107,7 @@ pub(super) fn instance<'t>(
             address_lifetime: address_lifetime?,
             checks: checks?,
             peer_priority: peer_priority?,
-            role: role?,
+            role: role?.map(Box::new),
             notify: notify?,
         })
     };

@@ -464,7 +464,8 @@ fn keep_fixed(running: &Config, file: Config) -> (Config, Vec<&'static str>) {
 /// A server that is being written to does not change hands by an edit of a file.
 fn keep_roles(running: &Config, file: &Config) -> Result<(), ReloadError> {
     let roles = |config: &Config| -> BTreeMap<String, Role> {
-        let managed = config.instances.iter().filter_map(|i| Some((i.name.clone(), i.role.clone()?)));
+        let managed =
+            config.instances.iter().filter_map(|i| Some((i.name.clone(), i.role.as_deref().cloned()?)));
         managed.collect()
     };
     let (before, after) = (roles(running), roles(file));

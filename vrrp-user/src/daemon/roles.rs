@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::daemon::DaemonError;
 use crate::daemon::advert_thread::{Lines, RoleOrder};
 use crate::daemon::standing::Standing;
@@ -89,7 +89,7 @@ impl Roles {
             let is_owner = instance.priority.get() == crate::vrrp::OWNER;
             let keeper = Keeper::new(
                 &instance.name,
-                role.clone(),
+                Role::clone(role),
                 is_owner,
                 post,
                 standing.clone(),

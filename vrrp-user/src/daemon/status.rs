@@ -50,17 +50,25 @@ pub(super) struct Arrivals {
 
 #[derive(Debug, Default)]
 struct History {
-    transitions: BTreeMap<String, u64>,
+    /// Into each of [`State::ALL`], in that order.
+    transitions: [u64; State::ALL.len()],
     timeline: VecDeque<Transition>,
 }
 
 impl History {
     fn add(&mut self, transition: Transition) {
-        *self.transitions.entry(transition.to.name().to_owned()).or_default() += 1;
+        for (state, count) in State::ALL.iter().zip(&mut self.transitions) {
+            *count += u64::from(*state == transition.to);
+        }
         if self.timeline.len() == TIMELINE {
             self.timeline.pop_front();
         }
         self.timeline.push_back(transition);
+    }
+
+    fn transitions(&self) -> BTreeMap<String, u64> {
+        let counted = State::ALL.iter().zip(self.transitions).filter(|(_, count)| *count > 0);
+        counted.map(|(state, count)| (state.name().to_owned(), count)).collect()
     }
 }
 
@@ -254,7 +262,7 @@ impl Running {
             role: self.roles.shown(&router.name),
             last_reject,
             checks: self.checks.of(&router.name).map(|(_, watch)| check(watch)).collect(),
-            transitions: history.map(|history| history.transitions.clone()).unwrap_or_default(),
+            transitions: history.map(History::transitions).unwrap_or_default(),
             timeline: history.map(|history| history.timeline.iter().cloned().collect()).unwrap_or_default(),
         }
     }

@@ -1,6 +1,6 @@
 //! Real-time priority and locked memory for the calling thread and process.
 //!
-//! Owns the three system calls and the words for what was refused. Whoever asks goes on without what it did not
+//! Owns the system calls and the words for what was refused. Whoever asks goes on without what it did not
 //! get, and says so.
 
 use std::io;
@@ -35,6 +35,19 @@ pub fn raise_priority(priority: u8) -> Result<(), RealtimeError> {
         Ok(())
     } else {
         Err(RealtimeError::Priority { priority, source: io::Error::last_os_error() })
+    }
+}
+
+/// Blocks of this size and more, in bytes, are the kernel's again as soon as they are freed.
+const LARGE: libc::c_int = 128 * 1024;
+
+/// To be called before anything large is read. What is locked is resident whether it is used or not, and glibc by itself moves
+/// its limit up with the largest block freed so far: a configuration of thousands of routers, once read, would hold its room
+/// for ever.
+pub fn return_large_blocks() {
+    // SAFETY: no pointers; glibc takes its own lock.
+    if unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) } == 0 {
+        tracing::debug!("the allocator keeps what it has once had");
     }
 }
 

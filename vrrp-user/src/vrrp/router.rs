@@ -77,6 +77,9 @@ struct SlotRule {
 /// Places within an advert_interval at which this host's routers speak: a few at a time. All at once, and a thousand frames
 /// in one burst overflow queues on their way; each alone, and the host wakes a thousand times instead of sixty-four.
 const PLACES: u32 = 64;
+/// Routers with successive numbers, which are likely to be on one interface, that speak at one place: a burst this small hurts
+/// nobody, and frames that leave one interface together cost less than half.
+const COMPANY: u32 = 16;
 
 /// How many places a router's beat is ahead of its neighbours' on this host, when they become MASTER together. Only the
 /// second advert comes sooner for it; none ever comes later.
@@ -92,7 +95,7 @@ impl Turn {
 
     /// The upper bits of a number turned round are its lower ones.
     const fn place(self) -> u32 {
-        self.0.reverse_bits() >> (u32::BITS - PLACES.ilog2())
+        (self.0 / COMPANY).reverse_bits() >> (u32::BITS - PLACES.ilog2())
     }
 
     /// The first of a host gains nothing by sharing: it may be the only one, and keeps to the RFC's letter.

@@ -6,6 +6,7 @@ use super::{
     Rounds, density,
     failover::{self, Event},
     flood, kernel_half,
+    mysql::{self, Way},
     report::{Goal, Verdict},
     scene::{Contender, Setting},
     starve::{self, Case},
@@ -22,6 +23,7 @@ pub(crate) struct Findings {
     pub(crate) density: Option<density::Findings>,
     pub(crate) flood: Option<flood::Findings>,
     pub(crate) starve: Option<starve::Findings>,
+    pub(crate) mysql: Option<mysql::Findings>,
     pub(crate) kernel_half: kernel_half::Findings,
 }
 
@@ -39,6 +41,9 @@ pub(crate) fn judge(rounds: Rounds, findings: &Findings) -> Vec<Goal> {
     }
     if let Some(found) = &findings.starve {
         goals.starve(found);
+    }
+    if let Some(found) = &findings.mysql {
+        goals.mysql(found);
     }
     goals.kernel_half(&findings.kernel_half);
     goals.all
@@ -226,6 +231,42 @@ impl Goals {
             ),
             replaced.map(|replaced| wrong == 0 && replaced <= 2.0),
         );
+    }
+
+    fn mysql(&mut self, found: &mysql::Findings) {
+        use mysql::Event as Blow;
+        let (ours, theirs) =
+            (found.announced(Blow::Kill, Way::Observed), found.announced(Blow::Kill, Way::Told));
+        let times = ours.zip(theirs).map(|(ours, theirs)| theirs / ours);
+        self.add(
+            "kill -9 of mysqld; v2, 1 s, `skew: none`, a check alone",
+            "VIP announced by the peer within 5 ms, and at least 100 times sooner than keepalived, told at once",
+            format!("{} ms; {} times sooner", cell(ours), cell(times)),
+            ours.map(|ours| ours <= 5.0 && times.is_none_or(|times| times >= 100.0)),
+        );
+        let outages = [
+            (Blow::Kill, "kill -9 of mysqld, `role: manage`", 100.0),
+            (Blow::Freeze, "mysqld frozen, `role: manage`", 1_000.0),
+            (Blow::Switch, "planned switch, `role: manage`", 50.0),
+        ];
+        for (event, name, most) in outages {
+            let ours = found.outage(event, Way::Managed);
+            let is_planned = event == Blow::Switch;
+            let lost = found.lost(event, Way::Managed) + if is_planned { found.twice } else { 0 };
+            let goal = format!("client without service for at most {} ms at the median", cell(Some(most)));
+            let nothing_lost = if is_planned { "; no acknowledged write lost, none there twice" } else { "" };
+            let them = [Way::Told, Way::Recipe]
+                .map(|way| found.outage(event, way).map(|outage| format!("{} ms", cell(Some(outage)))));
+            let them: Vec<String> = them.into_iter().flatten().collect();
+            let beside =
+                if them.is_empty() { String::new() } else { format!("; keepalived {}", them.join(", ")) };
+            self.add(
+                name,
+                &format!("{goal}{nothing_lost}"),
+                format!("{} ms, {lost} lost{beside}", cell(ours)),
+                ours.map(|ours| ours <= most && (!is_planned || lost == 0)),
+            );
+        }
     }
 
     fn kernel_half(&mut self, found: &kernel_half::Findings) {

@@ -11,7 +11,7 @@ use crate::database::Place;
 
 pub(super) fn explain_role(f: &mut Formatter<'_>, instance: &Instance) -> Result {
     let Some(role) = &instance.role else { return Ok(()) };
-    let Role { local, peer, service_ports, settings, handover_timeout } = role;
+    let Role { local, peer, service_ports, settings, handover_timeout } = role.as_ref();
     writeln!(f, "    role: manage\n    mysql:")?;
     match &local.place {
         Place::Socket(socket) => writeln!(f, "      socket: {}", path(socket))?,

@@ -1,0 +1,286 @@
+//! A MySQL pair under a client that writes: how long it is without service, and what of it is lost.
+//!
+//! Owns the events, their order in a session, and the tables. The pair itself is `pair`. Judges by what the client was told,
+//! by what the surviving server holds, and by what the switch saw.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::Result;
+
+mod pair;
+
+use super::{
+    Rounds,
+    machine::noise,
+    report::{Lane, Plot, Row, Section, Series, Table},
+    stats::{Samples, cell},
+};
+use pair::Pair;
+
+/// Who watches the servers and moves the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Way {
+    /// Ours with `role: manage`: the server's role goes with the address.
+    Managed,
+    /// Ours with a check alone: both servers writable all the time, as the recipe has them.
+    Observed,
+    /// keepalived, told of the event at the very moment by a track_file: no detection can be better.
+    Told,
+    /// keepalived with the recipe's kind of check: a connection every 2 s, down after three failures.
+    Recipe,
+}
+
+impl Way {
+    const ALL: [Self; 4] = [Self::Managed, Self::Observed, Self::Told, Self::Recipe];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Managed => "vrrp, role: manage",
+            Self::Observed => "vrrp, check alone",
+            Self::Told => "keepalived, told at once",
+            Self::Recipe => "keepalived, recipe's check",
+        }
+    }
+
+    const fn is_ours(self) -> bool {
+        matches!(self, Self::Managed | Self::Observed)
+    }
+}
+
+/// What happens to the active host or its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Event {
+    /// Somebody wants it: `vrrp drain`, or SIGTERM of keepalived.
+    Switch,
+    /// SIGKILL of mysqld.
+    Kill,
+    /// SIGSTOP of mysqld.
+    Freeze,
+    /// The host's cable.
+    Cut,
+}
+
+impl Event {
+    const ALL: [Self; 4] = [Self::Kill, Self::Freeze, Self::Switch, Self::Cut];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Switch => "planned switch",
+            Self::Kill => "kill -9 of mysqld",
+            Self::Freeze => "mysqld frozen",
+            Self::Cut => "link cut",
+        }
+    }
+}
+
+/// What one event came to; times in milliseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    /// Between two acknowledgements. None: the client got nothing through while anybody waited.
+    pub(crate) outage: Option<f64>,
+    /// How long that was waited for.
+    waited: f64,
+    /// From the event to the other host's gratuitous ARP.
+    pub(crate) announced: Option<f64>,
+    /// Acknowledged before the event, or by then, and not on the server that serves in the end.
+    pub(crate) lost: usize,
+    steal: f64,
+    lanes: Vec<Lane>,
+}
+
+/// What the goals are judged by.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    outcomes: BTreeMap<(Event, Way), Vec<Outcome>>,
+    /// Rows that were there twice.
+    pub(crate) twice: usize,
+}
+
+impl Findings {
+    fn of(&self, event: Event, way: Way) -> &[Outcome] {
+        self.outcomes.get(&(event, way)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Median of the outages, if there was an end to each.
+    pub(crate) fn outage(&self, event: Event, way: Way) -> Option<f64> {
+        let all = self.of(event, way);
+        let ended: Samples = all.iter().filter_map(|outcome| outcome.outage).collect();
+        (ended.0.len() == all.len()).then(|| ended.median()).flatten()
+    }
+
+    /// Median of the times to the announcement.
+    pub(crate) fn announced(&self, event: Event, way: Way) -> Option<f64> {
+        self.of(event, way).iter().filter_map(|outcome| outcome.announced).collect::<Samples>().median()
+    }
+
+    /// All that were lost.
+    pub(crate) fn lost(&self, event: Event, way: Way) -> usize {
+        self.of(event, way).iter().map(|outcome| outcome.lost).sum()
+    }
+}
+
+/// A pair's life: these events one after the other, each leaving the other host in charge.
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    way: Way,
+    events: &'static [Event],
+    /// At most so many, however many rounds are asked for.
+    most: usize,
+}
+
+const SESSIONS: [Session; 7] = [
+    Session { way: Way::Managed, events: &[Event::Switch, Event::Switch, Event::Kill], most: usize::MAX },
+    Session { way: Way::Told, events: &[Event::Switch, Event::Kill], most: usize::MAX },
+    Session { way: Way::Managed, events: &[Event::Freeze], most: usize::MAX },
+    Session { way: Way::Observed, events: &[Event::Kill], most: usize::MAX },
+    // They wait for tens of seconds for what is known: a few are enough.
+    Session { way: Way::Recipe, events: &[Event::Freeze, Event::Kill], most: 2 },
+    Session { way: Way::Managed, events: &[Event::Cut], most: 3 },
+    Session { way: Way::Told, events: &[Event::Cut], most: 3 },
+];
+const QUICK: [Session; 2] = [
+    Session { way: Way::Managed, events: &[Event::Kill], most: 1 },
+    Session { way: Way::Told, events: &[Event::Kill], most: 1 },
+];
+
+/// The section of the report.
+pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> {
+    let mut section = Section::new(
+        "mysql",
+        "A MySQL pair",
+        "Two MariaDB servers that replicate both ways without semi-synchronous replication, the recipe's adverts (version 2, \
+         1 s), and a client on a third host: one connection at the virtual address, a write about every millisecond, the \
+         kernel's own SYN timers, a new attempt 5 ms after a failure. An outage is the time between two acknowledged writes. \
+         Lost are writes that were acknowledged and are not on the server that serves in the end; \"told at once\" and \
+         \"recipe's check\" leave both servers writable, as the recipe does, and \"told at once\" is told by this bench at the \
+         moment of the event, which no check could be.",
+    );
+    let mut findings = Findings::default();
+    let sessions: &[Session] = if rounds.quick { &QUICK } else { &SESSIONS };
+    for round in 0..rounds.count {
+        for session in sessions {
+            let is_wanted = session.way.is_ours() || rounds.contenders().count() > 1;
+            if !is_wanted || round >= session.most {
+                continue;
+            }
+            let names: Vec<_> = session.events.iter().map(|event| event.name()).collect();
+            let what = format!("{}, {}", names.join(", "), session.way.name());
+            println!("mysql: {what}, round {}", round + 1);
+            match play(*session, binary) {
+                Ok((outcomes, twice)) => {
+                    findings.twice += twice;
+                    for (event, outcome) in outcomes {
+                        findings.outcomes.entry((event, session.way)).or_default().push(outcome);
+                    }
+                }
+                Err(error) => {
+                    println!("  no result: {error:#}");
+                    section.remarks.push(format!("{what}: {error:#}"));
+                }
+            }
+        }
+    }
+    section.tables.push(table(&findings));
+    section.plots = plots(&findings);
+    Ok((section, findings))
+}
+
+fn play(session: Session, binary: &Path) -> Result<(Vec<(Event, Outcome)>, usize)> {
+    let mut pair = Pair::start(session.way, binary)?;
+    let mut outcomes = Vec::new();
+    for (number, event) in session.events.iter().enumerate() {
+        let outcome = pair.strike(*event)?;
+        let is_over = outcome.outage.is_none() && *event != Event::Freeze;
+        outcomes.push((*event, outcome));
+        if number + 1 < session.events.len() {
+            anyhow::ensure!(!is_over, "after the {} nobody served any more", event.name());
+            pair.mend(*event)?;
+        }
+    }
+    let (lost, twice) = pair.settle_accounts()?;
+    for (number, lost) in lost.into_iter().enumerate() {
+        outcomes[number].1.lost = lost;
+    }
+    Ok((outcomes, twice))
+}
+
+fn table(findings: &Findings) -> Table {
+    let mut table = Table::new(
+        "Client at the virtual address",
+        &[
+            "event",
+            "who",
+            "rounds",
+            "outage, median, ms",
+            "min",
+            "max",
+            "VIP announced, ms",
+            "acknowledged writes lost",
+            "times longer",
+        ],
+    );
+    for event in Event::ALL {
+        let ours = findings.outage(event, Way::Managed);
+        for way in Way::ALL {
+            let all = findings.of(event, way);
+            if all.is_empty() {
+                continue;
+            }
+            let ended: Samples = all.iter().filter_map(|outcome| outcome.outage).collect();
+            let endless = all.iter().filter(|outcome| outcome.outage.is_none());
+            let longest = endless
+                .map(|outcome| outcome.waited)
+                .fold(None, |most: Option<f64>, waited| Some(most.map_or(waited, |most| most.max(waited))));
+            let outage = match longest {
+                None => cell(ended.median()),
+                Some(waited) => format!("none within {} s", cell(Some(waited / 1e3))),
+            };
+            let times = findings.outage(event, way).zip(ours).map(|(theirs, ours)| theirs / ours);
+            let steal = all.iter().map(|outcome| outcome.steal).fold(0.0, f64::max);
+            table.rows.push(Row {
+                cells: vec![
+                    event.name().to_owned(),
+                    way.name().to_owned(),
+                    all.len().to_string(),
+                    outage,
+                    cell(ended.min()),
+                    cell(ended.max()),
+                    cell(findings.announced(event, way)),
+                    findings.lost(event, way).to_string(),
+                    cell(times),
+                ],
+                noise: noise(steal),
+                samples: vec![
+                    ("outage_ms".to_owned(), ended),
+                    ("announced_ms".to_owned(), all.iter().filter_map(|outcome| outcome.announced).collect()),
+                ],
+            });
+        }
+    }
+    table
+}
+
+fn plots(findings: &Findings) -> Vec<Plot> {
+    let mut plots = Vec::new();
+    for event in Event::ALL {
+        let series: Vec<Series> = Way::ALL
+            .into_iter()
+            .filter_map(|way| {
+                let values: Samples =
+                    findings.of(event, way).iter().filter_map(|outcome| outcome.outage).collect();
+                (!values.0.is_empty()).then(|| Series { name: way.name().to_owned(), values })
+            })
+            .collect();
+        if !series.is_empty() {
+            let title = format!("{}: the client's outage", event.name());
+            plots.push(Plot::Cdf { title, unit: "ms".to_owned(), logarithmic: true, series });
+        }
+        for way in Way::ALL {
+            if let Some(outcome) = findings.of(event, way).first() {
+                let title = format!("{}: {}", event.name(), way.name());
+                plots.push(Plot::Timeline { title, lanes: outcome.lanes.clone() });
+            }
+        }
+    }
+    plots
+}
