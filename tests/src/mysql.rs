@@ -12,6 +12,7 @@ pub mod managed;
 mod pair;
 mod server;
 mod tmpfs;
+mod watch;
 mod writer;
 
 pub use ledger::{Ledger, Verdict};
@@ -19,6 +20,7 @@ pub use pair::Pair;
 pub use server::{Row, Server, Setup};
 pub use tmpfs::Tmpfs;
 pub(crate) use tmpfs::unmount_below;
+pub use watch::{Replica, ServerSeen, ServerWatch};
 pub use writer::{Acknowledged, Failure, Record, Writer, WriterSetup, in_ms};
 
 /// The port that every server of the lab listens on.

@@ -21,12 +21,17 @@ use crate::{
 };
 
 mod client;
+mod database;
+mod recipe;
 mod screen;
 mod stage;
+mod switch;
+mod tally;
 mod view;
+mod words;
 
 use screen::Screen;
-use stage::{Key, Stage};
+use stage::{Key, Plan, Stage};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -36,7 +41,10 @@ pub(crate) struct Options {
     /// Lines instead of a live view, as when the output is no terminal; keys are read from standard input
     #[arg(long)]
     plain: bool,
-    /// Nodes that run a real keepalived instead: a, b or both
+    /// The bare lab: no database servers, adverts every 100 ms
+    #[arg(long)]
+    no_mysql: bool,
+    /// Nodes that run a real keepalived instead, with the usual check of MySQL: a, b or both
     #[arg(long, value_name = "NODE", value_delimiter = ',', value_parser = ["a", "b"])]
     keepalived: Vec<String>,
     /// After `--`: run the daemon on this host with these arguments, as in `-- --config FILE`
@@ -53,8 +61,9 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     if !options.daemon.is_empty() {
         return run_on_this_host(&options.daemon);
     }
-    let tests = if options.keepalived.is_empty() { None } else { Some(Group::Test) };
-    let groups: Vec<Group> = [Group::Build, Group::Lab].into_iter().chain(tests).collect();
+    let servers = (!options.no_mysql).then_some(Group::Mysql);
+    let tests = (!options.keepalived.is_empty()).then_some(Group::Test);
+    let groups: Vec<Group> = [Group::Build, Group::Lab].into_iter().chain(servers).chain(tests).collect();
     setup::ensure(&groups)?;
     let binary = build(false)?;
     // From here on a request to stop ends the loop below, and with it everything that was made.
@@ -88,7 +97,13 @@ fn build(is_release: bool) -> Result<PathBuf> {
 }
 
 fn run_lab(options: &Options, binary: &Path) -> Result<()> {
-    let mut stage = Stage::set(binary, &workspace().join("config"), &options.keepalived)?;
+    let config = workspace().join("config");
+    let has_servers = !options.no_mysql;
+    if has_servers {
+        eprintln!("starting MariaDB on both nodes, replicating both ways (without: --no-mysql)");
+    }
+    let mut stage =
+        Stage::set(&Plan { binary, config: &config, keepalived: &options.keepalived, has_servers })?;
     let deadline = options.seconds.map(|seconds| clock::now_ns() + seconds * clock::SECOND);
     let is_over =
         || interrupt::caught().is_some() || deadline.is_some_and(|deadline| clock::now_ns() >= deadline);

@@ -37,6 +37,8 @@ pub(crate) enum Group {
     Build,
     /// Run the lab of `cargo xtask run`
     Lab,
+    /// Run the database servers in it
+    Mysql,
     /// Run all tests
     Test,
     /// Run all checks
@@ -90,7 +92,7 @@ impl Missing {
 
 /// The verb itself.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let all = [Group::Build, Group::Lab, Group::Test, Group::Lint, Group::Fuzz];
+    let all = [Group::Build, Group::Lab, Group::Mysql, Group::Test, Group::Lint, Group::Fuzz];
     ensure(if options.groups.is_empty() { &all } else { &options.groups })?;
     println!("setup: everything is there");
     Ok(ExitCode::SUCCESS)
@@ -136,6 +138,8 @@ fn find_missing(groups: &[Group]) -> Vec<Missing> {
     };
     if needs(&[Group::Lab, Group::Test]) {
         tool("ip", "iproute2");
+    }
+    if needs(&[Group::Mysql, Group::Test]) {
         // The server alone: its package brings no service that could start on this host.
         tool("mariadbd", "mariadb-server-core");
     }

@@ -2,12 +2,12 @@
 //!
 //! Owns the comparison. Refuses to excuse a difference.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, ops::RangeInclusive, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use mysql::prelude::Queryable;
 
-use super::{Record, Server};
+use super::{Record, Server, server::connect_as_root};
 
 /// The numbers in a server's table, each with how often it is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,20 @@ impl Ledger {
         let rows: Vec<(u64, u64)> = connection
             .query("SELECT number, COUNT(*) FROM lab.writes GROUP BY number")
             .with_context(|| format!("read the writes on {}", server.host()))?;
+        Ok(Self { rows: rows.into_iter().collect() })
+    }
+
+    /// Reads the numbers of that range alone, by the server's Unix socket, and waits no longer than `limit` for the answer.
+    pub fn read_range(socket: &Path, numbers: RangeInclusive<u64>, limit: Duration) -> Result<Self> {
+        let mut connection = connect_as_root(socket, limit)
+            .with_context(|| format!("log in at {} as root", socket.display()))?;
+        let query = format!(
+            "SELECT number, COUNT(*) FROM lab.writes WHERE number BETWEEN {} AND {} GROUP BY number",
+            numbers.start(),
+            numbers.end()
+        );
+        let rows: Vec<(u64, u64)> =
+            connection.query(query).with_context(|| format!("read the writes at {}", socket.display()))?;
         Ok(Self { rows: rows.into_iter().collect() })
     }
 

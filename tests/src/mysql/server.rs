@@ -161,10 +161,8 @@ impl Server {
 
     /// A connection as root, over the Unix socket.
     pub fn connect(&self) -> Result<Conn> {
-        let socket = self.socket().to_string_lossy().into_owned();
-        let options = OptsBuilder::new().socket(Some(socket)).user(Some("root"));
-        let options = options.read_timeout(Some(ANSWER_LIMIT)).write_timeout(Some(ANSWER_LIMIT));
-        Conn::new(options).with_context(|| format!("log in on {} as root", self.host))
+        connect_as_root(&self.socket(), ANSWER_LIMIT)
+            .with_context(|| format!("log in on {} as root", self.host))
     }
 
     /// Runs one statement, as root, on a connection of its own.
@@ -187,11 +185,6 @@ impl Server {
         let mut connection = self.connect()?;
         let rows: Vec<mysql::Row> =
             connection.query(query).with_context(|| format!("on {}: {}", self.host, shorten(query)))?;
-        let named = |row: &mysql::Row| {
-            let names = row.columns_ref().iter().map(|column| column.name_str().into_owned());
-            let values = (0..row.len()).map(|index| row.as_ref(index).and_then(text));
-            names.zip(values).filter_map(|(name, value)| Some((name, value?))).collect()
-        };
         Ok(rows.iter().map(named).collect())
     }
 
@@ -240,6 +233,12 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// A connection as root that waits for no answer longer than `limit`.
+pub(super) fn connect_as_root(socket: &Path, limit: Duration) -> Result<Conn, mysql::Error> {
+    let options = OptsBuilder::new().socket(Some(socket.to_string_lossy().into_owned())).user(Some("root"));
+    Conn::new(options.read_timeout(Some(limit)).write_timeout(Some(limit)))
 }
 
 /// The shipped settings, the node's two lines, and what a small server in a folder of its own needs.
@@ -342,6 +341,13 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A row by column name.
+pub(super) fn named(row: &mysql::Row) -> Row {
+    let names = row.columns_ref().iter().map(|column| column.name_str().into_owned());
+    let values = (0..row.len()).map(|index| row.as_ref(index).and_then(text));
+    names.zip(values).filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 fn text(value: &Value) -> Option<String> {

@@ -159,6 +159,15 @@ impl Writer {
         lock(&self.record).clone()
     }
 
+    /// What came after so many acknowledgements and so many failures: for those who look again and again.
+    pub fn record_since(&self, acknowledged: usize, failures: usize) -> Record {
+        let record = lock(&self.record);
+        Record {
+            acknowledged: record.acknowledged.get(acknowledged..).unwrap_or_default().to_vec(),
+            failures: record.failures.get(failures..).unwrap_or_default().to_vec(),
+        }
+    }
+
     /// How many writes have been acknowledged so far.
     pub fn count(&self) -> usize {
         lock(&self.record).acknowledged.len()

@@ -2,24 +2,34 @@
 //!
 //! Owns the lab and its routers, and draws the conclusions that the view shows. Refuses to know how they are shown.
 
-use std::{collections::VecDeque, net::Ipv4Addr, path::Path};
+use std::{collections::VecDeque, net::Ipv4Addr, path::Path, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use vrrp_lab::{
     AddressWatch, Capture, Daemon, HoldingTimeline, Host, Keepalived, Lab, Peer, Process,
     clock::{self, MILLISECOND, SECOND},
+    daemon::socket,
     frame::Advert,
 };
 
-use super::client::{Client, PERIOD, Reach};
+use super::{
+    client::{Client, PERIOD, Reach},
+    database::{Database, ServerNode},
+    recipe,
+    switch::{self, Switch, Target, Word},
+    tally::{News, Writes},
+    words::Words,
+};
 
-/// The virtual address in config/lab-a.yaml and config/lab-b.yaml.
+/// The virtual address in config/lab-*.yaml and, in the lab's place, config/mysql-pair-*.yaml.
 pub(super) const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
-const NODES: [&str; 2] = ["a", "b"];
-/// keepalived's part, when it takes one: as in the two files.
+pub(super) const NODES: [&str; 2] = ["a", "b"];
+/// keepalived's part, when it takes one: as in the files.
 const PRIORITIES: [u8; 2] = [100, 90];
 const ADVERT_MS: u32 = 100;
 const KEPT: usize = 200;
+/// A daemon that takes longer shows that by itself.
+const START_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a key asks for; `usize` is the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +40,19 @@ pub(crate) enum Key {
     Restart(usize),
     Stop(usize),
     Freeze(usize),
+    /// The owner hands over.
+    Switch,
+    Server(ServerKey, usize),
     Quit,
+}
+
+/// What is done to a database server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServerKey {
+    Kill,
+    Freeze,
+    Disk,
+    Start,
 }
 
 impl Key {
@@ -45,18 +67,33 @@ impl Key {
             'r' => Some(Self::Restart(node)),
             's' => Some(Self::Stop(node)),
             'z' => Some(Self::Freeze(node)),
+            'p' => Some(Self::Switch),
+            'm' => Some(Self::Server(ServerKey::Kill, node)),
+            'f' => Some(Self::Server(ServerKey::Freeze, node)),
+            'd' => Some(Self::Server(ServerKey::Disk, node)),
+            'u' => Some(Self::Server(ServerKey::Start, node)),
             'q' => Some(Self::Quit),
             _ => None,
         }
     }
 }
 
-/// How a router's process is.
+/// How a process is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
     Running,
     Frozen,
     Ended(String),
+}
+
+impl Condition {
+    pub(super) fn of(process: &mut Process) -> Self {
+        match (process.ending(), process.state()) {
+            (Some(how), _) => Self::Ended(how),
+            (None, Some('T')) => Self::Frozen,
+            (None, _) => Self::Running,
+        }
+    }
 }
 
 /// How a router's cable is.
@@ -138,14 +175,39 @@ pub(crate) struct Sight<'stage> {
     pub(crate) nodes: &'stage [Node],
     pub(crate) timeline: &'stage HoldingTimeline,
     pub(crate) reach: &'stage Reach,
+    /// Nothing in the bare lab.
+    pub(crate) database: Option<DatabaseSight<'stage>>,
     pub(crate) adverts: &'stage VecDeque<AdvertSeen>,
     pub(crate) events: &'stage VecDeque<Event>,
 }
 
+/// What a view needs of the servers.
+#[derive(Clone, Copy)]
+pub(crate) struct DatabaseSight<'stage> {
+    pub(crate) servers: &'stage [ServerNode],
+    pub(crate) writes: &'stage Writes,
+}
+
+/// How the lab is set.
+pub(crate) struct Plan<'a> {
+    /// The daemon.
+    pub(crate) binary: &'a Path,
+    /// The folder `config/`.
+    pub(crate) config: &'a Path,
+    /// Nodes that run keepalived.
+    pub(crate) keepalived: &'a [String],
+    /// MariaDB on both nodes and a writer.
+    pub(crate) has_servers: bool,
+}
+
 /// The lab with everything in it. Dropping it undoes all of it.
 pub(crate) struct Stage {
-    // Dropped in this order: the routers, those who watch them, the network.
+    // Dropped in this order: the routers, the servers, those who watch them, the network.
+    switch: Option<Switch>,
     routers: Vec<Router>,
+    targets: Vec<Target>,
+    words: [Words; 2],
+    database: Option<Database>,
     client: Client,
     capture: Capture,
     watch: AddressWatch,
@@ -162,23 +224,40 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Builds the network and starts the routers with `lab-a.yaml` and `lab-b.yaml` of that folder.
-    pub(crate) fn set(binary: &Path, config: &Path, keepalived: &[String]) -> Result<Self> {
+    /// Builds the network, starts the servers, if any, and the routers: with `lab-*.yaml`, or with `mysql-pair-*.yaml` where
+    /// they have servers.
+    pub(crate) fn set(plan: &Plan<'_>) -> Result<Self> {
         let lab = Lab::pair("run").context("build the lab")?;
+        let is_managed = plan.keepalived.is_empty();
+        let database = plan.has_servers.then(|| Database::start(&lab, !is_managed)).transpose()?;
         let capture = Capture::start(&lab, &NODES)?;
         let watch = AddressWatch::start(&lab, &NODES)?;
         let client = Client::start(lab.host("client"), VIP)?;
         let start_ns = clock::now_ns();
         let timeline = watch.timeline(VIP)?;
-        let (mut routers, mut nodes) = (Vec::new(), Vec::new());
+        let (mut routers, mut nodes, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         for (name, priority) in NODES.into_iter().zip(PRIORITIES) {
             let host = lab.host(name);
-            let (mut router, program) = if keepalived.iter().any(|node| node == name) {
-                let peer = Peer::v3(priority, ADVERT_MS);
-                (Router::Keepalived(Keepalived::start(host, &[peer])?), "keepalived")
+            let socket = if database.is_some() { socket(host) } else { switch::bare_socket(name) };
+            let instance = if database.is_some() { recipe::INSTANCE } else { "LAB" };
+            targets.push(Target { binary: plan.binary.to_owned(), socket, instance });
+            let (mut router, program) = if plan.keepalived.iter().any(|node| node == name) {
+                let keepalived = match &database {
+                    Some(_) => Keepalived::start_with_file(host, &recipe::write_keepalived(host, priority)?),
+                    None => Keepalived::start(host, &[Peer::v3(priority, ADVERT_MS)]),
+                };
+                (Router::Keepalived(keepalived?), "keepalived")
             } else {
-                let file = config.join(format!("lab-{name}.yaml"));
-                (Router::Daemon(Daemon::start_with_file(host, binary, &file)?), "vrrp")
+                let file = match &database {
+                    Some(database) => {
+                        recipe::write_daemon(host, plan.config, &database.socket(name), is_managed)?
+                    }
+                    None => plan.config.join(format!("lab-{name}.yaml")),
+                };
+                let daemon = Daemon::start_with_file(host, plan.binary, &file)?;
+                // Alike but for the priority, they would race: a is to be the first owner.
+                clock::wait_until(START_LIMIT, || daemon.log().contains("-> BACKUP"));
+                (Router::Daemon(daemon), "vrrp")
             };
             let pid = router.process().pid();
             routers.push(router);
@@ -194,8 +273,12 @@ impl Stage {
             });
         }
         let (reach, adverts, events) = (Reach::default(), VecDeque::new(), VecDeque::new());
-        Ok(Self {
+        let mut stage = Self {
+            switch: None,
             routers,
+            targets,
+            words: Default::default(),
+            database,
             client,
             capture,
             watch,
@@ -209,7 +292,12 @@ impl Stage {
             events,
             next_event: 0,
             last_deed: None,
-        })
+        };
+        if stage.database.is_some() && !is_managed {
+            let text = "as in the usual recipe both servers take writes: beside keepalived nobody manages their role";
+            stage.tell(start_ns, Kind::Done, text.to_owned());
+        }
+        Ok(stage)
     }
 
     /// Takes in what has happened since the last look.
@@ -223,10 +311,17 @@ impl Stage {
                 self.note_answer(index, record.time_ns);
             }
         }
-        for index in 0..self.nodes.len() {
+        for (index, name) in NODES.into_iter().enumerate() {
+            let words = self.words[index].look(self.routers[index].process());
+            for text in words {
+                self.tell(clock::now_ns(), Kind::Trouble, format!("{name}: {text}"));
+            }
             self.look_at_process(index);
         }
-        self.look_at_owner()
+        self.look_at_owner()?;
+        self.look_at_switch();
+        self.look_at_database();
+        Ok(())
     }
 
     /// Does what a key asks for; a failure becomes an event.
@@ -258,6 +353,8 @@ impl Stage {
                 self.deed(index, "was started again");
                 outcome
             }
+            Key::Switch => self.begin_switch(),
+            Key::Server(key, index) => self.obey_for_server(key, index),
             Key::Quit => Ok(()),
         };
         if let Err(error) = outcome {
@@ -273,6 +370,10 @@ impl Stage {
             nodes: &self.nodes,
             timeline: &self.timeline,
             reach: &self.reach,
+            database: self
+                .database
+                .as_ref()
+                .map(|database| DatabaseSight { servers: database.nodes(), writes: database.writes() }),
             adverts: &self.adverts,
             events: &self.events,
         }
@@ -311,11 +412,7 @@ impl Stage {
 
     fn look_at_process(&mut self, index: usize) {
         let process = self.routers[index].process();
-        let condition = match (process.ending(), process.state()) {
-            (Some(how), _) => Condition::Ended(how),
-            (None, Some('T')) => Condition::Frozen,
-            (None, _) => Condition::Running,
-        };
+        let condition = Condition::of(process);
         let node = &mut self.nodes[index];
         if node.condition != condition {
             if let Condition::Ended(how) = &condition {
@@ -366,6 +463,73 @@ impl Stage {
         Ok(())
     }
 
+    fn obey_for_server(&mut self, key: ServerKey, index: usize) -> Result<()> {
+        let database = self.database.as_mut().context("this lab has no database servers (--no-mysql)")?;
+        let what = match key {
+            ServerKey::Kill => database.kill(index)?,
+            ServerKey::Freeze => database.toggle_freeze(index)?,
+            ServerKey::Disk => database.toggle_disk(index)?,
+            ServerKey::Start => database.start_again(&self.lab, index)?,
+        };
+        self.deed_to(index, "'s", what);
+        Ok(())
+    }
+
+    fn begin_switch(&mut self) -> Result<()> {
+        if self.switch.is_some() {
+            bail!("a planned switch is on its way");
+        }
+        let [owner] = self.timeline.holders() else { bail!("a planned switch wants one owner") };
+        let from = NODES.iter().position(|name| name == owner).context("the owner is a node")?;
+        if matches!(self.routers[from], Router::Keepalived(_)) {
+            bail!("keepalived knows no planned switch; s stops it");
+        }
+        let switch = Switch::begin(self.lab.host(NODES[from]), from, self.targets[from].clone())?;
+        self.switch = Some(switch);
+        self.deed(from, "was told to hand over (vrrp drain)");
+        Ok(())
+    }
+
+    fn look_at_switch(&mut self) {
+        let Some(switch) = &mut self.switch else { return };
+        let from = NODES[switch.from];
+        let holders = self.timeline.holders();
+        let has_moved = !holders.is_empty() && holders.iter().all(|holder| holder != from);
+        let (words, is_over) = switch
+            .look(self.lab.host(from), has_moved)
+            .unwrap_or_else(|error| (vec![Word::Bad(format!("{error:#}"))], true));
+        if is_over {
+            self.switch = None;
+        }
+        for word in words {
+            let (kind, text) = match word {
+                Word::Good(text) => (Kind::Done, text),
+                Word::Bad(text) => (Kind::Trouble, text),
+            };
+            self.tell(clock::now_ns(), kind, text);
+        }
+    }
+
+    fn look_at_database(&mut self) {
+        let Some(database) = &mut self.database else { return };
+        let now = clock::now_ns();
+        let span = self.timeline.spans().last();
+        if let Some(span) = span
+            && let [owner] = &span.hosts[..]
+            && let Some(owner) = NODES.into_iter().find(|name| name == owner)
+        {
+            database.note_owner(owner, span.from_ns);
+        }
+        let (news, endings) = database.look(now);
+        endings.into_iter().for_each(|text| self.tell(now, Kind::Done, text));
+        for item in news {
+            let at_ns = if let News::Outage { at_ns, .. } = &item { *at_ns } else { now };
+            let kind = if item.is_trouble() { Kind::Trouble } else { Kind::Moved };
+            let owner = self.timeline.holders().join(" and ");
+            self.tell(at_ns, kind, item.text(&owner));
+        }
+    }
+
     fn cut_off(&self) -> impl Iterator<Item = &'static str> {
         self.nodes.iter().filter(|node| node.link != Link::Up).map(|node| node.name)
     }
@@ -407,8 +571,12 @@ impl Stage {
     }
 
     fn deed(&mut self, index: usize, what: &str) {
+        self.deed_to(index, "", what);
+    }
+
+    fn deed_to(&mut self, index: usize, whose: &str, what: &str) {
         let now = clock::now_ns();
-        let text = format!("{} {what}", NODES[index]);
+        let text = format!("{}{whose} {what}", NODES[index]);
         self.last_deed = Some((now, text.clone()));
         self.tell(now, Kind::Done, text);
     }

@@ -7,6 +7,7 @@ use vrrp_lab::{
     timeline::Span,
 };
 
+mod servers;
 #[cfg(test)]
 mod tests;
 
@@ -17,12 +18,15 @@ use super::{
 
 /// One column of the history bars.
 const COLUMN: u64 = SECOND / 2;
-const KEYS: &str =
-    " 1/2 cut·heal link   c/C carrier   k/K kill -9   s/S stop   z/Z freeze·thaw   r/R restart   q quit";
+const KEYS: &str = " 1/2 link  c carrier  k kill -9  s stop  z freeze  r restart  p switch  q quit";
+const SERVER_KEYS: &str = " mysqld: m kill -9  f freeze  d full disk  u start      (capital letter: node b)";
+const BARE_KEYS: &str = " a capital letter means node b; 1, 2, c and z pressed again undo it";
 
 /// The whole page for a terminal of this size.
 pub(crate) fn page(sight: &Sight<'_>, size: Size) -> Vec<Line> {
-    let mut page = vec![title(sight, size.width), Line::new(), owner(sight), client(sight), Line::new()];
+    let mut page = vec![title(sight, size.width), Line::new(), owner(sight), client(sight)];
+    page.extend(sight.database.as_ref().map(|database| servers::writer(database.writes, sight.now_ns)));
+    page.push(Line::new());
     page.push(Line::new().with(
         Style::Dim,
         format!(
@@ -31,25 +35,34 @@ pub(crate) fn page(sight: &Sight<'_>, size: Size) -> Vec<Line> {
         ),
     ));
     page.extend(sight.nodes.iter().map(|node| node_line(node, sight)));
+    if let Some(database) = &sight.database {
+        page.extend(servers::table(database));
+    }
     page.push(Line::new());
     page.extend(bars(sight, size.width));
     page.push(Line::new());
 
-    // Two lists share what is left above the keys; the adverts get at most eight lines.
-    let left = size.height.saturating_sub(page.len() + 4);
-    let adverts = (left / 2).min(8);
-    page.push(Line::new().with(Style::Dim, " adverts at the switch, kernel time (CLOCK_MONOTONIC, s)"));
-    let skipped = sight.adverts.len().saturating_sub(adverts);
-    page.extend(sight.adverts.iter().skip(skipped).map(advert_line));
-    page.extend(std::iter::repeat_n(Line::new(), adverts.saturating_sub(sight.adverts.len())));
-    page.push(Line::new());
+    // Two lists share what is left above the keys; the adverts get at most eight lines, and none where there is little.
+    let left = size.height.saturating_sub(page.len() + 3);
+    let adverts = if left < 10 { 0 } else { (left / 2 - 1).min(8) };
+    let mut lines = left;
+    if adverts > 0 {
+        lines = left - adverts - 2;
+        page.push(Line::new().with(Style::Dim, " adverts at the switch, kernel time (CLOCK_MONOTONIC, s)"));
+        let skipped = sight.adverts.len().saturating_sub(adverts);
+        page.extend(sight.adverts.iter().skip(skipped).map(advert_line));
+        page.extend(std::iter::repeat_n(Line::new(), adverts.saturating_sub(sight.adverts.len())));
+        page.push(Line::new());
+    }
     page.push(Line::new().with(Style::Dim, " events"));
-    let lines = left.saturating_sub(adverts);
     let skipped = sight.events.len().saturating_sub(lines);
     page.extend(sight.events.iter().skip(skipped).map(|event| event_line(event, sight.start_ns)));
     page.extend(std::iter::repeat_n(Line::new(), lines.saturating_sub(sight.events.len())));
-    page.truncate(size.height.saturating_sub(1));
+    page.truncate(size.height.saturating_sub(2));
     page.push(Line::new().with(Style::Bold, KEYS));
+    let more = if sight.database.is_some() { SERVER_KEYS } else { BARE_KEYS };
+    page.push(Line::new().with(Style::Bold, more));
+    page.truncate(size.height);
     page
 }
 
@@ -83,10 +96,14 @@ pub(crate) fn status_text(sight: &Sight<'_>) -> String {
         })
         .collect();
     format!(
-        "{}    owner: {owner}; {}; {}",
+        "{}    owner: {owner}; {}; {}{}",
         since(sight.now_ns, sight.start_ns),
         nodes.join("; "),
-        reach(sight).1
+        reach(sight).1,
+        sight.database.as_ref().map_or_else(String::new, |database| format!(
+            "; {}",
+            servers::status_text(database, sight.now_ns)
+        ))
     )
 }
 

@@ -363,10 +363,11 @@ impl Keeper {
     /// An error that stays one until somebody mends it: said once, and again now and then.
     pub(super) fn say(&mut self, text: &str) {
         let now = clock::now();
-        let is_news = self.said.as_ref().is_none_or(|(said, at)| said != text || now.since(*at) >= REMIND);
+        let matter = matter(text);
+        let is_news = self.said.as_ref().is_none_or(|(said, at)| *said != matter || now.since(*at) >= REMIND);
         if is_news {
             tracing::error!(instance = self.instance, "{text}");
-            self.said = Some((text.to_owned(), now));
+            self.said = Some((matter, now));
         }
     }
 
@@ -384,4 +385,28 @@ fn login(access: &Access) -> Result<Login, SecretError> {
 fn without_password(instance: &str, access: &Access, error: &SecretError) -> Login {
     tracing::error!(instance, "{error}; without it nothing about the server can be changed");
     Login { place: access.place.clone(), user: access.account.user.clone(), password: None }
+}
+
+/// What a text is about: the ends of ranges of transactions left out, which move with every write of the other server.
+fn matter(text: &str) -> String {
+    let mut parts = text.split("..");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |matter, part| {
+        matter + ".." + part.trim_start_matches(|digit: char| digit.is_ascii_digit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matter;
+
+    #[test]
+    fn a_range_that_grows_is_the_same_matter() {
+        assert_eq!(
+            matter("only here 0-1-5..9, there 0-2-1..17"),
+            matter("only here 0-1-5..10, there 0-2-1..3")
+        );
+        assert_ne!(matter("only here 0-1-5..9"), matter("only here 0-1-6..9"));
+        assert_ne!(matter("process 12 was killed"), matter("process 13 was killed"));
+    }
 }
