@@ -23,6 +23,7 @@ mod flood;
 mod goals;
 mod html;
 mod kernel_half;
+mod limits;
 mod machine;
 mod mysql;
 mod report;
@@ -155,6 +156,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         findings.mysql = Some(found);
     }
     let goals = goals::judge(rounds, &findings);
+    sections.extend(limits::section(&goals, &findings, &binary));
     machine.load_after = machine::load();
     machine.steal = cpu.steal_since();
     let report = Report {

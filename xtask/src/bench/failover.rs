@@ -220,26 +220,30 @@ fn strike(
         }
     }
     let mut beyond_limit = Samples::default();
+    let mut limits = Samples::default();
     for (router, time_ns) in &announced {
         if let Some((last_ns, priority)) = heard.get(router) {
             let wait = match priority {
                 0 => scene.setting.skew_time(PRIORITIES[survivor]),
                 _ => scene.setting.down_interval(PRIORITIES[survivor]),
             };
-            beyond_limit.push(milliseconds(*last_ns, *time_ns) - wait.as_secs_f64() * 1e3);
+            let wait_ms = wait.as_secs_f64() * 1e3;
+            beyond_limit.push(milliseconds(*last_ns, *time_ns) - wait_ms);
+            limits.push(milliseconds(at, *last_ns) + wait_ms);
         }
     }
     let mut times: Samples = announced.values().map(|time_ns| milliseconds(at, *time_ns)).collect();
     times.0.sort_by(f64::total_cmp);
-    let lane = |half: u16, name: &str| Lane {
+    let lane = |half: u16, name: &str, limit| Lane {
         name: name.to_owned(),
         adverts: marks(&all, at, |sighting| is_from(sighting, half) && is_living_advert(sighting)),
         announcements: marks(&all, at, |sighting| {
             is_from(sighting, half) && matches!(sighting.kind, Kind::Announcement { .. })
         }),
-        limit: None,
+        limit,
     };
-    let lanes = vec![lane(from_master, "old master"), lane(from_survivor, "survivor")];
+    // Of several, the last one's.
+    let lanes = vec![lane(from_master, "old master", None), lane(from_survivor, "survivor", limits.max())];
     Ok(Outcome { first_advert, announced: times, beyond_limit, steal, lanes })
 }
 

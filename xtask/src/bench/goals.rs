@@ -7,7 +7,7 @@ use super::{
     failover::{self, Event},
     flood, kernel_half,
     mysql::{self, Way},
-    report::{Goal, Verdict},
+    report::{Goal, Subject, Verdict},
     scene::{Contender, Setting},
     starve::{self, Case},
     stats::{Samples, cell},
@@ -56,12 +56,23 @@ struct Goals {
 
 impl Goals {
     fn add(&mut self, what: &str, goal: &str, measured: String, reached: Option<bool>) {
+        self.add_about(Subject::Timeline, what, goal, measured, reached);
+    }
+
+    fn add_about(
+        &mut self,
+        subject: Subject,
+        what: &str,
+        goal: &str,
+        measured: String,
+        reached: Option<bool>,
+    ) {
         let reached = match reached {
             Some(true) if self.enough => Verdict::Reached,
             Some(false) if self.enough => Verdict::Missed,
             Some(_) | None => Verdict::Unknown,
         };
-        self.all.push(Goal { what: what.to_owned(), goal: goal.to_owned(), measured, reached });
+        self.all.push(Goal { what: what.to_owned(), goal: goal.to_owned(), measured, reached, subject });
     }
 
     fn failover(&mut self, found: &failover::Findings) {
@@ -106,9 +117,11 @@ impl Goals {
         // Rounding of the window's edges.
         let all_sent = |share: f64| share >= 99.9;
 
+        let about = |(advert_ms, instances): (u32, usize)| Subject::Density { advert_ms, instances };
         let dense = (10, 200);
         let shares = (of(dense, ours, sent), of(dense, ours, late), of(dense, ours, wrong));
-        self.add(
+        self.add_about(
+            about(dense),
             "200 instances at 10 ms",
             "every due advert sent, p99 lateness under 1 ms, no false master",
             format!(
@@ -128,7 +141,8 @@ impl Goals {
         );
         let cpu = (of(dense, ours, master), of(dense, ours, backup));
         let their_cpu = (of(dense, theirs, master), of(dense, theirs, backup));
-        self.add(
+        self.add_about(
+            about(dense),
             "CPU at 200 instances, 10 ms",
             "at most half of keepalived's on the master, a quarter on the backup",
             format!(
@@ -145,7 +159,8 @@ impl Goals {
         );
         let thousand = (10, 1000);
         let numbers = (of(thousand, ours, sent), of(thousand, ours, wrong));
-        self.add(
+        self.add_about(
+            about(thousand),
             "1 000 instances at 10 ms, both halves on this machine",
             "no false master, every due advert sent",
             format!("{} % sent, {} false", cell(numbers.0), cell(numbers.1)),
@@ -157,7 +172,8 @@ impl Goals {
             of(wide, ours, backup),
             of(wide, ours, |run| Some(run.master_mib.max(run.backup_mib))),
         );
-        self.add(
+        self.add_about(
+            about(wide),
             "4 000 instances at 1 s",
             "under 4 % of a core on either side, under 64 MB",
             format!("{} % and {} %, {} MiB", cell(numbers.0), cell(numbers.1), cell(numbers.2)),
@@ -168,7 +184,8 @@ impl Goals {
                 .map(|((master, backup), mib)| master < 4.0 && backup < 4.0 && mib * 1.048_576 < 64.0),
         );
         let quiet = of((10, 255), ours, backup);
-        self.add(
+        self.add_about(
+            about((10, 255)),
             "quiet backup, 255 instances at 10 ms",
             "at most 7 % of a core",
             format!("{} %", cell(quiet)),
@@ -271,7 +288,8 @@ impl Goals {
 
     fn kernel_half(&mut self, found: &kernel_half::Findings) {
         if let Some(later) = found.ring_later_us {
-            self.add(
+            self.add_about(
+                Subject::Latency,
                 "arrival to decision, an advert that changes something",
                 "p50 within 10 µs of a raw socket's on the same packets",
                 format!("{} µs later", cell(Some(later))),
@@ -282,7 +300,8 @@ impl Goals {
         if let (Some(empty), Some(not_vrrp), Some(junk), Some(delivered)) =
             (best("empty program"), best("not VRRP"), best("checksum"), best("delivered, v3 RFC 9568"))
         {
-            self.add(
+            self.add_about(
+                Subject::KernelHalf,
                 "a packet that is not VRRP; junk; delivered",
                 "no worse than 13 / 52 / 106 ns, the first within 1.3 times the empty program",
                 format!("{not_vrrp} / {junk} / {delivered} ns; the empty program {empty} ns"),

@@ -122,6 +122,21 @@ pub(crate) struct Goal {
     pub(crate) goal: String,
     pub(crate) measured: String,
     pub(crate) reached: Verdict,
+    #[serde(skip)]
+    pub(crate) subject: Subject,
+}
+
+/// What a goal is about: what to look at when it is missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    /// CPU and punctuality of a pair in version 3.
+    Density { advert_ms: u32, instances: usize },
+    /// What packets cost in the kernel half.
+    KernelHalf,
+    /// From arrival to decision.
+    Latency,
+    /// When what happened.
+    Timeline,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -4,7 +4,7 @@
 
 use crate::bench::{
     machine::Machine,
-    report::{Goal, Lane, Plot, Report, Row, SCHEMA, Section, Series, Table, Verdict},
+    report::{Goal, Lane, Plot, Report, Row, SCHEMA, Section, Series, Subject, Table, Verdict},
     stats::{Samples, cell},
 };
 
@@ -71,6 +71,7 @@ fn goals() -> Vec<Goal> {
         goal: goal.to_owned(),
         measured: measured.to_owned(),
         reached,
+        subject: Subject::Timeline,
     };
     vec![
         goal(

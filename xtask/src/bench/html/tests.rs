@@ -8,7 +8,7 @@ use super::{
     example, page, plot,
 };
 use crate::bench::{
-    report::{Goal, Lane, Plot, Report, Row, Series, Table, Verdict},
+    report::{Goal, Lane, Plot, Report, Row, Series, Subject, Table, Verdict},
     stats::Samples,
 };
 
@@ -85,6 +85,7 @@ fn foreign_text_stays_text() {
         goal: EVIL.to_owned(),
         measured: EVIL.to_owned(),
         reached: Verdict::Reached,
+        subject: Subject::Timeline,
     }];
     let mut section = crate::bench::report::Section::new(EVIL, EVIL, EVIL);
     let mut table = Table::new(EVIL, &[EVIL]);
