@@ -2,7 +2,7 @@
 //!
 //! Owns the channel both ways and semi-synchronous replication. Refuses to know the virtual IP.
 
-use std::time::Duration;
+use std::{panic::resume_unwind, thread, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use mysql::prelude::Queryable;
@@ -25,9 +25,12 @@ impl Pair {
 
     /// Both as they are set up, replicating both ways, both read-only, with the writer's table on both.
     pub fn start_with(lab: &Lab, a: Setup, b: Setup) -> Result<Self> {
-        let a = Server::start(lab.host("a"), a)?;
-        let b = Server::start(lab.host("b"), b)?;
-        let pair = Self { a, b };
+        let (a, b) = thread::scope(|scope| {
+            let b = scope.spawn(|| Server::start(lab.host("b"), b));
+            let a = Server::start(lab.host("a"), a);
+            (a, b.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let pair = Self { a: a?, b: b? };
         // Both were set up apart, by the same statements: their histories begin here.
         pair.a.sql("RESET MASTER")?;
         pair.b.sql("RESET MASTER")?;

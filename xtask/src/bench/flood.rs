@@ -27,8 +27,6 @@ enum Kinds {
 }
 
 impl Kinds {
-    const ALL: [Self; 3] = [Self::Junk, Self::Stranger, Self::Replay];
-
     const fn name(self) -> &'static str {
         match self {
             Self::Junk => "junk: TTL, checksum, password, VRID, length",
@@ -56,9 +54,23 @@ pub(crate) struct Findings {
     pub(crate) full_rate: Vec<(Contender, Run)>,
 }
 
-const SETTINGS: [(u8, u32); 2] = [(2, 1000), (3, 100)];
+/// Version, interval, what is sent, and how much of it a second; None: as much as the machine can.
+type Plan = (u8, u32, &'static [Kinds], &'static [Option<u64>]);
+const SETTINGS: &[Plan] = &[
+    (3, 100, &[Kinds::Junk, Kinds::Stranger, Kinds::Replay], &[Some(10_000), Some(50_000), None]),
+    (2, 1000, &[Kinds::Junk], &[None]),
+];
+const QUICK: &[Plan] = &[(3, 100, &[Kinds::Junk], &[None])];
 const INSTANCES: usize = 10;
 const WINDOW: Duration = Duration::from_secs(2);
+
+const fn plans(rounds: Rounds) -> &'static [Plan] {
+    if rounds.quick { QUICK } else { SETTINGS }
+}
+
+const fn setting(version: u8, advert_ms: u32) -> Setting {
+    Setting { version, advert_ms, instances: INSTANCES }
+}
 
 /// The section of the report.
 pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> {
@@ -70,15 +82,14 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
          that found a raw socket full: among them may be the master's adverts.",
     );
     let mut findings = Findings::default();
-    let rates: &[Option<u64>] = if rounds.quick { &[None] } else { &[Some(10_000), Some(50_000), None] };
-    for (version, advert_ms) in SETTINGS {
-        let setting = Setting { version, advert_ms, instances: INSTANCES };
+    for (version, advert_ms, kinds, rates) in plans(rounds) {
+        let setting = setting(*version, *advert_ms);
         let mut table = Table::new(
             &setting.label(),
             &["flood", "who", "packets/s", "false masters", "backup CPU, %", "socket drops", "log, KiB"],
         );
-        for kinds in Kinds::ALL {
-            for &rate in rates {
+        for &kinds in *kinds {
+            for &rate in *rates {
                 for contender in rounds.contenders() {
                     println!("flood: {}, {}, {}", setting.label(), kinds.name(), contender.name());
                     match measure(setting, kinds, rate, contender, binary) {
@@ -187,7 +198,6 @@ fn row(kinds: Kinds, contender: Contender, run: &Run) -> Row {
 }
 
 fn bars(rounds: Rounds, findings: &Findings) -> Plot {
-    let settings = SETTINGS.map(|(version, advert_ms)| Setting { version, advert_ms, instances: INSTANCES });
     let series = rounds.contenders().map(|contender| {
         let of = findings.full_rate.iter().filter(|(who, _)| *who == contender);
         Series {
@@ -199,7 +209,11 @@ fn bars(rounds: Rounds, findings: &Findings) -> Plot {
         title: "CPU of the backup under junk at the machine's full rate".to_owned(),
         unit: "% of a core".to_owned(),
         logarithmic: false,
-        labels: settings.iter().map(|setting| setting.label()).collect(),
+        // Every plan has junk at the full rate.
+        labels: plans(rounds)
+            .iter()
+            .map(|(version, advert_ms, ..)| setting(*version, *advert_ms).label())
+            .collect(),
         series: series.collect(),
     }
 }

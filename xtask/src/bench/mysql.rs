@@ -128,15 +128,14 @@ struct Session {
     most: usize,
 }
 
-const SESSIONS: [Session; 7] = [
-    Session { way: Way::Managed, events: &[Event::Switch, Event::Switch, Event::Kill], most: usize::MAX },
+const SESSIONS: [Session; 6] = [
+    Session { way: Way::Managed, events: &[Event::Switch, Event::Freeze, Event::Kill], most: usize::MAX },
     Session { way: Way::Told, events: &[Event::Switch, Event::Kill], most: usize::MAX },
-    Session { way: Way::Managed, events: &[Event::Freeze], most: usize::MAX },
     Session { way: Way::Observed, events: &[Event::Kill], most: usize::MAX },
-    // They wait for tens of seconds for what is known: a few are enough.
-    Session { way: Way::Recipe, events: &[Event::Freeze, Event::Kill], most: 2 },
-    Session { way: Way::Managed, events: &[Event::Cut], most: 3 },
-    Session { way: Way::Told, events: &[Event::Cut], most: 3 },
+    // Waiting for what is known by then: timers that are far longer than anything else here.
+    Session { way: Way::Recipe, events: &[Event::Freeze, Event::Kill], most: 1 },
+    Session { way: Way::Managed, events: &[Event::Cut], most: 1 },
+    Session { way: Way::Told, events: &[Event::Cut], most: 1 },
 ];
 const QUICK: [Session; 2] = [
     Session { way: Way::Managed, events: &[Event::Kill], most: 1 },

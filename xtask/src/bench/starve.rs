@@ -39,15 +39,9 @@ pub(crate) enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 7] = [
-        Self::BusyLoops,
-        Self::Memory,
-        Self::Disk,
-        Self::ShortStop,
-        Self::LongStop,
-        Self::BothStop,
-        Self::DeadMaster,
-    ];
+    /// Seen once: what they do depends on the machine more than on the contenders.
+    const LOADS: [Self; 3] = [Self::BusyLoops, Self::Memory, Self::Disk];
+    const STOPS: [Self; 4] = [Self::ShortStop, Self::LongStop, Self::BothStop, Self::DeadMaster];
 
     const fn name(self) -> &'static str {
         match self {
@@ -78,7 +72,7 @@ pub(crate) struct Findings {
     pub(crate) runs: HashMap<(Case, u32, Contender), Vec<Run>>,
 }
 
-const INTERVALS: [u32; 3] = [100, 30, 10];
+const INTERVALS: [u32; 2] = [100, 10];
 const INSTANCES: usize = 10;
 const LOADED: Duration = Duration::from_millis(2500);
 
@@ -107,8 +101,8 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
                 "replaced after, intervals",
             ],
         );
-        for case in Case::ALL {
-            let count = if rounds.quick { 1 } else { rounds.count.min(3) };
+        let loads = Case::LOADS.into_iter().filter(|_| !rounds.quick).map(|case| (case, 1));
+        for (case, count) in loads.chain(Case::STOPS.map(|case| (case, rounds.count))) {
             for round in 0..count {
                 for contender in rounds.contenders() {
                     println!(
