@@ -10,6 +10,7 @@ mod roles {
     pub(super) mod failures;
     pub(super) mod partition;
     pub(super) mod planned;
+    pub(super) mod policies;
 }
 
 use std::{net::Ipv4Addr, num::NonZeroU16, process::ExitCode, time::Duration};
@@ -48,8 +49,14 @@ fn main() -> ExitCode {
         a_killed_mysql_is_followed_by_its_peer,
     ]);
     all.extend(
-        [roles::doors::tests(), roles::planned::tests(), roles::failures::tests(), roles::partition::tests()]
-            .concat(),
+        [
+            roles::doors::tests(),
+            roles::planned::tests(),
+            roles::failures::tests(),
+            roles::partition::tests(),
+            roles::policies::tests(),
+        ]
+        .concat(),
     );
     harness::run(all)
 }

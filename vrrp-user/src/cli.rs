@@ -58,7 +58,7 @@ pub(crate) enum Command {
     ///
     /// It stays out, also over a restart, until it is resumed. Preemption plays no part in it. Exit codes as of status.
     #[command(after_help = "Example: vrrp drain VI_1     (then work on this host, then: vrrp resume VI_1)")]
-    Drain(Which),
+    Drain(Drain),
     /// Let a drained instance take part again. It listens first; with `preempt: false` it leaves the other host its
     /// addresses.
     ///
@@ -106,6 +106,15 @@ pub(crate) enum Command {
     /// The process that takes the addresses off when the daemon dies. The daemon starts it.
     #[command(hide = true)]
     Guard,
+    /// Make the servers of these instances read-only, because their daemon no longer can. The guard starts it.
+    #[command(hide = true)]
+    StandDown {
+        #[command(flatten)]
+        file: File,
+        /// The instances.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +156,15 @@ pub(crate) struct Which {
     /// All that there are.
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Also where the other host's server could not take over, as `vrrp status` says: then nobody serves
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 const WATCH_EXAMPLE: &str = "Example: vrrp watch VI_1

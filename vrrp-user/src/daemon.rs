@@ -48,6 +48,7 @@ use crate::net::receiver::{self, Choice, Control, OpenError, Receiver};
 use crate::net::xdp::{Diagnostics, Sizes};
 use crate::net::{Interface, Mode, realtime};
 pub use advert_thread::AdvertThreadError;
+pub use roles::stand_down;
 use service::Running;
 use standing::Standing;
 use supervisor::Supervisor;

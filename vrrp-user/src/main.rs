@@ -64,6 +64,13 @@ fn main() -> ExitCode {
             start_log(LogFormat::Human, LogLevel::Info);
             finish(net::guard::watch::run().map_err(anyhow::Error::from))
         }
+        Command::StandDown { file, names } => match load(Config::load(&file.config)) {
+            Ok(loaded) => {
+                start_log(loaded.config.log.format, loaded.config.log.level);
+                finish(daemon::stand_down(&loaded.config, &names).map_err(anyhow::Error::from))
+            }
+            Err(code) => code,
+        },
     }
 }
 

@@ -11,7 +11,7 @@ use vrrp_user::control::client::{Client, ClientError};
 use vrrp_user::control::message::{Done, Selection};
 use vrrp_user::control::table::{self, Style};
 
-use crate::cli::{Socket, Status, Which};
+use crate::cli::{Drain, Socket, Status, Which};
 
 /// Nobody answers at the socket.
 const NO_DAEMON: u8 = 3;
@@ -51,8 +51,9 @@ pub(crate) fn status(command: &Status) -> ExitCode {
     }
 }
 
-pub(crate) fn drain(which: &Which) -> ExitCode {
-    say(Client::new(&which.daemon.socket).drain(&selection(which)))
+pub(crate) fn drain(drain: &Drain) -> ExitCode {
+    let selection = Selection { force: drain.force, ..selection(&drain.which) };
+    say(Client::new(&drain.which.daemon.socket).drain(&selection))
 }
 
 pub(crate) fn resume(which: &Which) -> ExitCode {
@@ -64,7 +65,7 @@ pub(crate) fn reload(daemon: &Socket) -> ExitCode {
 }
 
 fn selection(which: &Which) -> Selection {
-    Selection { instances: which.names.clone(), all: which.all }
+    Selection { instances: which.names.clone(), all: which.all, force: false }
 }
 
 fn say(result: Result<Done, ClientError>) -> ExitCode {

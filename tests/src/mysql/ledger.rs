@@ -63,6 +63,11 @@ impl Ledger {
         self.rows.is_empty()
     }
 
+    /// The numbers that are here and not there.
+    pub fn beyond(&self, other: &Self) -> Vec<u64> {
+        self.rows.keys().filter(|number| !other.rows.contains_key(number)).copied().collect()
+    }
+
     /// Compares it with what the client was told.
     pub fn compare(&self, record: &Record) -> Verdict {
         let acknowledged: Vec<u64> = record.acknowledged.iter().map(|write| write.number).collect();

@@ -246,7 +246,7 @@ fn settings(setup: &Setup, folder: &Path) -> String {
     let folder = folder.display();
     let mut text = format!(
         "{}\n[mysqld]\nserver_id = {node}\nauto_increment_offset = {node}\nuser = root\ndatadir = {folder}/data\n\
-         socket = {folder}/s.sock\npid_file = {folder}/pid\ninnodb_buffer_pool_size = 16M\nperformance_schema = OFF\n",
+         tmpdir = {folder}\nsocket = {folder}/s.sock\npid_file = {folder}/pid\ninnodb_buffer_pool_size = 16M\nperformance_schema = OFF\n",
         setup.flavour.settings(),
         node = setup.node
     );
@@ -292,6 +292,8 @@ fn bootstrap(program: &Path, folder: &Path) -> Result<()> {
         .args(["--no-defaults", "--bootstrap", "--user=root", "--innodb-log-file-size=8M"])
         .args(["--innodb-buffer-pool-size=16M", "--innodb-data-file-path=ibdata1:4M:autoextend"])
         .arg(format!("--datadir={}", data.display()))
+        // A starting server removes temporary tables, whosesoever they are.
+        .arg(format!("--tmpdir={}", folder.display()))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(log)

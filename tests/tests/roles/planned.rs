@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
     let mut all = tests![[Lab, Daemon, MariaDb];
         a_drained_mariadb_hands_over_under_load,
         a_daemon_that_is_told_to_end_hands_over_first,
+        a_drain_that_would_leave_nobody_in_charge_is_refused_unless_it_is_forced,
     ];
     all.extend(tests![[Lab, Daemon, MySql56];
         a_drained_mysql_hands_over_under_load,
@@ -93,4 +94,29 @@ fn a_daemon_that_is_told_to_end_hands_over_first() {
     let record = writer.finish().unwrap();
     let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
     assert!(verdict.is_clean(), "{verdict}\n{}", duo.logs());
+}
+
+fn a_drain_that_would_leave_nobody_in_charge_is_refused_unless_it_is_forced() {
+    let duo = Duo::start("obstacle", Flavour::MariaDb);
+    // A write of b's own that does not reach a: by root, whom read_only does not stop.
+    duo.pair.a.sql("STOP SLAVE IO_THREAD").unwrap();
+    duo.pair.b.sql("INSERT INTO lab.writes (number, server) VALUES (1, 2)").unwrap();
+    duo.wait_for_line("b", "decide about it");
+    clock::sleep_ms(1_000);
+    let began = clock::now_ns();
+    let refused = duo.command("a", &["drain", "VI_1"]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && error.contains("nobody could take over VI_1"),
+        "{error}\n{}",
+        duo.logs()
+    );
+    clock::sleep_ms(500);
+    let timeline = duo.watch.timeline(super::duo::VIP).unwrap();
+    assert_eq!(timeline.lost_at("a", began), None, "{timeline}\n{}", duo.logs());
+    assert!(!duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
+
+    duo.order("a", &["drain", "VI_1", "--force"]);
+    assert!(!duo.lab.host("a").holds(super::duo::VIP).unwrap(), "{}", duo.logs());
+    assert!(duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
 }

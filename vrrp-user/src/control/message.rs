@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Body of `POST /v1/drain` and `/v1/resume`: `{"instances":["VI_1"]}` or `{"all":true}`.
+/// Body of `POST /v1/drain` and `/v1/resume`: `{"instances":["VI_1"]}` or `{"all":true}`; to drain also `"force":true`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
@@ -10,6 +10,9 @@ pub struct Selection {
     pub instances: Vec<String>,
     #[serde(default)]
     pub all: bool,
+    /// Drain although the other host could not take over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
 }
 
 /// What was done, in sentences.

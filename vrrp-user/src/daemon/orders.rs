@@ -92,6 +92,12 @@ impl Running {
 
     async fn drain(&mut self, selection: &Selection) -> Result<(Vec<String>, Done), Refusal> {
         let names = self.select(selection)?;
+        let obstacle = names.iter().find_map(|name| Some((name, self.roles.obstacle(name)?)));
+        if let Some((name, why)) = obstacle.filter(|_| !selection.force) {
+            return Err(Refusal::Refused(format!(
+                "nothing was changed: nobody could take over {name}: {why}; mend that first, or add --force"
+            )));
+        }
         for name in &names {
             self.standing.hold(name, Holder::Operator, REASON.to_owned());
         }

@@ -7,6 +7,7 @@
 mod active;
 mod keeper;
 mod orders;
+mod stand_down;
 mod standby;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,7 @@ use crate::net::doors::{Doors, SharedDoorkeeper};
 use crate::net::farewell::Places;
 use keeper::{Keeper, Post};
 use orders::{Order, Orders};
+pub use stand_down::stand_down;
 
 /// Orders on their way to one task; the thread's own queue is behind it.
 const DEPTH: usize = 64;
@@ -38,6 +40,8 @@ const SETTLE: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) text: String,
+    /// Why the peer's server could not take over from this one, which is the active.
+    obstacle: Option<String>,
     /// Nothing is under way.
     is_idle: bool,
 }
@@ -116,6 +120,11 @@ impl Roles {
     /// For status; None: no role is managed.
     pub(super) fn shown(&self, instance: &str) -> Option<String> {
         self.members.get(instance).map(|member| member.shown.borrow().text.clone())
+    }
+
+    /// Why a planned change would leave nobody in charge, as far as the last look at both servers tells.
+    pub(super) fn obstacle(&self, instance: &str) -> Option<String> {
+        self.members.get(instance)?.shown.borrow().obstacle.clone()
     }
 
     /// Waits, bounded, until nothing is under way.

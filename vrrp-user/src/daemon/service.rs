@@ -110,7 +110,7 @@ impl Running {
         let lesser_priority = realtime_priority.map(|priority| priority.saturating_sub(1).max(1));
         let guard = if config.guard {
             let wards = wards(&wiring, &BTreeMap::new());
-            Some(Guard::start(&Plan::new(&lines.board, lesser_priority, wards)).await?)
+            Some(Guard::start(&Plan::new(&lines.board, lesser_priority, wards, &source.file)).await?)
         } else {
             tracing::warn!(
                 "guard: false: when this process dies its addresses stay until their lifetime ends"
@@ -399,7 +399,8 @@ impl Running {
     }
 
     async fn replace_guard(&mut self) {
-        let plan = Plan::new(&self.lines.board, self.lesser_priority, wards(&self.wiring, &self.formers));
+        let wards = wards(&self.wiring, &self.formers);
+        let plan = Plan::new(&self.lines.board, self.lesser_priority, wards, &self.source.file);
         match Guard::start(&plan).await {
             Ok(guard) => {
                 tracing::info!("the guard is back");
@@ -411,7 +412,7 @@ impl Running {
 
     /// Tells the guard whom to guard now. One that does not listen is let go and replaced at the next tick.
     pub(super) async fn instruct_guard(&mut self, wards: Vec<Ward>) {
-        let plan = Plan::new(&self.lines.board, self.lesser_priority, wards);
+        let plan = Plan::new(&self.lines.board, self.lesser_priority, wards, &self.source.file);
         let Some(guard) = &mut self.guard else { return };
         match timeout(PLAN_DEADLINE, guard.update(&plan)).await {
             Ok(Ok(())) => return,

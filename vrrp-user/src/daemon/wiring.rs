@@ -118,6 +118,7 @@ impl Wired {
             ifindex: self.ifindex,
             release: self.frames.release().to_vec(),
             freeze_limit_ns: u64::try_from(self.holding.freeze_limit.as_nanos()).unwrap_or(u64::MAX),
+            is_managed: self.is_managed,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod watch;
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Ward {
     pub release: Vec<u8>,
     /// A last advert older than this means that the daemon is frozen: ns.
     pub freeze_limit_ns: u64,
+    /// A server's role goes with the addresses.
+    pub is_managed: bool,
 }
 
 impl Ward {
@@ -60,12 +63,20 @@ pub struct Plan {
     pub realtime_priority: Option<u8>,
     /// In the order of the board's entries; a place that nobody has may have a ward that says nothing.
     pub wards: Vec<Ward>,
+    /// The configuration, for the process that makes servers read-only after their addresses were taken off.
+    pub config: PathBuf,
 }
 
 impl Plan {
     /// A plan for the calling process and its board.
-    pub fn new(board: &Board, realtime_priority: Option<u8>, wards: Vec<Ward>) -> Self {
-        Self { daemon_pid: std::process::id(), board_fd: board.file().as_raw_fd(), realtime_priority, wards }
+    pub fn new(board: &Board, realtime_priority: Option<u8>, wards: Vec<Ward>, config: &Path) -> Self {
+        Self {
+            daemon_pid: std::process::id(),
+            board_fd: board.file().as_raw_fd(),
+            realtime_priority,
+            wards,
+            config: config.to_owned(),
+        }
     }
 }
 

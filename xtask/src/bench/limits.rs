@@ -136,7 +136,11 @@ impl Line {
             "[.]" => "program",
             _ => return None,
         };
-        Some(Self { share: share.parse().ok()?, place, symbol: symbol.trim().to_owned() })
+        Some(Self {
+            share: share.parse().ok()?,
+            place,
+            symbol: symbol.trim_end_matches([' ', '-']).trim().to_owned(),
+        })
     }
 }
 
@@ -146,7 +150,7 @@ mod tests {
 
     #[test]
     fn lines_of_perf_are_told_from_its_remarks() {
-        let line = Line::parse("     9.21%  [k] __netif_receive_skb_core.constprop.0").unwrap();
+        let line = Line::parse("     9.21%  [k] __netif_receive_skb_core.constprop.0  -      -").unwrap();
         assert_eq!((line.share, line.place), (9.21, "kernel"));
         assert_eq!(line.symbol, "__netif_receive_skb_core.constprop.0");
         assert_eq!(Line::parse("    12.50%  [.] vrrp::main").unwrap().place, "program");

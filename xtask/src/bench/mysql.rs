@@ -128,8 +128,10 @@ struct Session {
     most: usize,
 }
 
-const SESSIONS: [Session; 6] = [
-    Session { way: Way::Managed, events: &[Event::Switch, Event::Freeze, Event::Kill], most: usize::MAX },
+/// A frozen server comes back with the write that it was at, which only it has: a freeze is the end of a session.
+const SESSIONS: [Session; 7] = [
+    Session { way: Way::Managed, events: &[Event::Switch, Event::Kill], most: usize::MAX },
+    Session { way: Way::Managed, events: &[Event::Freeze], most: usize::MAX },
     Session { way: Way::Told, events: &[Event::Switch, Event::Kill], most: usize::MAX },
     Session { way: Way::Observed, events: &[Event::Kill], most: usize::MAX },
     // Waiting for what is known by then: timers that are far longer than anything else here.

@@ -11,6 +11,8 @@ use crate::net::clock;
 use crate::role::{PeerAnswer, Refusal, View};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// Looks in a row without an answer that make a peer's server one that is away.
+const AWAY: u32 = 4;
 /// A gate that said no is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -18,6 +20,9 @@ impl Keeper {
     /// `is_rival`: another MASTER was heard at this moment.
     pub(super) async fn look_as_active(&mut self, is_rival: bool) {
         let view = if is_rival { self.meet_rival().await } else { self.driver.look(true).await };
+        self.unheard = if matches!(view.theirs, PeerAnswer::State(_)) { 0 } else { self.unheard + 1 };
+        // A server that was late once is not away.
+        self.note_obstacle(obstacle(&view).filter(|_| self.unheard == 0 || self.unheard >= AWAY));
         let Ok(ours) = view.ours.clone() else {
             self.show("active; the server does not answer", true);
             return;
@@ -229,5 +234,22 @@ impl Keeper {
                 "semi-synchronous replication cannot be raised again: {how}"
             ),
         }
+    }
+}
+
+/// Why the peer's server could not take over: its own gate would refuse, or nobody would answer there.
+fn obstacle(view: &View) -> Option<String> {
+    match &view.theirs {
+        PeerAnswer::Silent(how) => Some(format!("the peer's server does not answer: {how}")),
+        PeerAnswer::Unaskable { code, text } => {
+            Some(format!("the peer's server refuses to be asked: {code} {text}"))
+        }
+        PeerAnswer::State(_) => match view.relation()? {
+            Relation::Equal | Relation::Ahead(_) => None,
+            Relation::Behind(own) | Relation::Diverged { theirs: own, .. } => {
+                Some(format!("the peer's server has {own}, which this one has not"))
+            }
+            Relation::Incomparable => Some("the peer's position cannot be compared with ours".to_owned()),
+        },
     }
 }

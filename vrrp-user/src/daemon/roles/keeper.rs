@@ -106,6 +106,8 @@ pub(super) struct Keeper {
     pub(super) is_left_alone: bool,
     /// The receiver is stopped, by us.
     pub(super) is_deaf: bool,
+    /// Looks in a row at which the peer's server did not answer.
+    pub(super) unheard: u32,
     said: Option<(String, Instant)>,
 }
 
@@ -140,6 +142,7 @@ impl Keeper {
             is_left_alone: false,
             // Perhaps by the process before this one.
             is_deaf: true,
+            unheard: 0,
             said: None,
         }
     }
@@ -262,6 +265,7 @@ impl Keeper {
             return None;
         }
         self.show("being demoted", false);
+        self.note_obstacle(None);
         let was_active = std::mem::take(&mut self.term).is_won;
         self.is_tainted = true;
         let is_hopeless = matches!(*self.verdict.borrow(), Some(Verdict::Hung | Verdict::Dead));
@@ -357,7 +361,19 @@ impl Keeper {
     }
 
     pub(super) fn show(&self, text: &str, is_idle: bool) {
-        self.shown.send_replace(Shown { text: text.to_owned(), is_idle });
+        self.shown.send_modify(|shown| {
+            text.clone_into(&mut shown.text);
+            shown.is_idle = is_idle;
+        });
+    }
+
+    /// Why the peer's server could not take over now.
+    pub(super) fn note_obstacle(&self, obstacle: Option<String>) {
+        self.shown.send_if_modified(|shown| {
+            let is_news = shown.obstacle != obstacle;
+            shown.obstacle = obstacle;
+            is_news
+        });
     }
 
     /// An error that stays one until somebody mends it: said once, and again now and then.
@@ -376,7 +392,7 @@ impl Keeper {
     }
 }
 
-fn login(access: &Access) -> Result<Login, SecretError> {
+pub(super) fn login(access: &Access) -> Result<Login, SecretError> {
     let password = access.account.password.read()?;
     Ok(Login { place: access.place.clone(), user: access.account.user.clone(), password })
 }

@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -61,6 +63,7 @@ pub fn run() -> Result<(), WatchError> {
         .open(board)
         .map_err(|source| WatchError::System { operation: "open the board", source })?;
     let mut watch = Watch {
+        standing_down: Vec::new(),
         oversleep: None,
         board: Board::open(board)?,
         netlink: Netlink::open()?,
@@ -110,6 +113,8 @@ struct Oversleep {
 }
 
 struct Watch {
+    /// Processes that make servers read-only.
+    standing_down: Vec<Child>,
     /// The last one.
     oversleep: Option<Oversleep>,
     board: Board,
@@ -231,6 +236,9 @@ impl Watch {
             }
         }
         let took = clock::now().since(began);
+        let managed = fenced.iter().filter(|(ward, _)| ward.is_managed);
+        let managed: Vec<&str> = managed.map(|(ward, _)| ward.name.as_str()).collect();
+        stand_down(&managed, &self.plan.config, &mut self.standing_down);
         // Words last: whoever reads them may be slow.
         let what = match cause {
             Cause::DaemonGone => "the daemon is gone",
@@ -246,6 +254,21 @@ impl Watch {
                 Some(error) => tracing::error!(instance = ward.name, "guard: {what}; {error}"),
             }
         }
+    }
+}
+
+/// A server that takes writes without its address keeps the other host's gate shut. By a process of its own: a database can be
+/// slow, and whoever watches must not be.
+fn stand_down(names: &[&str], config: &Path, under_way: &mut Vec<Child>) {
+    under_way.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+    if names.is_empty() {
+        return;
+    }
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("stand-down").arg("--config").arg(config).args(names);
+    match command.stdin(Stdio::null()).stdout(Stdio::null()).spawn() {
+        Ok(child) => under_way.push(child),
+        Err(error) => tracing::error!("guard: servers stay as they are: start `vrrp stand-down`: {error}"),
     }
 }
 

@@ -1,0 +1,133 @@
+//! What the policies say when something cannot be had: a stuck server, a peer that had more.
+
+use std::time::Duration;
+
+use vrrp_lab::{
+    Requirement, clock,
+    harness::Test,
+    mysql::{Flavour, Ledger, Server, in_ms},
+    tests,
+};
+
+use super::duo::{Duo, Plan, VIP};
+
+pub(crate) fn tests() -> Vec<Test> {
+    use Requirement::{Daemon, Lab, MariaDb};
+    tests![[Lab, Daemon, MariaDb];
+        a_stuck_server_is_killed_if_that_is_the_policy,
+        a_host_that_lacks_what_its_peer_had_is_not_promoted_if_that_is_the_policy,
+        what_an_asynchronous_pair_lost_is_exactly_what_the_log_names,
+        a_daemon_killed_under_its_address_leaves_a_server_that_lets_the_peer_win,
+    ]
+}
+
+fn a_stuck_server_is_killed_if_that_is_the_policy() {
+    let mut duo = Duo::start_with("stuck", &Plan { more: "stuck: kill,", ..Plan::new(Flavour::MariaDb) });
+    let writer = duo.writer();
+    duo.pair.a.freeze();
+    duo.wait_for("b");
+    duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
+    duo.wait_for_line("a", "stuck is kill: process");
+    let ending = clock::wait_until(super::duo::LIMIT, || !duo.pair.a.process().is_running());
+    assert!(ending, "the frozen server still runs\n{}", duo.logs());
+    assert!(!duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+    duo.assert_never_two();
+}
+
+/// Whatever a writes from now on, b does not receive. a's daemon has told b's of it all the same, by a look at the server.
+fn stop_replication_to_b(duo: &Duo) {
+    duo.pair.b.sql("STOP SLAVE IO_THREAD").unwrap();
+    // Several looks, and hundreds of writes.
+    clock::sleep_ms(1_200);
+}
+
+fn a_host_that_lacks_what_its_peer_had_is_not_promoted_if_that_is_the_policy() {
+    let mut duo = Duo::start_with("refuse", &Plan { more: "behind: refuse,", ..Plan::new(Flavour::MariaDb) });
+    let writer = duo.writer();
+    stop_replication_to_b(&duo);
+    duo.pair.a.kill();
+    duo.wait_for_line("b", "which this server never received: it may be lost");
+    duo.wait_until("it says why it stays out", || duo.status("b").contains("is not promoted"));
+    for _ in 0..30 {
+        assert!(duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+        assert!(!duo.lab.host("b").holds(VIP).unwrap(), "{}", duo.logs());
+        clock::sleep_ms(50);
+    }
+    // The server that has it all comes back: nothing was lost.
+    duo.pair.a.restart(duo.lab.host("a")).unwrap();
+    duo.wait_for("a");
+    duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
+    let record = writer.finish().unwrap();
+    let verdict = Ledger::read(&duo.pair.a).unwrap().compare(&record);
+    assert!(verdict.is_clean(), "{verdict}\n{}", duo.logs());
+}
+
+/// The last transaction of that server's own that `on` has.
+fn last_of_a(on: &Server) -> u64 {
+    let state = on.ask("SELECT @@global.gtid_binlog_state").unwrap().unwrap();
+    let own = state.split(',').find_map(|part| part.trim().strip_prefix("0-1-"));
+    own.unwrap().parse().unwrap()
+}
+
+fn what_an_asynchronous_pair_lost_is_exactly_what_the_log_names() {
+    let mut duo = Duo::start("lost", Flavour::MariaDb);
+    let writer = duo.writer();
+    stop_replication_to_b(&duo);
+    duo.pair.a.kill();
+    duo.wait_for("b");
+    duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
+    let record = writer.finish().unwrap();
+    let received = last_of_a(&duo.pair.b);
+    let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
+    assert!(!verdict.lost.is_empty(), "there is nothing to name: {verdict}");
+    assert!(verdict.duplicated.is_empty() && verdict.never_written.is_empty(), "{verdict}");
+    // At once: from the first that is missing to the last that was seen.
+    let at_once = format!("the peer had 0-1-{}..", received + 1);
+    assert!(duo.b.log().contains(&at_once), "{at_once}\n{}", duo.logs());
+
+    // When the dead one is back: all of it, and only that.
+    duo.pair.a.restart(duo.lab.host("a")).unwrap();
+    let exactly = format!(
+        "the peer's server has 0-1-{}..{}, which this one never received",
+        received + 1,
+        last_of_a(&duo.pair.a)
+    );
+    duo.wait_for_line("b", &exactly);
+    let (dead, alive) = (Ledger::read(&duo.pair.a).unwrap(), Ledger::read(&duo.pair.b).unwrap());
+    let only_there = dead.beyond(&alive);
+    let in_doubt: Vec<u64> = record
+        .failures
+        .iter()
+        .filter(|failure| failure.is_in_doubt())
+        .filter_map(|failure| failure.number)
+        .collect();
+    let unexplained: Vec<&u64> = only_there
+        .iter()
+        .filter(|number| !verdict.lost.contains(number) && !in_doubt.contains(number))
+        .collect();
+    assert!(unexplained.is_empty(), "neither lost nor in doubt, and only on the dead one: {unexplained:?}");
+    assert!(
+        verdict.lost.iter().all(|number| only_there.contains(number)),
+        "lost, and not among what the log names: {verdict}"
+    );
+    assert!(duo.pair.a.is_read_only().unwrap() && !duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+}
+
+/// The guard takes the address off and has the server made read-only: without that the peer's gate would stay shut until the
+/// daemon is back.
+fn a_daemon_killed_under_its_address_leaves_a_server_that_lets_the_peer_win() {
+    let mut duo = Duo::start("daemonless", Flavour::MariaDb);
+    let writer = duo.writer();
+    clock::sleep_ms(1_200);
+    let killed = clock::now_ns();
+    duo.a.kill();
+    duo.wait_for("b");
+    duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
+    let record = writer.finish().unwrap();
+    println!("outage {}", in_ms(record.longest_gap(killed, record.acknowledged.last().unwrap().at_ns)));
+    duo.assert_never_two();
+    assert!(duo.pair.a.is_read_only().unwrap() && !duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+    let compare = || Ledger::read(&duo.pair.b).unwrap().compare(&record);
+    clock::wait_until(Duration::from_secs(2), || compare().is_clean());
+    assert!(compare().is_clean(), "{}\n{}", compare(), duo.logs());
+}
