@@ -211,13 +211,13 @@ fn applying_is_waited_for_within_its_bound() {
     assert_eq!(last, won(false), "promote_anyway");
     assert!(remarks.iter().any(|remark| matches!(remark, Remark::NotApplied { .. })));
     let (last, _) = win(&Settings { behind: Behind::Refuse, ..short.clone() }, None, &late);
-    assert!(matches!(last, Do::Finished(Err(Refusal::Behind(_)))));
+    assert!(matches!(last, Do::Finished(Err(Refusal::NotApplied))));
     let (last, _) = win(&Settings { behind: Behind::Wait, ..short }, None, &late);
     assert!(matches!(last, Do::Pause { .. }), "the election's deadline ends it");
     let mut stopped = start();
     stopped[3].1 = replicas(100, 50, "No");
     let (last, _) = win(&Settings { behind: Behind::Refuse, ..Settings::default() }, None, &stopped);
-    assert!(matches!(last, Do::Finished(Err(Refusal::Behind(_)))), "a stopped applier is not waited for");
+    assert!(matches!(last, Do::Finished(Err(Refusal::NotApplied))), "a stopped applier is not waited for");
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub enum Refusal {
     },
     /// `behind: refuse`, or `wait` and it took too long.
     Behind(String),
+    /// What was received is not applied yet; it may be, later.
+    NotApplied,
     /// Our own server does not do its part.
     Server {
         what: Ask,
@@ -57,6 +59,7 @@ impl core::fmt::Display for Refusal {
                 "the servers have diverged: only here {ours}, only on the peer {theirs}; decide whose data count and rebuild the \
                  other"
             ),
+            Self::NotApplied => f.write_str("what was received from the peer is not applied yet"),
             Self::Behind(what) => write!(f, "this server lacks {what}, and the policy does not allow to go on without it"),
             Self::Server { what, how } => write!(f, "could not {}: {how}", what.name()),
         }
@@ -267,9 +270,7 @@ impl Winning {
         self.remarks.push(Remark::NotApplied { waited });
         match self.settings.behind {
             Behind::PromoteAnyway => self.enter(State::Compare, Ask::State, now),
-            Behind::Wait | Behind::Refuse => {
-                Do::Finished(Err(Refusal::Behind("what was received is not applied".to_owned())))
-            }
+            Behind::Wait | Behind::Refuse => Do::Finished(Err(Refusal::NotApplied)),
         }
     }
 

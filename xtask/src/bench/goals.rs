@@ -259,7 +259,8 @@ impl Goals {
             "kill -9 of mysqld; v2, 1 s, `skew: none`, a check alone",
             "VIP announced by the peer within 5 ms, and at least 100 times sooner than keepalived, told at once",
             format!("{} ms; {} times sooner", cell(ours), cell(times)),
-            ours.map(|ours| ours <= 5.0 && times.is_none_or(|times| times >= 100.0)),
+            ours.filter(|_| found.count(Blow::Kill, Way::Observed) >= ENOUGH)
+                .map(|ours| ours <= 5.0 && times.is_none_or(|times| times >= 100.0)),
         );
         let outages = [
             (Blow::Kill, "kill -9 of mysqld, `role: manage`", 100.0),
@@ -281,7 +282,8 @@ impl Goals {
                 name,
                 &format!("{goal}{nothing_lost}"),
                 format!("{} ms, {lost} lost{beside}", cell(ours)),
-                ours.map(|ours| ours <= most && (!is_planned || lost == 0)),
+                ours.filter(|_| found.count(event, Way::Managed) >= ENOUGH)
+                    .map(|ours| ours <= most && (!is_planned || lost == 0)),
             );
         }
     }

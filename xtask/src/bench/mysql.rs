@@ -101,6 +101,11 @@ impl Findings {
         self.outcomes.get(&(event, way)).map_or(&[], Vec::as_slice)
     }
 
+    /// How often it was measured.
+    pub(crate) fn count(&self, event: Event, way: Way) -> usize {
+        self.of(event, way).len()
+    }
+
     /// Median of the outages, if there was an end to each.
     pub(crate) fn outage(&self, event: Event, way: Way) -> Option<f64> {
         let all = self.of(event, way);

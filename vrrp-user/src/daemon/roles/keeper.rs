@@ -182,7 +182,11 @@ impl Keeper {
 
     async fn look(&mut self, is_rival: bool) {
         if self.term.is_won {
-            self.look_as_active(is_rival).await;
+            // Taken off by the guard while we were frozen: the order to give the role up is on its way, and a server that was
+            // made read-only meanwhile must stay so.
+            if is_rival || self.post.board.is_held(self.post.router) {
+                self.look_as_active(is_rival).await;
+            }
         } else if !is_rival {
             self.look_as_standby().await;
         }
@@ -245,7 +249,10 @@ impl Keeper {
         let is_lasting = match refusal {
             Refusal::Diverged { .. } => true,
             Refusal::Behind(_) => self.role.settings.behind == Behind::Refuse,
-            Refusal::PeerWritable | Refusal::PeerUnaskable { .. } | Refusal::Server { .. } => false,
+            Refusal::NotApplied
+            | Refusal::PeerWritable
+            | Refusal::PeerUnaskable { .. }
+            | Refusal::Server { .. } => false,
         };
         if is_lasting {
             self.standing.hold(
