@@ -4,6 +4,7 @@
 mod checks {
     pub(super) mod mysql;
     pub(super) mod plain;
+    pub(super) mod replication;
     pub(super) mod site;
     pub(super) mod witness;
 }
@@ -13,6 +14,11 @@ use std::process::ExitCode;
 use vrrp_lab::harness;
 
 fn main() -> ExitCode {
-    let all = [checks::plain::tests(), checks::witness::tests(), checks::mysql::tests()];
+    let all = [
+        checks::plain::tests(),
+        checks::witness::tests(),
+        checks::mysql::tests(),
+        checks::replication::tests(),
+    ];
     harness::run(all.concat())
 }

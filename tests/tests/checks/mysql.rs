@@ -7,7 +7,7 @@ use vrrp_lab::{
     Lab, Requirement, clock,
     daemon::{Instance, binary, yaml},
     harness::{Test, count},
-    mysql::{APP_PASSWORD, APP_USER, Flavour, Pair, Server, Setup, Tmpfs},
+    mysql::{APP_PASSWORD, APP_USER, Flavour, Server, Setup, Tmpfs},
     tests,
 };
 
@@ -29,7 +29,6 @@ pub(crate) fn tests() -> Vec<Test> {
         a_full_binlog_disk_is_seen_by_the_write_probe_alone,
         a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake,
         without_the_witness_a_pidfd_sees_the_death,
-        a_standby_that_does_not_apply_is_degraded,
         passwords_are_shown_nowhere,
     ]);
     all
@@ -53,20 +52,6 @@ fn a_killed_mysql_5_6_costs_the_address_and_all_views_understand_it() {
     println!("b is master {until_advert:?} after the kill");
     assert!(until_advert < Duration::from_millis(500), "{until_advert:?}");
     site.wait_for("b");
-}
-
-fn a_standby_that_does_not_apply_is_degraded() {
-    let lab = Lab::pair("standby").unwrap();
-    let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
-    pair.wait_replicating(LIMIT).unwrap();
-    let site = Site::start(lab, &mysql(&pair.a, "", ""), &mysql(&pair.b, "", "fall: 1,"));
-    let began = clock::now_ns();
-    pair.b.sql("STOP SLAVE SQL_THREAD").unwrap();
-    site.wait_for_line("b", "check mysql: healthy -> degraded: replication: the SQL thread is stopped");
-    pair.b.sql("START SLAVE SQL_THREAD").unwrap();
-    site.wait_for_line("b", "degraded -> healthy");
-    site.assert_stayed("a", began);
-    assert!(!site.a.log().contains("check mysql"), "{}", site.a.log());
 }
 
 fn a_killed_server_costs_the_address_within_milliseconds() {

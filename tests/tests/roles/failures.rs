@@ -20,7 +20,8 @@ pub(crate) fn tests() -> Vec<Test> {
         a_frozen_server_is_replaced_and_comes_back_read_only,
         a_server_that_cannot_be_logged_in_to_moves_no_address,
         a_server_made_writable_without_the_address_is_made_read_only_again,
-        a_server_restarted_under_its_address_is_writable_again,
+        a_server_made_read_only_under_its_address_is_writable_again,
+        a_server_that_its_manager_restarts_costs_the_address_once_and_comes_back_read_only,
     ];
     all.extend(tests![[Lab, Daemon, MySql56];
         a_killed_mysql_is_replaced,
@@ -154,11 +155,38 @@ fn a_server_made_writable_without_the_address_is_made_read_only_again() {
     assert!(!duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
 }
 
-fn a_server_restarted_under_its_address_is_writable_again() {
+fn a_server_made_read_only_under_its_address_is_writable_again() {
     let duo = Duo::start("made-ro", Flavour::MariaDb);
     duo.pair.a.set_read_only(true).unwrap();
     duo.wait_until("it is writable again", || !duo.pair.a.is_read_only().unwrap());
     assert!(duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
     duo.wait_until("the pair is whole again", || duo.status("a").contains("the peer follows"));
     duo.pair.wait_equal(LIMIT).unwrap();
+}
+
+/// `systemctl restart mariadb`, well within the hold-down of its check.
+fn a_server_that_its_manager_restarts_costs_the_address_once_and_comes_back_read_only() {
+    let mut duo = Duo::start("restarted", Flavour::MariaDb);
+    let writer = duo.writer();
+    clock::sleep_ms(1_200);
+    let told = clock::now_ns();
+    duo.pair.a.terminate();
+    duo.pair.a.process().wait(LIMIT);
+    duo.pair.a.restart(duo.lab.host("a")).unwrap();
+    duo.wait_for("b");
+    duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
+    clock::sleep_ms(3_000);
+    let record = writer.finish().unwrap();
+    println!("outage {}", in_ms(outage(&record, told)));
+    duo.assert_never_two();
+    let timeline = duo.watch.timeline(super::duo::VIP).unwrap();
+    assert_eq!(
+        (timeline.acquisitions("a"), timeline.acquisitions("b")),
+        (1, 1),
+        "{timeline}\n{}",
+        duo.logs()
+    );
+    assert!(duo.pair.a.is_read_only().unwrap() && !duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+    let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
+    assert!(verdict.duplicated.is_empty() && verdict.never_written.is_empty(), "{verdict}\n{}", duo.logs());
 }
