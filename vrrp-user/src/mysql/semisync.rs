@@ -124,6 +124,23 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_waits_for_two_stalls_with_one() {
+        let state = |clients| {
+            SemiSync::read(
+                &rows(&[
+                    ("rpl_semi_sync_source_enabled", "ON"),
+                    ("rpl_semi_sync_source_timeout", "10000"),
+                    ("rpl_semi_sync_source_wait_for_replica_count", "2"),
+                ]),
+                &rows(&[("Rpl_semi_sync_source_status", "ON"), ("Rpl_semi_sync_source_clients", clients)]),
+            )
+            .unwrap()
+        };
+        assert!(state("1").would_stall() && !state("2").would_stall());
+        assert!(state("2").would_stall_without(1));
+    }
+
+    #[test]
     fn a_server_without_the_plugin_has_none() {
         assert_eq!(SemiSync::read(&[], &[]), None);
     }

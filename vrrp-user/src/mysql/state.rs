@@ -109,4 +109,21 @@ mod tests {
         );
         assert_eq!(state.position.unwrap().to_string(), "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-7");
     }
+
+    /// As after several failovers: more than one server wrote, and one transaction was skipped. Lines are broken by the server.
+    #[test]
+    fn a_recorded_mysql_8_4_with_several_writers_is_understood() {
+        let state = ServerState::read(&recorded(
+            "server_id: 1\nread_only: 0\nserver_uuid: 3e11fa47-71ca-11e1-9e33-c80aa9429562\n\
+             gtid_executed: 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-7:9-12, 4e11fa47-71ca-11e1-9e33-c80aa9429562:1-3\n\
+             super_read_only: 0\noffline_mode: 0\nversion: 8.4.3",
+        ))
+        .unwrap();
+        assert_eq!((state.server_id, state.writability), (1, Writability::Writable));
+        let position = state.position.unwrap();
+        let peer = "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-12,4e11fa47-71ca-11e1-9e33-c80aa9429562:1-3";
+        let peer = Position::parse_mysql(peer).unwrap();
+        assert_eq!(peer.beyond(&position).as_deref(), Some("3e11fa47-71ca-11e1-9e33-c80aa9429562:8"));
+        assert_eq!(position.beyond(&peer).as_deref(), Some(""));
+    }
 }

@@ -270,7 +270,8 @@ impl Goals {
         for (event, name, most) in outages {
             let ours = found.outage(event, Way::Managed);
             let is_planned = event == Blow::Switch;
-            let lost = found.lost(event, Way::Managed) + if is_planned { found.twice } else { 0 };
+            let lost =
+                found.lost(event, Way::Managed) + if is_planned { found.twice(Way::Managed) } else { 0 };
             let goal = format!("client without service for at most {} ms at the median", cell(Some(most)));
             let nothing_lost = if is_planned { "; no acknowledged write lost, none there twice" } else { "" };
             let them = [Way::Told, Way::Recipe]

@@ -93,7 +93,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Findings {
     outcomes: BTreeMap<(Event, Way), Vec<Outcome>>,
     /// Rows that were there twice.
-    pub(crate) twice: usize,
+    twice: BTreeMap<Way, usize>,
 }
 
 impl Findings {
@@ -116,6 +116,11 @@ impl Findings {
     /// Median of the times to the announcement.
     pub(crate) fn announced(&self, event: Event, way: Way) -> Option<f64> {
         self.of(event, way).iter().filter_map(|outcome| outcome.announced).collect::<Samples>().median()
+    }
+
+    /// All rows that were there twice, after whatever event.
+    pub(crate) fn twice(&self, way: Way) -> usize {
+        self.twice.get(&way).copied().unwrap_or(0)
     }
 
     /// All that were lost.
@@ -158,8 +163,8 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
          1 s), and a client on a third host: one connection at the virtual address, a write about every millisecond, the \
          kernel's own SYN timers, a new attempt 5 ms after a failure. An outage is the time between two acknowledged writes. \
          Lost are writes that were acknowledged and are not on the server that serves in the end; \"told at once\" and \
-         \"recipe's check\" leave both servers writable, as the recipe does, and \"told at once\" is told by this bench at the \
-         moment of the event, which no check could be.",
+         \"recipe's check\" leave both servers writable, as the recipe does; \"told at once\" is told by this bench at the \
+         moment of the event, which no check could be; \"recipe's check\" is a script that connects every 2 s, three failures.",
     );
     let mut findings = Findings::default();
     let sessions: &[Session] = if rounds.quick { &QUICK } else { &SESSIONS };
@@ -174,7 +179,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
             println!("mysql: {what}, round {}", round + 1);
             match play(*session, binary) {
                 Ok((outcomes, twice)) => {
-                    findings.twice += twice;
+                    *findings.twice.entry(session.way).or_default() += twice;
                     for (event, outcome) in outcomes {
                         findings.outcomes.entry((event, session.way)).or_default().push(outcome);
                     }

@@ -89,6 +89,45 @@ fn a_mysql_8_that_lost_its_source_with_work_left() {
     assert_eq!(position.to_string(), "4e11fa47-71ca-11e1-9e33-c80aa9429562:1-9");
 }
 
+/// The same replica in its good days: 8.4, a named channel.
+fn healthy_mysql_8_4() -> String {
+    [
+        ("Reconnecting after a failed source event read", "Waiting for source to send event"),
+        ("Replica_IO_Running: Connecting", "Replica_IO_Running: Yes"),
+        ("Replicate_Ignore_DB: scratch", "Replicate_Ignore_DB: "),
+        ("Exec_Source_Log_Pos: 1500", "Exec_Source_Log_Pos: 2114"),
+        ("Seconds_Behind_Source: NULL", "Seconds_Behind_Source: 0"),
+        ("Last_IO_Errno: 2003", "Last_IO_Errno: 0"),
+        ("Last_IO_Error: error reconnecting to source 'replication@192.168.1.2:3306'", "Last_IO_Error: "),
+        ("9562:1-7", "9562:1-9"),
+        ("Channel_Name: ", "Channel_Name: pair"),
+    ]
+    .into_iter()
+    .fold(MYSQL_8.to_owned(), |text, (before, after)| {
+        assert!(text.contains(before), "{before}");
+        text.replace(before, after)
+    })
+}
+
+#[test]
+fn a_healthy_mysql_8_4_channel() {
+    let status = ReplicaStatus::read(&recorded(&healthy_mysql_8_4()));
+    assert!(status.is_running() && status.is_by_gtid && !status.is_broken() && !status.has_filters);
+    assert!(status.receiver_error.is_none());
+    assert_eq!((status.seconds_behind, status.source_host.as_str()), (Some(0), "192.168.1.2"));
+    assert!(status.is_caught_up(Flavour::of("8.4.3"), None), "by place");
+}
+
+#[test]
+fn a_mysql_8_that_met_a_key_that_is_there_already_is_broken() {
+    let text = healthy_mysql_8_4()
+        .replace("Replica_SQL_Running: Yes", "Replica_SQL_Running: No")
+        .replace("Last_SQL_Errno: 0", "Last_SQL_Errno: 1062");
+    let status = ReplicaStatus::read(&recorded(&text));
+    assert!(status.is_broken() && !status.is_running());
+    assert_eq!((status.receiver, status.applier), (Thread::Running, Thread::Stopped));
+}
+
 #[test]
 fn errors_of_divergence_break_a_replica() {
     for (code, is_broken) in

@@ -38,7 +38,7 @@ pub(super) struct Pair {
     way: Way,
     binary: PathBuf,
     active: usize,
-    /// When the events were, for the reckoning.
+    /// By when each event was over, for the reckoning.
     events: Vec<u64>,
     writer: Option<Writer>,
     keepers: [Keeper; 2],
@@ -119,7 +119,6 @@ impl Pair {
                 at = clock::now_ns();
             }
         }
-        self.events.push(at);
         let patience = if event == Event::Freeze { FROZEN } else { LIMIT };
         let writer = self.writer.as_ref().context("the client has ended")?;
         // The first of the new owner's, not the last of the old one's.
@@ -132,6 +131,7 @@ impl Pair {
             && clock::wait_until(LIMIT, || writer.wait_for_write(Duration::from_millis(200)).is_ok());
         std::thread::sleep(Duration::from_millis(100));
         let now = clock::now_ns();
+        self.events.push(now);
         let (steal, record) = (cpu.steal_since(), writer.record());
         let outage = serves.then(|| record.longest_gap(at, now)).map(|gap| gap.as_secs_f64() * 1e3);
         let seen = self.observer.sightings();
@@ -200,7 +200,7 @@ impl Pair {
         Ok((lost, verdict.duplicated.len()))
     }
 
-    /// The first event after the write was acknowledged; the last one for what came behind it.
+    /// The first event that was not over when the write was acknowledged; the last one for what came behind it.
     fn cause(&self, record: &Record, number: u64) -> usize {
         let at =
             record.acknowledged.iter().find(|write| write.number == number).map_or(0, |write| write.at_ns);
