@@ -281,8 +281,8 @@ fn sizes(wiring: &Wiring, room: usize) -> Sizes {
     Sizes {
         rules,
         peers: u32::try_from(peers * 2).unwrap_or(u32::MAX).next_power_of_two().max(256),
-        // Some twenty adverts of every router, a fifth of a second at the shortest interval. What does not fit is in the slots.
-        ring_bytes: (rules.saturating_mul(2 * 1024)).clamp(256 * 1024, 2 * 1024 * 1024),
+        // Some ten adverts of every router, a tenth of a second at the shortest interval. What does not fit is in the slots.
+        ring_bytes: rules.saturating_mul(1024).clamp(256 * 1024, 1024 * 1024),
         ..Sizes::default()
     }
 }
