@@ -135,6 +135,9 @@ async fn control(request: Request<Incoming>, desk: &Desk, patience: Patience) ->
             Err(answer) => Ok(answer),
         },
         (&Method::POST, "/v1/resume") => match selection(body).await {
+            Ok(selection) if selection.force => {
+                Ok(failure(StatusCode::BAD_REQUEST, "`force` is for draining".to_owned()))
+            }
             Ok(selection) => done(desk, What::Resume(selection)).await,
             Err(answer) => Ok(answer),
         },
