@@ -80,7 +80,8 @@ fn latency_is_measured_beside_a_running_backup_that_does_not_notice() {
     let [wake, all, changes] = report.wakeups.as_slice() else { panic!("{:?}", report.wakeups) };
     for (wakeups, name) in [(wake, "wake"), (all, "all"), (changes, "changes")] {
         assert_eq!(wakeups.delivery, name);
-        assert!(wakeups.adverts > 20 && wakeups.wakeups <= wakeups.adverts, "{wakeups:?}");
+        // One may have arrived before the stage began and been read within it.
+        assert!(wakeups.adverts > 20 && wakeups.wakeups <= wakeups.adverts + 1, "{wakeups:?}");
     }
     // Every advert wakes in the first stage (two may come at once), hardly any after it.
     assert!(
