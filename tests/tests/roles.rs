@@ -11,6 +11,7 @@ mod roles {
     pub(super) mod partition;
     pub(super) mod planned;
     pub(super) mod policies;
+    pub(super) mod trouble;
 }
 
 use std::{net::Ipv4Addr, num::NonZeroU16, process::ExitCode, time::Duration};
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
             roles::failures::tests(),
             roles::partition::tests(),
             roles::policies::tests(),
+            roles::trouble::tests(),
         ]
         .concat(),
     );

@@ -15,11 +15,11 @@ pub fn role(server: &Server, peer: Ipv4Addr, more: &str) -> String {
     )
 }
 
-/// `checks:` of an instance: the server's process, ping, and a login as the application has it.
-pub fn checks(server: &Server) -> String {
+/// `checks:` of an instance: the server's process, ping, and a login as the application has it; `more` as in [`role`].
+pub fn checks(server: &Server, more: &str) -> String {
     format!(
-        "checks: [{{ mysql: {{ socket: {}, user: vrrp_probe, password: change-me-probe, login: {{ user: app, password: \
-         app-password, interval: 200ms, deadline: 500ms }} }}, hold_down: 300ms }}]",
+        "checks: [{{ mysql: {{ {more} socket: {}, user: vrrp_probe, password: change-me-probe, login: {{ user: app, \
+         password: app-password, interval: 200ms, deadline: 500ms }} }}, hold_down: 300ms }}]",
         server.socket().display()
     )
 }

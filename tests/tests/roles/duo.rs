@@ -33,11 +33,13 @@ pub(crate) struct Plan {
     pub(crate) semi_sync: bool,
     /// More keys of `mysql`, each with a comma behind it.
     pub(crate) more: &'static str,
+    /// More keys of the check, the same.
+    pub(crate) check: &'static str,
 }
 
 impl Plan {
     pub(crate) fn new(flavour: Flavour) -> Self {
-        Self { flavour, semi_sync: false, more: "" }
+        Self { flavour, semi_sync: false, more: "", check: "" }
     }
 }
 
@@ -49,6 +51,11 @@ impl Duo {
     pub(crate) fn start_with(name: &str, plan: &Plan) -> Self {
         let lab = Lab::pair(name).unwrap();
         let pair = Pair::start(&lab, plan.flavour).unwrap();
+        Self::start_on(lab, pair, plan)
+    }
+
+    /// With servers that were set up already.
+    pub(crate) fn start_on(lab: Lab, pair: Pair, plan: &Plan) -> Self {
         if plan.semi_sync {
             pair.set_semi_sync(true, Duration::from_secs(10)).unwrap();
         }
@@ -56,7 +63,8 @@ impl Duo {
         let watch = AddressWatch::start(&lab, &["a", "b"]).unwrap();
         let start = |priority: u8, server: &Server, other: &str| {
             let peer = lab.host(other).address();
-            let (role, checks) = (managed::role(server, peer, plan.more), managed::checks(server));
+            let (role, checks) =
+                (managed::role(server, peer, plan.more), managed::checks(server, plan.check));
             let instance = Instance::v2(priority).with(&format!("peers: [{peer}]")).with("skew: none");
             let instance = instance.with("role: manage").with(&role).with(&checks);
             Daemon::start(lab.host(server.host()), &[instance]).unwrap()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mysql::prelude::Queryable as _;
 use vrrp_lab::{
     Requirement, clock,
     harness::Test,
@@ -16,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests![[Lab, Daemon, MariaDb];
         a_stuck_server_is_killed_if_that_is_the_policy,
         a_host_that_lacks_what_its_peer_had_is_not_promoted_if_that_is_the_policy,
+        a_host_that_has_not_applied_what_it_received_waits_if_that_is_the_policy,
         what_an_asynchronous_pair_lost_is_exactly_what_the_log_names,
         a_daemon_killed_under_its_address_leaves_a_server_that_lets_the_peer_win,
     ]
@@ -58,6 +60,32 @@ fn a_host_that_lacks_what_its_peer_had_is_not_promoted_if_that_is_the_policy() {
     duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
     let record = writer.finish().unwrap();
     duo.pair.wait_equal(super::duo::LIMIT).unwrap();
+    let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
+    assert!(verdict.is_clean(), "{verdict}\n{}", duo.logs());
+}
+
+fn a_host_that_has_not_applied_what_it_received_waits_if_that_is_the_policy() {
+    let mut duo = Duo::start_with("wait", &Plan { more: "behind: wait,", ..Plan::new(Flavour::MariaDb) });
+    let writer = duo.writer();
+    // The applier waits for this lock while the receiver goes on.
+    let mut lock = duo.pair.b.connect().unwrap();
+    lock.query_drop("LOCK TABLES lab.writes READ").unwrap();
+    clock::sleep_ms(500);
+    let record = writer.finish().unwrap();
+    duo.wait_until("b has received all of it", || {
+        let status = duo.pair.b.replica_status().unwrap().unwrap();
+        status["Gtid_IO_Pos"] == duo.pair.a.position().unwrap()
+    });
+    duo.pair.a.kill();
+    // Longer than `catch_up`, after which another policy decides.
+    for _ in 0..80 {
+        assert!(duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+        assert!(!duo.lab.host("b").holds(VIP).unwrap(), "{}", duo.logs());
+        clock::sleep_ms(100);
+    }
+    drop(lock);
+    duo.wait_for("b");
+    duo.wait_until("b takes writes", || !duo.pair.b.is_read_only().unwrap());
     let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
     assert!(verdict.is_clean(), "{verdict}\n{}", duo.logs());
 }

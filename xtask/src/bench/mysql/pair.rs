@@ -252,7 +252,7 @@ fn keeper(lab: &Lab, servers: &mysql::Pair, way: Way, binary: &Path, half: usize
     let host = lab.host(HOSTS[half]);
     let (server, other) = (servers.on(HOSTS[half]), lab.host(HOSTS[1 - half]).address());
     let instance = Instance::v2(PRIORITIES[half]).with(&format!("peers: [{other}]")).with("skew: none");
-    let instance = instance.with(&managed::checks(server));
+    let instance = instance.with(&managed::checks(server, ""));
     let ours = |instance| {
         let text = vrrp_lab::daemon::yaml(&format!("bench-{}", host.name()), &[instance]);
         let config = host.file("vrrp.yaml");
