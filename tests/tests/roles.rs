@@ -25,7 +25,10 @@ use vrrp_lab::{
 use vrrp_user::{
     database::{Login, Place},
     health::secret::Secret,
-    role::{Behind, Driver, Lost, Occasion, Reconciled, Refusal, Settings, Split, Won, driver::NoSockets},
+    mysql::Relation,
+    role::{
+        Behind, Driver, Lost, Occasion, PeerAnswer, Refusal, Settings, Split, View, Won, driver::NoSockets,
+    },
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -81,7 +84,8 @@ impl<'a> Node<'a> {
         let place = Place::Tcp(lab.host(other.host()).address().into(), NonZeroU16::new(3306).unwrap());
         let peer = Login { place, user: "vrrp_peer".to_owned(), password: secret("change-me-peer") };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { lab, host, driver: Driver::new("VI_1", settings, local, Some(peer), NoSockets), runtime }
+        let driver = Driver::new("VI_1", settings, local.into(), Some(peer.into()), NoSockets);
+        Self { lab, host, driver, runtime }
     }
 
     fn inside<T: Send>(
@@ -108,12 +112,18 @@ impl<'a> Node<'a> {
         self.inside(async |driver| driver.lose(occasion).await)
     }
 
-    fn reconcile(&mut self) -> Reconciled {
-        self.inside(async |driver| driver.reconcile().await).0
+    fn look(&mut self) -> View {
+        self.inside(async |driver| driver.look(true).await).0
     }
 
-    fn look(&mut self) {
-        self.inside(async |driver| driver.keep_ready().await);
+    /// As the active one, whose peer is read-only and has nothing of its own.
+    fn follow(&mut self) {
+        let view = self.look();
+        let is_read_only =
+            matches!(&view.theirs, PeerAnswer::State(state) if !state.writability.is_writable());
+        assert!(is_read_only, "{view:?}");
+        assert!(matches!(view.relation(), Some(Relation::Equal | Relation::Ahead(_))), "{view:?}");
+        assert_eq!(self.inside(async |driver| driver.receive().await).0, Ok(()));
     }
 }
 
@@ -138,7 +148,7 @@ fn planned_change(flavour: Flavour) {
     assert!(won.is_ok(), "{won:?}");
     println!("the first win took {}", in_ms(took));
     assert!(!pair.a.is_read_only().unwrap() && pair.b.is_read_only().unwrap());
-    assert_eq!(a.reconcile(), Reconciled::Following);
+    a.follow();
     let mut records = Vec::new();
     let addresses = [A, Ipv4Addr::new(10, 99, 0, 2)];
     for round in 0..harness::count(4, 50) {
@@ -162,7 +172,7 @@ fn planned_change(flavour: Flavour) {
         assert_eq!(missing, Vec::<u64>::new(), "round {round}");
         records.push(record);
         // The loser is read-only and has nothing of its own: it is received from again.
-        assert_eq!(to.reconcile(), Reconciled::Following);
+        to.follow();
         winner.sql("DELETE FROM lab.writes").unwrap();
         pair.wait_equal(LIMIT).unwrap();
     }
@@ -190,9 +200,9 @@ fn a_killed_mariadb_is_followed_by_its_peer_and_the_loss_is_known() {
     assert!(!pair.b.is_read_only().unwrap());
     pair.a.restart(lab.host("a")).unwrap();
     assert!(pair.a.is_read_only().unwrap());
-    let found = b.reconcile();
+    let found = b.look().relation();
     assert!(
-        matches!(found, Reconciled::Diverged { .. }),
+        matches!(found, Some(Relation::Behind(_) | Relation::Diverged { .. })),
         "what only the former master has is no secret: {found:?}"
     );
     let (won, _) = careful.win();
@@ -312,7 +322,7 @@ fn semi_sync_is_lowered_so_that_the_test_write_does_not_stall() {
     pair.a.kill();
     let (won, took) = b.win();
     println!("won with semi-sync in {}: {won:?}", in_ms(took));
-    assert_eq!(won, Ok(Won { is_semi_sync_lowered: true }));
+    assert_eq!(won, Ok(Won { is_semi_sync_lowered: true, is_peer_read_only: false }));
     assert!(took < Duration::from_secs(2), "{}", in_ms(took));
 }
 

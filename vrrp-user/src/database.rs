@@ -13,7 +13,7 @@ use mysql_async::{Conn, OptsBuilder, Value};
 use thiserror::Error;
 use tokio::time::timeout;
 
-use crate::health::secret::{Secret, SecretError};
+use crate::health::secret::{Secret, SecretError, Source};
 use crate::mysql::Row;
 
 /// Where a server is.
@@ -41,6 +41,36 @@ pub struct Login {
     pub password: Option<Secret>,
 }
 
+/// A login, and where its password comes from.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub login: Login,
+    pub source: Source,
+}
+
+impl Credentials {
+    /// Reads the password again, within `limit`; true if it is another one now.
+    pub async fn renew(&mut self, limit: Duration) -> bool {
+        let source = self.source.clone();
+        // On a thread of its own: the file's disk may hang.
+        let read = tokio::task::spawn_blocking(move || source.read());
+        match timeout(limit, read).await {
+            Ok(Ok(Ok(password))) if password != self.login.password => {
+                self.login.password = password;
+                true
+            }
+            Ok(Ok(Ok(_) | Err(_)) | Err(_)) | Err(_) => false,
+        }
+    }
+}
+
+impl From<Login> for Credentials {
+    fn from(login: Login) -> Self {
+        let source = login.password.clone().map_or(Source::Empty, Source::Inline);
+        Self { login, source }
+    }
+}
+
 /// What went wrong. No text shows a password or a statement's values.
 #[derive(Debug, Error)]
 pub enum DatabaseError {
@@ -54,6 +84,9 @@ pub enum DatabaseError {
         "the client library gave up on {place} ({what}): how the server wants {user} to log in is not supported"
     )]
     Unsupported { place: Place, what: &'static str, user: String },
+    /// Neither an answer nor the sign of a death: descriptors used up here, a server that speaks differently.
+    #[error("{place} cannot be asked: {reason} ({what})")]
+    Unclear { place: Place, what: &'static str, reason: String },
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
@@ -63,9 +96,11 @@ impl DatabaseError {
     pub fn code(&self) -> Option<u16> {
         match self {
             Self::Refused { code, .. } => Some(*code),
-            Self::Silent { .. } | Self::Unreachable { .. } | Self::Unsupported { .. } | Self::Secret(_) => {
-                None
-            }
+            Self::Silent { .. }
+            | Self::Unreachable { .. }
+            | Self::Unsupported { .. }
+            | Self::Unclear { .. }
+            | Self::Secret(_) => None,
         }
     }
 }
@@ -93,7 +128,7 @@ impl Session {
         let place = || login.place.clone();
         match outcome {
             Ok(Ok(Ok(open))) => Ok(Self { login: login.clone(), open: Some(open) }),
-            Ok(Ok(Err(error))) => Err(named(error, place(), what)),
+            Ok(Ok(Err(error))) => Err(named(error, place(), what, limit)),
             Ok(Err(_elapsed)) => Err(DatabaseError::Silent { place: place(), what, limit }),
             Err(_panic) => Err(DatabaseError::Unsupported { place: place(), what, user: login.user.clone() }),
         }
@@ -131,7 +166,7 @@ impl Session {
                 if matches!(error, mysql_async::Error::Server(_)) {
                     self.open = Some(open);
                 }
-                Err(named(error, place, what))
+                Err(named(error, place, what, limit))
             }
             Err(_elapsed) => Err(DatabaseError::Silent { place, what, limit }),
         }
@@ -170,17 +205,41 @@ fn options(login: &Login) -> OptsBuilder {
     }
 }
 
-fn named(error: mysql_async::Error, place: Place, what: &'static str) -> DatabaseError {
+/// Only what says that nobody is there counts as that: whoever asks may become the second writer by it.
+fn named(
+    error: mysql_async::Error,
+    place: Place,
+    what: &'static str,
+    limit: Duration,
+) -> DatabaseError {
+    use std::io::ErrorKind;
+    let reason = error.to_string();
     match error {
         mysql_async::Error::Server(error) => {
             DatabaseError::Refused { place, what, code: error.code, message: error.message }
         }
-        other @ (mysql_async::Error::Driver(_)
-        | mysql_async::Error::Io(_)
-        | mysql_async::Error::Other(_)
-        | mysql_async::Error::Url(_)) => {
-            DatabaseError::Unreachable { place, what, reason: other.to_string() }
+        mysql_async::Error::Io(mysql_async::IoError::Io(error)) => match error.kind() {
+            ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::NotConnected
+            | ErrorKind::NotFound
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown => DatabaseError::Unreachable { place, what, reason },
+            // A socket whose queue is full: nobody takes connections out of it.
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => DatabaseError::Silent { place, what, limit },
+            _ => DatabaseError::Unclear { place, what, reason },
+        },
+        mysql_async::Error::Driver(mysql_async::DriverError::ConnectionClosed) => {
+            DatabaseError::Unreachable { place, what, reason }
         }
+        mysql_async::Error::Io(mysql_async::IoError::Tls(_))
+        | mysql_async::Error::Driver(_)
+        | mysql_async::Error::Other(_)
+        | mysql_async::Error::Url(_) => DatabaseError::Unclear { place, what, reason },
     }
 }
 

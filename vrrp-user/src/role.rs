@@ -10,7 +10,7 @@ pub mod settings;
 pub mod step;
 pub mod winning;
 
-pub use driver::{Driver, Reconciled, View};
+pub use driver::{Driver, View};
 pub use losing::{Losing, Lost, Occasion};
 pub use settings::{Behind, SemiSyncPolicy, Settings, Split, Stuck};
 pub use step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark};

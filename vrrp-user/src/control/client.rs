@@ -17,12 +17,14 @@ use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::desk::DRAIN_DEADLINE;
 use super::message::{Done, Failure, Selection};
 use super::sight::Sight;
 use super::snapshot::Snapshot;
 
 /// Longer than the daemon takes to say that it does not answer.
 const DEADLINE: Duration = Duration::from_secs(8);
+const DRAIN: Duration = DRAIN_DEADLINE.saturating_add(Duration::from_secs(3));
 
 /// Why there is no answer, or not the one wanted.
 #[derive(Debug, Error)]
@@ -52,19 +54,19 @@ impl Client {
     }
 
     pub fn status(&self) -> Result<Snapshot, ClientError> {
-        self.ask(Method::GET, "/v1/status", Vec::new())
+        self.ask(Method::GET, "/v1/status", Vec::new(), DEADLINE)
     }
 
     pub fn drain(&self, selection: &Selection) -> Result<Done, ClientError> {
-        self.ask(Method::POST, "/v1/drain", self.body(selection)?)
+        self.ask(Method::POST, "/v1/drain", self.body(selection)?, DRAIN)
     }
 
     pub fn resume(&self, selection: &Selection) -> Result<Done, ClientError> {
-        self.ask(Method::POST, "/v1/resume", self.body(selection)?)
+        self.ask(Method::POST, "/v1/resume", self.body(selection)?, DEADLINE)
     }
 
     pub fn reload(&self) -> Result<Done, ClientError> {
-        self.ask(Method::POST, "/v1/reload", Vec::new())
+        self.ask(Method::POST, "/v1/reload", Vec::new(), DEADLINE)
     }
 
     /// Every sight from now on, until whoever asked says that it is enough, or for so long.
@@ -109,11 +111,17 @@ impl Client {
         serde_json::to_vec(selection).map_err(|error| self.broken(&error))
     }
 
-    fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Vec<u8>) -> Result<T, ClientError> {
+    fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<T, ClientError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(ClientError::Runtime)?;
         let (status, answer) = runtime.block_on(async {
-            match timeout(DEADLINE, self.exchange(method, path, body)).await {
+            match timeout(deadline, self.exchange(method, path, body)).await {
                 Ok(answer) => answer,
                 Err(_elapsed) => Err(self.broken(&"it takes too long")),
             }

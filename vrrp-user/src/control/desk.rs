@@ -24,6 +24,8 @@ const WATCHERS: usize = 8;
 const SIGHTS: usize = 1024;
 /// The daemon answers within this time, or says nothing.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+/// Draining waits for a peer's server, twice for the longest `handover_timeout` there is.
+pub(super) const DRAIN_DEADLINE: Duration = Duration::from_secs(125);
 
 /// Something to be done, and where the answer goes.
 #[derive(Debug)]
@@ -122,8 +124,12 @@ impl Desk {
     /// Has something done.
     pub async fn order(&self, what: What) -> Result<Done, Refusal> {
         let (answer, answered) = oneshot::channel();
+        let deadline = match what {
+            What::Drain(_) => DRAIN_DEADLINE,
+            What::Resume(_) | What::Reload => ANSWER_DEADLINE,
+        };
         self.orders.try_send(Order { what, answer }).map_err(|_full| Refusal::NoAnswer)?;
-        match timeout(ANSWER_DEADLINE, answered).await {
+        match timeout(deadline, answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(Refusal::NoAnswer),
         }

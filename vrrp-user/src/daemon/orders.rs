@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::desk::{Order, Refusal, What};
@@ -22,6 +22,17 @@ const RELEASE: Duration = Duration::from_millis(200);
 /// Answers that wait for a release.
 #[derive(Default)]
 pub(super) struct Drains(Vec<Waiting>);
+
+/// Drains that wait for peers' servers to have everything.
+#[derive(Default)]
+pub(super) struct Offers(JoinSet<Offered>);
+
+/// What came of asking the peers' servers first.
+pub(super) struct Offered {
+    answer: oneshot::Sender<Result<Done, Refusal>>,
+    names: Vec<String>,
+    outcome: Result<(), (String, String)>,
+}
 
 struct Waiting {
     answer: oneshot::Sender<Result<Done, Refusal>>,
@@ -40,15 +51,35 @@ impl Drains {
     }
 }
 
+impl Offers {
+    /// One that was asked for and is ready to be carried out, or not. Cancelled, it has lost nothing.
+    pub(super) async fn offered(&mut self) -> Offered {
+        loop {
+            match self.0.join_next().await {
+                Some(Ok(offered)) => return offered,
+                // Whoever asked hears that nobody answers.
+                Some(Err(error)) => tracing::error!("asking the peers' servers failed: {error}"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
 impl Running {
     /// Carries one out. Whoever gave it may have gone meanwhile.
     pub(super) async fn carry_out(&mut self, order: Order) {
         let result = match order.what {
             // Its answer comes later, and nothing else waits for it.
-            What::Drain(selection) => match self.drain(&selection).await {
-                Ok((names, done)) => {
-                    let by = Instant::now() + RELEASE + self.roles.longest;
-                    self.drains.0.push(Waiting { answer: order.answer, done, names, by });
+            What::Drain(selection) => match self.begin_drain(&selection) {
+                Ok(names) if selection.force => {
+                    return self.drain(Offered { answer: order.answer, names, outcome: Ok(()) }).await;
+                }
+                Ok(names) => {
+                    let offer = self.roles.offer(&names);
+                    self.offers.0.spawn(async move {
+                        let outcome = offer.await;
+                        Offered { answer: order.answer, names, outcome }
+                    });
                     return;
                 }
                 Err(refusal) => Err(refusal),
@@ -90,13 +121,22 @@ impl Running {
         }
     }
 
-    async fn drain(&mut self, selection: &Selection) -> Result<(Vec<String>, Done), Refusal> {
+    /// Those to be drained, if their peers' servers could take over by the last look at them.
+    fn begin_drain(&self, selection: &Selection) -> Result<Vec<String>, Refusal> {
         let names = self.select(selection)?;
         let obstacle = names.iter().find_map(|name| Some((name, self.roles.obstacle(name)?)));
-        if let Some((name, why)) = obstacle.filter(|_| !selection.force) {
-            return Err(Refusal::Refused(format!(
-                "nothing was changed: nobody could take over {name}: {why}; mend that first, or add --force"
-            )));
+        match obstacle.filter(|_| !selection.force) {
+            Some((name, why)) => Err(unfit(name, &why)),
+            None => Ok(names),
+        }
+    }
+
+    /// The peers' servers have everything, or nobody asks for that: now the addresses may go.
+    pub(super) async fn drain(&mut self, offered: Offered) {
+        let Offered { answer, names, outcome } = offered;
+        if let Err((name, why)) = outcome {
+            // Whoever asked may have gone.
+            return answer.send(Err(unfit(&name, &why))).unwrap_or_default();
         }
         for name in &names {
             self.standing.hold(name, Holder::Operator, REASON.to_owned());
@@ -107,14 +147,21 @@ impl Running {
             done.warnings.push(format!("{why}; after a restart of the daemon they will take part again"));
         }
         self.tell_verdicts().await;
-        Ok((names, done))
+        let by = Instant::now() + RELEASE + self.roles.longest;
+        self.drains.0.push(Waiting { answer, done, names, by });
     }
 
     async fn resume(&mut self, selection: &Selection) -> Result<Done, Refusal> {
         let names = self.select(selection)?;
         let drained = self.standing.drained();
+        let mut refused = BTreeSet::new();
         for name in &names {
             self.standing.let_go(name, &Holder::Operator);
+            // Whatever kept its server from being promoted: a person has decided, and the gate looks again.
+            if self.standing.is_held_by(name, &Holder::Role) {
+                self.standing.let_go(name, &Holder::Role);
+                refused.insert(name.clone());
+            }
             self.drained.remove(name);
         }
         if selection.all {
@@ -127,7 +174,9 @@ impl Running {
         self.tell_verdicts().await;
         for name in names {
             let others = self.standing.reasons(&name);
-            done.done.push(if !drained.contains(&name) {
+            done.done.push(if refused.contains(&name) {
+                format!("{name} takes part again: its server's promotion is tried once more, and refused again if nothing changed")
+            } else if !drained.contains(&name) {
                 format!("{name} was not drained")
             } else if others.is_empty() {
                 format!("{name} takes part again; it listens before it claims anything")
@@ -174,4 +223,10 @@ impl Running {
         self.drained.extend(absent);
         self.hold_drained();
     }
+}
+
+fn unfit(name: &str, why: &str) -> Refusal {
+    Refusal::Refused(format!(
+        "nothing was changed: nobody could take over {name}: {why}; mend that first, or add --force"
+    ))
 }

@@ -59,6 +59,11 @@ pub(super) enum ReloadError {
          it (the addresses are handed over first)"
     )]
     Role { instance: String },
+    #[error(
+        "instance {instance}: the interface and the addresses of a managed server cannot change while the daemon runs; restart \
+         it (the addresses are handed over first)"
+    )]
+    Places { instance: String },
     #[error("the change before this one is not confirmed yet; try again in a second")]
     Busy,
     #[error("the work was cut short: {0}")]
@@ -470,8 +475,16 @@ fn keep_roles(running: &Config, file: &Config) -> Result<(), ReloadError> {
     };
     let (before, after) = (roles(running), roles(file));
     let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-    match names.into_iter().find(|name| before.get(*name) != after.get(*name)) {
-        Some(instance) => Err(ReloadError::Role { instance: instance.clone() }),
+    if let Some(instance) = names.into_iter().find(|name| before.get(*name) != after.get(*name)) {
+        return Err(ReloadError::Role { instance: instance.clone() });
+    }
+    // What is blocked and reset while the service leaves is set up once.
+    let places = |config: &Config, name: &String| {
+        let instance = config.instances.iter().find(|instance| instance.name == *name)?;
+        Some((instance.interface.clone(), instance.virtual_addresses.clone()))
+    };
+    match before.keys().find(|name| places(running, name) != places(file, name)) {
+        Some(instance) => Err(ReloadError::Places { instance: instance.clone() }),
         None => Ok(()),
     }
 }

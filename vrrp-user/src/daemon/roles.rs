@@ -6,6 +6,7 @@
 
 mod active;
 mod keeper;
+mod lag;
 mod orders;
 mod stand_down;
 mod standby;
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
@@ -28,7 +29,7 @@ use crate::net::doorkeeper::Doorkeeper;
 use crate::net::doors::{Doors, SharedDoorkeeper};
 use crate::net::farewell::Places;
 use keeper::{Keeper, Post};
-use orders::{Order, Orders};
+use orders::{Offer, Order, Orders};
 pub use stand_down::stand_down;
 
 /// Orders on their way to one task; the thread's own queue is behind it.
@@ -57,6 +58,7 @@ pub(super) struct Roles {
 struct Member {
     shown: watch::Receiver<Shown>,
     verdict: watch::Sender<Option<Verdict>>,
+    offers: mpsc::Sender<Offer>,
     task: AbortHandle,
 }
 
@@ -96,12 +98,14 @@ impl Roles {
                 Role::clone(role),
                 is_owner,
                 post,
+                &config.control.state_dir,
                 standing.clone(),
                 shown_in,
                 verdict_out,
             );
-            let task = tokio::spawn(keeper.run(Orders::new(orders))).abort_handle();
-            members.insert(instance.name.clone(), Member { shown, verdict, task });
+            let (offers, offers_out) = mpsc::channel(DEPTH);
+            let task = tokio::spawn(keeper.run(Orders::new(orders), offers_out)).abort_handle();
+            members.insert(instance.name.clone(), Member { shown, verdict, offers, task });
             ways.insert(router.router, orders_in);
         }
         let longest = config.instances.iter().filter_map(|instance| instance.role.as_ref());
@@ -125,6 +129,44 @@ impl Roles {
     /// Why a planned change would leave nobody in charge, as far as the last look at both servers tells.
     pub(super) fn obstacle(&self, instance: &str) -> Option<String> {
         self.members.get(instance)?.shown.borrow().obstacle.clone()
+    }
+
+    /// Has the peers' servers take in everything first; comes back, within the longest `handover_timeout`, with the first that
+    /// could not and why, and then all is as it was.
+    pub(super) fn offer(
+        &self,
+        names: &[String],
+    ) -> impl Future<Output = Result<(), (String, String)>> + Send + 'static {
+        let members = names.iter().filter_map(|name| {
+            self.members.get(name).map(|member| (name.clone(), member.offers.clone()))
+        });
+        let members: Vec<_> = members.collect();
+        let limit = self.longest + SETTLE;
+        async move {
+            let mut answers = Vec::new();
+            for (name, offers) in &members {
+                let (answer, answered) = oneshot::channel();
+                // A full queue or a task that has ended answers below: the sender is gone.
+                offers.try_send(Offer::Make(answer)).unwrap_or_default();
+                answers.push((name.clone(), answered));
+            }
+            let mut outcome = Ok(());
+            for (name, answered) in answers {
+                let why = match timeout(limit, answered).await {
+                    Ok(Ok(Ok(()))) => continue,
+                    Ok(Ok(Err(why))) => why,
+                    Ok(Err(_cut_short)) => "an election came in between".to_owned(),
+                    Err(_elapsed) => "it takes too long".to_owned(),
+                };
+                outcome = outcome.and(Err((name, why)));
+            }
+            if outcome.is_err() {
+                for (_, offers) in &members {
+                    offers.try_send(Offer::Withdraw).unwrap_or_default();
+                }
+            }
+            outcome
+        }
     }
 
     /// Waits, bounded, until nothing is under way.

@@ -20,7 +20,7 @@ use crate::daemon::checks::Checks;
 use crate::daemon::drained;
 use crate::daemon::journal::Journal;
 use crate::daemon::notice::Notice;
-use crate::daemon::orders::Drains;
+use crate::daemon::orders::{Drains, Offers};
 use crate::daemon::roles::Roles;
 use crate::daemon::standing::{Chair, Standing, Verdict};
 use crate::daemon::status::Arrivals;
@@ -90,6 +90,7 @@ pub(super) struct Running {
     pub(super) watching: Watching,
     pub(super) roles: Roles,
     pub(super) drains: Drains,
+    pub(super) offers: Offers,
     pub(super) supervisor: Supervisor,
 }
 
@@ -188,6 +189,7 @@ impl Running {
             watching: Watching::new(broadcast::Sender::new(1)),
             roles,
             drains: Drains::default(),
+            offers: Offers::default(),
             supervisor: Supervisor::default(),
         })
     }
@@ -294,6 +296,7 @@ impl Running {
                 }
                 Some(order) = counter.orders.recv(), if !leaving => self.carry_out(order).await,
                 () = standing.changed(), if !leaving => self.tell_verdicts().await,
+                offered = self.offers.offered(), if !leaving => self.drain(offered).await,
                 () = self.drains.overdue() => {}
                 _ = tick.tick() => {
                     self.take_notices().await;
@@ -419,7 +422,9 @@ impl Running {
             Ok(Err(error)) => tracing::error!("{error}"),
             Err(_elapsed) => tracing::error!("the guard does not take its plan: replacing it"),
         }
-        self.guard = None;
+        if let Some(guard) = self.guard.take() {
+            guard.abandon();
+        }
     }
 
     /// Link news for the advert thread, and for the guard what changes its release adverts.

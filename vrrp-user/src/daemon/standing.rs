@@ -147,6 +147,10 @@ impl Standing {
         })
     }
 
+    pub(super) fn is_held_by(&self, instance: &str, holder: &Holder) -> bool {
+        self.seats().get(instance).is_some_and(|seat| seat.holders.contains_key(holder))
+    }
+
     /// Why an instance is kept out, in one line; empty if it is not.
     pub(super) fn reasons(&self, instance: &str) -> String {
         let seats = self.seats();

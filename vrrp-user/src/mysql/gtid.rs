@@ -7,19 +7,22 @@ use std::fmt;
 
 use thiserror::Error;
 
-/// A text that is no position.
+/// Why there is no position.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{text:?} is no GTID position: {why}; was it asked of a server of the other product?")]
-pub struct PositionError {
-    text: String,
-    why: &'static str,
+pub enum PositionError {
+    #[error("{text:?} is no GTID position: {why}; was it asked of a server of the other product?")]
+    Malformed { text: String, why: &'static str },
+    /// An empty position would pass for one that has everything.
+    #[error("transaction ids do not tell what the server has: {0}")]
+    Off(&'static str),
 }
 
 /// Everything up to here was written or applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Position {
     /// `domain-server-sequence`, the last per domain and server (`gtid_binlog_state`) or per domain (`gtid_binlog_pos`).
-    MariaDb(BTreeMap<(u32, u32), u64>),
+    /// `is_linear`: by gtid_strict_mode, whoever has one transaction of a domain has all before it.
+    MariaDb { last: BTreeMap<(u32, u32), u64>, is_linear: bool },
     /// `uuid:intervals`, complete.
     MySql(BTreeMap<String, Vec<(u64, u64)>>),
 }
@@ -44,7 +47,7 @@ pub enum Relation {
 impl Position {
     /// MariaDB: `0-1-100,0-2-98`; empty is the beginning.
     pub fn parse_mariadb(text: &str) -> Result<Self, PositionError> {
-        let fail = |why| PositionError { text: text.to_owned(), why };
+        let fail = |why| PositionError::Malformed { text: text.to_owned(), why };
         let mut last: BTreeMap<(u32, u32), u64> = BTreeMap::new();
         for part in parts(text) {
             let mut numbers = part.split('-');
@@ -58,12 +61,25 @@ impl Position {
             let known = last.entry((domain, server)).or_default();
             *known = sequence.max(*known);
         }
-        Ok(Self::MariaDb(last))
+        Ok(Self::MariaDb { last, is_linear: false })
+    }
+
+    /// MariaDB: with what that one says beside it, and in strict mode or not.
+    #[must_use]
+    pub fn joined_with(mut self, other: &Self, is_strict: bool) -> Self {
+        if let (Self::MariaDb { last, is_linear }, Self::MariaDb { last: more, .. }) = (&mut self, other) {
+            for (key, sequence) in more {
+                let known = last.entry(*key).or_default();
+                *known = (*sequence).max(*known);
+            }
+            *is_linear = is_strict;
+        }
+        self
     }
 
     /// MySQL: `uuid:1-5:7,uuid:1`; empty is the beginning. Tagged ids (8.3 and later) keep their tag in the name.
     pub fn parse_mysql(text: &str) -> Result<Self, PositionError> {
-        let fail = |why| PositionError { text: text.to_owned(), why };
+        let fail = |why| PositionError::Malformed { text: text.to_owned(), why };
         let mut sets: BTreeMap<String, Vec<(u64, u64)>> = BTreeMap::new();
         for part in parts(text) {
             let mut pieces = part.split(':').map(str::trim);
@@ -96,10 +112,27 @@ impl Position {
         Ok(Self::MySql(sets))
     }
 
+    /// What of it was written by that server itself: by its id on MariaDB, by its UUID on MySQL.
+    #[must_use]
+    pub fn of_server(&self, server_id: u64, uuid: Option<&str>) -> Self {
+        match self {
+            Self::MariaDb { last, is_linear } => {
+                let own = last.iter().filter(|((_, server), _)| u64::from(*server) == server_id);
+                Self::MariaDb { last: own.map(|(key, last)| (*key, *last)).collect(), is_linear: *is_linear }
+            }
+            Self::MySql(sets) => {
+                let uuid = uuid.unwrap_or_default().to_ascii_lowercase();
+                // With or without a tag.
+                let own = sets.iter().filter(|(name, _)| name.split(':').next() == Some(uuid.as_str()));
+                Self::MySql(own.map(|(name, intervals)| (name.clone(), intervals.clone())).collect())
+            }
+        }
+    }
+
     /// Whether it is the beginning.
     pub fn is_empty(&self) -> bool {
         match self {
-            Self::MariaDb(last) => last.is_empty(),
+            Self::MariaDb { last, .. } => last.is_empty(),
             Self::MySql(sets) => sets.is_empty(),
         }
     }
@@ -110,9 +143,15 @@ impl Position {
     /// how many: the range is what may be missing at most.
     pub fn beyond(&self, other: &Self) -> Option<String> {
         let lacks = match (self, other) {
-            (Self::MariaDb(ours), Self::MariaDb(theirs)) => {
-                let is_news = |(key, sequence): &(&(u32, u32), &u64)| {
-                    **sequence > theirs.get(key).copied().unwrap_or(0)
+            (
+                Self::MariaDb { last: ours, is_linear: is_ours },
+                Self::MariaDb { last: theirs, is_linear: is_theirs },
+            ) => {
+                let is_linear = *is_ours && *is_theirs;
+                let is_news = |(key, sequence): &(&(u32, u32), &u64)| match theirs.get(key) {
+                    Some(known) => *sequence > known,
+                    // Restored from a backup it knows of no server that wrote before: what both have lies behind that.
+                    None => !is_linear || **sequence >= shared(ours, theirs, key.0),
                 };
                 let show = |(key, sequence): (&(u32, u32), &u64)| {
                     range(*key, shared(ours, theirs, key.0) + 1, *sequence)
@@ -127,7 +166,7 @@ impl Position {
                 let left: BTreeMap<_, _> = left.filter(|(_, intervals)| !intervals.is_empty()).collect();
                 if left.is_empty() { Vec::new() } else { vec![Self::MySql(left).to_string()] }
             }
-            (Self::MariaDb(_), Self::MySql(_)) | (Self::MySql(_), Self::MariaDb(_)) => return None,
+            (Self::MariaDb { .. }, Self::MySql(_)) | (Self::MySql(_), Self::MariaDb { .. }) => return None,
         };
         Some(lacks.join(","))
     }
@@ -200,7 +239,7 @@ fn subtract(from: &[(u64, u64)], what: &[(u64, u64)]) -> Vec<(u64, u64)> {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: Vec<String> = match self {
-            Self::MariaDb(last) => last
+            Self::MariaDb { last, .. } => last
                 .iter()
                 .map(|((domain, server), sequence)| format!("{domain}-{server}-{sequence}"))
                 .collect(),
@@ -288,6 +327,41 @@ mod tests {
     fn the_same_sequence_of_different_servers_is_divergence() {
         let relation = maria("0-1-100").relate(&maria("0-2-100,0-1-99"));
         assert!(matches!(relation, Relation::Diverged { .. }), "{relation:?}");
+    }
+
+    #[test]
+    fn a_servers_own_part_is_what_it_wrote_itself() {
+        assert_eq!(maria("0-1-100,0-2-98,7-2-3").of_server(2, None), maria("0-2-98,7-2-3"));
+        let both = mysql(&format!("{A}:1-5:tag:1-2,{B}:1"));
+        assert_eq!(both.of_server(1, Some(&A.to_uppercase())), mysql(&format!("{A}:1-5:tag:1-2")));
+        assert!(both.of_server(1, None).is_empty());
+    }
+
+    /// mariabackup brings gtid_slave_pos and an empty binary log.
+    #[test]
+    fn a_server_restored_from_a_backup_has_what_the_backup_had() {
+        let strict = |state: &str, replicated: &str| maria(state).joined_with(&maria(replicated), true);
+        let survivor = strict("0-1-5000,0-2-6000", "0-1-5000");
+        assert_eq!(survivor.relate(&strict("", "0-2-6000")), Relation::Equal);
+        let survivor = strict("0-1-5000,0-2-6010", "0-1-5000");
+        assert_eq!(survivor.relate(&strict("0-2-6005", "0-2-6005")), Relation::Ahead("0-2-6006..6010".into()));
+        assert_eq!(survivor.relate(&strict("0-2-6010", "0-2-6010")), Relation::Equal);
+        // Without strict mode nothing says that a domain's history is one line.
+        let loose = maria("0-1-5000,0-2-6000").relate(&maria("").joined_with(&maria("0-2-6000"), false));
+        assert!(matches!(loose, Relation::Ahead(_)), "{loose:?}");
+    }
+
+    #[test]
+    fn strict_mode_hides_no_divergence() {
+        let strict = |state: &str| maria(state).joined_with(&maria(""), true);
+        // The first writes of server 1 ever, in a partition: 2 went on without them.
+        let relation = strict("0-1-97,0-2-95").relate(&strict("0-2-98"));
+        assert_eq!(
+            relation,
+            Relation::Diverged { ours: "0-1-96..97".into(), theirs: "0-2-96..98".into() }
+        );
+        assert!(matches!(strict("0-1-5").relate(&strict("0-2-9")), Relation::Diverged { .. }));
+        assert!(matches!(strict("0-1-96").relate(&strict("0-2-96")), Relation::Diverged { .. }));
     }
 
     #[test]

@@ -139,14 +139,20 @@ impl ReplicaStatus {
     ///
     /// Three signs, since each fails somewhere: places in the source's log are not kept in step by MariaDB over a reconnect
     /// by transaction id; a transaction cut in half by the source's death is received and can never be applied.
-    pub fn is_caught_up(&self, flavour: Flavour, own: Option<&Position>) -> bool {
+    ///
+    /// `is_applied_in_turn`: one thread applies all. With several the one that hands out has read all while others are still
+    /// at work.
+    pub fn is_caught_up(&self, flavour: Flavour, own: Option<&Position>, is_applied_in_turn: bool) -> bool {
         let has_all = || {
             let lacks = self.received_position(flavour)?.beyond(own?)?;
             Some(lacks.is_empty())
         };
         self.received == self.applied
             || has_all() == Some(true)
-            || (self.receiver == Thread::Stopped && self.applier == Thread::Running && self.has_read_all)
+            || (self.receiver == Thread::Stopped
+                && self.applier == Thread::Running
+                && self.has_read_all
+                && is_applied_in_turn)
     }
 
     /// What was taken in, by transaction id, where the flavour says it so.

@@ -50,7 +50,10 @@ pub struct ServerState {
     pub writability: Writability,
     /// MySQL: nobody without special rights may connect.
     pub is_offline: bool,
-    /// All it has, written and applied, server by server: MariaDB's gtid_binlog_state, MySQL's gtid_executed.
+    /// One thread applies all that is received; with several, the one that hands out may have read all too early.
+    pub is_applied_in_turn: bool,
+    /// All it has, written and applied, server by server: MariaDB's gtid_binlog_state with gtid_slave_pos, MySQL's
+    /// gtid_executed.
     pub position: Result<Position, PositionError>,
 }
 
@@ -58,15 +61,31 @@ impl ServerState {
     /// Reads the row; `None` when a column that every server has is missing.
     pub fn read(row: &Row) -> Option<Self> {
         let flavour = Flavour::of(row.get(&["version"])?);
+        let text = |name| row.get(&[name]).unwrap_or_default();
         let position = match flavour.product {
-            Product::MariaDb => Position::parse_mariadb(row.get(&["gtid_binlog_state"]).unwrap_or_default()),
-            Product::MySql => Position::parse_mysql(row.get(&["gtid_executed"]).unwrap_or_default()),
+            Product::MariaDb if row.flag(&["log_bin"]) == Some(false) => {
+                Err(PositionError::Off("log_bin is off"))
+            }
+            Product::MariaDb => {
+                let is_strict = row.flag(&["gtid_strict_mode"]).unwrap_or(false);
+                // What was replicated before the binary log begins, as in a restored backup, is in the latter alone.
+                let replicated = Position::parse_mariadb(text("gtid_slave_pos"));
+                Position::parse_mariadb(text("gtid_binlog_state"))
+                    .and_then(|state| Ok(state.joined_with(&replicated?, is_strict)))
+            }
+            Product::MySql
+                if row.get(&["gtid_mode"]).is_some_and(|mode| !mode.eq_ignore_ascii_case("ON")) =>
+            {
+                Err(PositionError::Off("gtid_mode is not ON"))
+            }
+            Product::MySql => Position::parse_mysql(text("gtid_executed")),
         };
         Some(Self {
             flavour,
             server_id: row.number(&["server_id"])?,
             uuid: row.get(&["server_uuid"]).map(str::to_owned),
             writability: Writability::read(row)?,
+            is_applied_in_turn: row.number(&["slave_parallel_threads", "slave_parallel_workers"]) == Some(0),
             is_offline: row.flag(&["offline_mode"]).unwrap_or(false),
             position,
         })
@@ -108,6 +127,23 @@ mod tests {
             (2, Writability::SuperReadOnly, false)
         );
         assert_eq!(state.position.unwrap().to_string(), "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-7");
+    }
+
+    #[test]
+    fn without_transaction_ids_there_is_no_position_rather_than_an_empty_one() {
+        for text in [
+            "server_id: 1\nread_only: 0\nversion: 10.11.19-MariaDB\nlog_bin: 0\ngtid_binlog_state: \ngtid_slave_pos: 0-2-7",
+            "server_id: 1\nread_only: 0\nversion: 8.0.36\ngtid_mode: OFF\ngtid_executed: ",
+            "server_id: 1\nread_only: 0\nversion: 8.0.36\ngtid_mode: ON_PERMISSIVE\ngtid_executed: ",
+            "server_id: 1\nread_only: 0\nversion: 5.6.24-log\ngtid_mode: UPGRADE_STEP_1\ngtid_executed: ",
+        ] {
+            let state = ServerState::read(&recorded(text)).unwrap();
+            assert!(matches!(state.position, Err(PositionError::Off(_))), "{text}: {:?}", state.position);
+        }
+        let text = "server_id: 1\nread_only: 0\nversion: 10.11.19-MariaDB\nlog_bin: 1\ngtid_strict_mode: 1\n\
+                    gtid_binlog_state: 0-1-5\ngtid_slave_pos: 0-2-3";
+        let state = ServerState::read(&recorded(text)).unwrap();
+        assert_eq!(state.position.unwrap().to_string(), "0-1-5,0-2-3");
     }
 
     /// As after several failovers: more than one server wrote, and one transaction was skipped. Lines are broken by the server.

@@ -27,9 +27,16 @@ impl Flavour {
     pub fn identity(self) -> String {
         let mut columns = vec!["server_id", "read_only"];
         match self.product {
-            Product::MariaDb => columns.extend(["gtid_binlog_pos", "gtid_slave_pos", "gtid_binlog_state"]),
+            Product::MariaDb => {
+                columns.extend(["log_bin", "gtid_strict_mode", "gtid_slave_pos", "gtid_binlog_state"]);
+                columns.push("slave_parallel_threads");
+            }
             Product::MySql => {
-                columns.extend(["server_uuid", "gtid_executed"]);
+                columns.extend(["server_uuid", "gtid_mode", "gtid_executed"]);
+                // Later ones apply with several by default.
+                if !self.is_mysql_from(5, 7, 0) {
+                    columns.push("slave_parallel_workers");
+                }
                 if self.has_super_read_only() {
                     columns.extend(["super_read_only", "offline_mode"]);
                 }
@@ -54,24 +61,29 @@ impl Flavour {
         if self.is_mysql_from(8, 2, 0) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" }
     }
 
-    /// Stops taking in what the source writes; what was taken in is still applied.
-    pub fn stop_receiver(self) -> String {
-        format!("STOP {} IO_THREAD", self.replica())
-    }
-
-    /// Takes in again.
-    pub fn start_receiver(self) -> String {
-        format!("START {} IO_THREAD", self.replica())
+    /// Stops taking in what the source writes; what was taken in is still applied. `channel` as [`Flavour::channel`] has it.
+    pub fn stop_receiver(self, channel: &str) -> String {
+        format!("STOP {}{channel} IO_THREAD", self.replica())
     }
 
     /// Both threads.
-    pub fn start_replication(self) -> String {
-        format!("START {}", self.replica())
+    pub fn start_replication(self, channel: &str) -> String {
+        format!("START {}{channel}", self.replica())
     }
 
-    /// Both threads.
-    pub fn stop_replication(self) -> String {
-        format!("STOP {}", self.replica())
+    /// Both threads: what was taken in and not applied waits.
+    pub fn stop_replication(self, channel: &str) -> String {
+        format!("STOP {}{channel}", self.replica())
+    }
+
+    /// One of MariaDB's connections in the words above: their names are no part of MySQL's, which mean all channels at once.
+    pub fn channel(self, name: &str) -> String {
+        match self.product {
+            Product::MariaDb if !name.is_empty() => {
+                format!(" '{}'", name.replace('\\', "\\\\").replace('\'', "\\'"))
+            }
+            Product::MariaDb | Product::MySql => String::new(),
+        }
     }
 
     /// Refuses writes, by the strictest means there is; in order, on one connection.
@@ -82,6 +94,8 @@ impl Flavour {
         match self.product {
             Product::MariaDb => {
                 let value = if self.has_read_only_levels() { "'NO_LOCK_NO_ADMIN'" } else { "1" };
+                // 0 would be no bound at all.
+                let limit = limit.max(Duration::from_millis(1));
                 let bound = format!("{}.{:03}", limit.as_secs(), limit.subsec_millis());
                 vec![format!("SET STATEMENT max_statement_time = {bound} FOR SET GLOBAL read_only = {value}")]
             }
@@ -175,9 +189,10 @@ mod tests {
             ("SHOW MASTER STATUS", "SHOW BINARY LOG STATUS")
         );
         assert_eq!(
-            (m10.stop_receiver(), v84.stop_receiver()),
+            (m10.stop_receiver(&m10.channel("")), v84.stop_receiver(&v84.channel("other"))),
             ("STOP SLAVE IO_THREAD".into(), "STOP REPLICA IO_THREAD".into())
         );
+        assert_eq!(m10.start_replication(&m10.channel("it's")), r"START SLAVE 'it\'s'");
         let limit = Duration::from_millis(300);
         assert_eq!(
             m10.refuse_writes(limit),

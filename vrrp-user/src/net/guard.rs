@@ -115,8 +115,26 @@ impl Guard {
         };
         let plan_in = first_to_close(stdin).map_err(GuardError::Spawn)?;
         let mut guard = Self { child, plan: plan_in, answers: BufReader::new(stdout) };
-        timeout(READY_DEADLINE, guard.update(plan)).await.map_err(|_elapsed| GuardError::NotReady)??;
-        Ok(guard)
+        match timeout(READY_DEADLINE, guard.update(plan)).await {
+            Ok(Ok(())) => Ok(guard),
+            Ok(Err(error)) => {
+                guard.abandon();
+                Err(error)
+            }
+            Err(_elapsed) => {
+                guard.abandon();
+                Err(GuardError::NotReady)
+            }
+        }
+    }
+
+    /// Ends one that does not answer, while we live: let go in another way it would take our death for granted, and the
+    /// addresses off.
+    pub fn abandon(mut self) {
+        // Before its standard input closes: a killed process reads no more.
+        if let Err(error) = self.child.start_kill() {
+            tracing::debug!("the guard has ended already: {error}");
+        }
     }
 
     /// Hands it a new plan and waits until it goes by it. Not to be called again after it was given up half way.

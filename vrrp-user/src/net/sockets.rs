@@ -59,16 +59,22 @@ pub enum SocketsError {
 /// Destroys every socket whose own end is one of these addresses and ports; how many there were.
 pub fn destroy(addresses: &[Ipv4Addr], ports: &[u16]) -> Result<usize, SocketsError> {
     let socket = open()?;
-    let mut count = 0;
+    let (mut count, mut failed) = (0, None);
     for family in [libc::AF_INET, libc::AF_INET6] {
         let Ok(family) = u8::try_from(family) else { continue };
         for id in list(&socket, family)? {
-            if is_wanted(&id, family, addresses, ports) && end(&socket, family, &id)? {
-                count += 1;
+            if !is_wanted(&id, family, addresses, ports) {
+                continue;
+            }
+            // One that cannot be ended is no reason to spare the others.
+            match end(&socket, family, &id) {
+                Ok(is_ended) => count += usize::from(is_ended),
+                Err(error @ SocketsError::Refused { .. }) => failed = Some(error),
+                Err(error) => return Err(error),
             }
         }
     }
-    Ok(count)
+    failed.map_or(Ok(count), Err)
 }
 
 fn open() -> Result<Socket, SocketsError> {

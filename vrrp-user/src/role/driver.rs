@@ -5,6 +5,9 @@
 
 mod look;
 
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -13,15 +16,19 @@ use super::losing::{Losing, Lost, Occasion};
 use super::settings::Settings;
 use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark};
 use super::winning::{Refusal, Winning, Won};
-use crate::database::{DatabaseError, Login, Session};
+use crate::database::{Credentials, DatabaseError, Session};
 use crate::mysql::{
-    Flavour, Position, Relation, ReplicaStatus, Row, SemiSync, ServerState, Thread, statements,
+    Flavour, Position, Product, ReplicaStatus, Row, SemiSync, ServerState, Thread, statements,
 };
 use crate::net::clock;
 use crate::net::doors::Doors;
 use crate::vrrp::Instant;
 
 pub use look::View;
+
+/// No channel is set up: MySQL's and MariaDB's code, and MariaDB's for a connection of that name.
+const NO_CHANNEL: u16 = 1200;
+const NO_CONNECTION: u16 = 1617;
 
 /// Destroys the sockets of the sessions that came in over the virtual addresses: the clients see a reset.
 pub trait Sockets: Send {
@@ -45,26 +52,13 @@ impl Sockets for Doors {
     }
 }
 
-/// What came of looking at the former master.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reconciled {
-    /// It is read-only, has nothing of its own, and is received from again.
-    Following,
-    /// It does not answer, or is still writable.
-    NotYet,
-    /// It has what we have not. Nothing is repaired: a person must decide.
-    Diverged { ours: String, theirs: String },
-    /// Our own server did not do its part.
-    Failed(String),
-}
-
 /// One managed server.
 #[derive(Debug)]
 pub struct Driver<S> {
     instance: String,
     settings: Settings,
-    local: Login,
-    peer: Option<Login>,
+    local: Credentials,
+    peer: Option<Credentials>,
     session: Option<(Session, Flavour)>,
     peer_session: Option<(Session, Flavour)>,
     sockets: S,
@@ -73,11 +67,21 @@ pub struct Driver<S> {
     last_seen: Option<Instant>,
     /// To be raised again when there is a replica, whatever became of the promotion.
     has_lowered: bool,
+    /// There is such a file as long as it is lowered: the process after this one must raise it.
+    memory: Option<PathBuf>,
+    /// Writes were allowed, and not refused since.
+    may_be_writable: bool,
     beat: u64,
 }
 
 impl<S: Sockets> Driver<S> {
-    pub fn new(instance: &str, settings: Settings, local: Login, peer: Option<Login>, sockets: S) -> Self {
+    pub fn new(
+        instance: &str,
+        settings: Settings,
+        local: Credentials,
+        peer: Option<Credentials>,
+        sockets: S,
+    ) -> Self {
         Self {
             instance: instance.to_owned(),
             settings,
@@ -89,23 +93,29 @@ impl<S: Sockets> Driver<S> {
             last_known: None,
             last_seen: None,
             has_lowered: false,
+            memory: None,
+            may_be_writable: false,
             beat: 0,
         }
     }
 
-    /// Keeps both connections open and the peer's position known; to be called now and then.
-    pub async fn keep_ready(&mut self) {
-        let by = clock::now() + self.settings.statement_limit;
-        if let Err(error) = self.ours(by).await {
-            tracing::debug!("{}: {error}", self.instance);
-        }
-        self.peer_answer(clock::now() + self.settings.peer_limit).await;
+    /// Remembers in this file that semi-synchronous replication is lowered; there already: it was, by the process before.
+    #[must_use]
+    pub fn remembering(mut self, file: PathBuf) -> Self {
+        self.has_lowered = file.exists();
+        self.memory = Some(file);
+        self
+    }
+
+    /// Whether writes were allowed, and have not been refused since.
+    pub const fn may_be_writable(&self) -> bool {
+        self.may_be_writable
     }
 
     /// Before anything else on a node that starts: its server is read-only, or made so.
     pub async fn start_read_only(&mut self) -> Result<(), String> {
         let by = clock::now() + self.settings.statement_limit;
-        self.perform(Ask::RefuseWrites, by).await.checked()
+        self.timed(Ask::RefuseWrites, by, false).await.checked()
     }
 
     /// The order of winning.
@@ -119,12 +129,13 @@ impl<S: Sockets> Driver<S> {
             );
         }
         let (mut machine, mut next) = Winning::begin(&self.settings, self.last_known.clone(), began);
+        let mut before = None;
         loop {
             for remark in machine.remarks() {
                 self.say(&remark);
             }
             let outcome = match next {
-                Do::Ask { what, by } => self.timed(what, by).await,
+                Do::Ask { what, by } => self.timed(what, by, before.replace(what) == Some(what)).await,
                 Do::Pause { until } => pause(until).await,
                 Do::Finished(result) => {
                     let took = clock::now().since(began);
@@ -139,54 +150,29 @@ impl<S: Sockets> Driver<S> {
         }
     }
 
-    /// For the active node, now and then after it has won: receives from the peer again once the peer is seen read-only and
-    /// has nothing that we lack.
-    pub async fn reconcile(&mut self) -> Reconciled {
-        let theirs = match self.peer_answer(clock::now() + self.settings.peer_limit).await {
-            PeerAnswer::State(state) => state,
-            PeerAnswer::Silent(_) | PeerAnswer::Unaskable { .. } => return Reconciled::NotYet,
-        };
-        let by = clock::now() + self.settings.statement_limit;
-        let ours = match self.perform(Ask::State, by).await.state() {
-            Ok(state) => state,
-            Err(how) => return Reconciled::Failed(how),
-        };
-        let (Ok(our_position), Ok(their_position)) = (&ours.position, &theirs.position) else {
-            return Reconciled::NotYet;
-        };
-        match our_position.relate(their_position) {
-            Relation::Diverged { ours, theirs } => Reconciled::Diverged { ours, theirs },
-            // What only a former master has was never acknowledged to us: it must not flow in behind our own writes.
-            Relation::Behind(theirs) => Reconciled::Diverged { ours: String::new(), theirs },
-            Relation::Incomparable => Reconciled::NotYet,
-            Relation::Equal | Relation::Ahead(_) if theirs.writability.is_writable() => Reconciled::NotYet,
-            Relation::Equal | Relation::Ahead(_) => {
-                match self.statement(by, |flavour| vec![flavour.start_replication()]).await.checked() {
-                    Ok(()) => Reconciled::Following,
-                    Err(how) => Reconciled::Failed(how),
-                }
-            }
-        }
-    }
-
     /// The order of losing. Whoever cannot wait drops the future: every step done so far stays done.
     pub async fn lose(&mut self, occasion: Occasion) -> Lost {
         let began = clock::now();
         let (mut machine, mut next) = Losing::begin(&self.settings, occasion, began);
+        let mut before = None;
         loop {
             for remark in machine.remarks() {
                 self.say(&remark);
             }
             let outcome = match next {
-                Do::Ask { what, by } => self.timed(what, by).await,
+                Do::Ask { what, by } => self.timed(what, by, before.replace(what) == Some(what)).await,
                 Do::Pause { until } => pause(until).await,
                 Do::Finished(lost) => {
                     for remark in machine.remarks() {
                         self.say(&remark);
                     }
                     let took = clock::now().since(began);
+                    let what = match occasion {
+                        Occasion::Planned | Occasion::Forced => "the role is given up",
+                        Occasion::Offered => "the role was offered",
+                    };
                     tracing::info!(
-                        "{}: the role is given up after {took:?}; read-only: {}, the peer has everything: {}",
+                        "{}: {what} after {took:?}; read-only: {}, the peer has everything: {}",
                         self.instance,
                         lost.is_read_only,
                         lost.is_handed_over
@@ -198,11 +184,13 @@ impl<S: Sockets> Driver<S> {
         }
     }
 
-    async fn timed(&mut self, what: Ask, by: Instant) -> Outcome {
+    /// `is_again`: the step before was the same one, and the log has it.
+    async fn timed(&mut self, what: Ask, by: Instant, is_again: bool) -> Outcome {
         let began = clock::now();
         let outcome = self.perform(what, by).await;
         let took = clock::now().since(began);
         match outcome.clone().checked() {
+            Ok(()) if is_again => tracing::debug!("{}: {} took {took:?}", self.instance, what.name()),
             Ok(()) => tracing::info!("{}: {} took {took:?}", self.instance, what.name()),
             Err(how) => tracing::warn!("{}: {} failed after {took:?}: {how}", self.instance, what.name()),
         }
@@ -223,18 +211,27 @@ impl<S: Sockets> Driver<S> {
                 .await
             }
             Ask::Replicas => self.channels(by).await.map_or_else(outcome_of, Outcome::Replicas),
-            Ask::StopReceiver => self.stop_receiver(by).await,
+            Ask::StopReceiver => self.stop(Flavour::stop_receiver, by).await,
+            Ask::StopReplication => self.stop(Flavour::stop_replication, by).await,
             Ask::SemiSync => self.semi_sync(by).await.map_or_else(|outcome| outcome, Outcome::SemiSync),
             Ask::LowerSemiSync => match self.semi_sync(by).await {
                 Ok(Some(semi)) => {
-                    self.has_lowered = true;
+                    self.note_lowered(true);
                     self.statement(by, move |_| vec![semi.set_source(false)]).await
                 }
                 Ok(None) => Outcome::Done,
                 Err(outcome) => outcome,
             },
-            Ask::RefuseWrites => self.statement(by, |flavour| flavour.refuse_writes(left(by))).await,
-            Ask::AllowWrites => self.statement(by, |flavour| vec![flavour.allow_writes().to_owned()]).await,
+            Ask::RefuseWrites => {
+                let outcome = self.statement(by, |flavour| flavour.refuse_writes(left(by))).await;
+                self.may_be_writable &= outcome != Outcome::Done;
+                outcome
+            }
+            Ask::AllowWrites => {
+                // Whatever comes back: the server may have taken it.
+                self.may_be_writable = true;
+                self.statement(by, |flavour| vec![flavour.allow_writes().to_owned()]).await
+            }
             Ask::Write => self.write(by).await,
             Ask::EndWriters => self.end_sessions(by, true).await,
             Ask::EndSessions => self.end_sessions(by, false).await,
@@ -247,7 +244,7 @@ impl<S: Sockets> Driver<S> {
         let is_kept = kept.is_some();
         let open = match kept {
             Some(open) => open,
-            None => open(&self.local, by).await?,
+            None => open(&mut self.local, by).await?,
         };
         let (session, flavour) = self.session.insert(open);
         Ok((session, *flavour, is_kept))
@@ -294,24 +291,50 @@ impl<S: Sockets> Driver<S> {
         let (rows, flavour) = self.ask_ours(by, |flavour| vec![flavour.replica_status().to_owned()]).await?;
         // Asked after: what is applied in between counts as applied.
         let (state, _) = self.ask_ours(by, |flavour| vec![flavour.identity()]).await?;
-        let own = state.first().and_then(ServerState::read).and_then(|state| state.position.ok());
+        let state = state.first().and_then(ServerState::read);
+        let is_applied_in_turn = state.as_ref().is_some_and(|state| state.is_applied_in_turn);
+        let own = state.and_then(|state| state.position.ok());
+        let applied = own.as_ref().map(ToString::to_string).unwrap_or_default();
         let read = |row: &Row| {
             let status = ReplicaStatus::read(row);
-            let is_caught_up = status.is_caught_up(flavour, own.as_ref());
-            Channel { is_caught_up, is_stopped: status.applier == Thread::Stopped }
+            Channel {
+                is_caught_up: status.is_caught_up(flavour, own.as_ref(), is_applied_in_turn),
+                has_read_all: status.receiver == Thread::Stopped && status.has_read_all,
+                is_stopped: status.applier == Thread::Stopped,
+                applied: applied.clone(),
+            }
         };
         Ok(rows.iter().map(read).collect())
     }
 
-    /// On a connection of its own: with a dead source it may sit in connect, and our own must stay free.
-    async fn stop_receiver(&mut self, by: Instant) -> Outcome {
-        let (mut session, flavour) = match open(&self.local, by).await {
-            Ok(open) => open,
-            Err(error) => return outcome_of(error),
-        };
-        match session.run("stop the receiver", &flavour.stop_receiver(), left(by)).await {
+    async fn stop(&mut self, words: fn(Flavour, &str) -> String, by: Instant) -> Outcome {
+        match self.on_channels(words, by).await {
             // There is no channel: nothing to stop.
-            Ok(()) | Err(DatabaseError::Refused { code: 1200 | 1617, .. }) => Outcome::Done,
+            Outcome::Refused { code: NO_CHANNEL | NO_CONNECTION, .. } => Outcome::Done,
+            outcome => outcome,
+        }
+    }
+
+    /// Says this of every channel. On a connection of its own: with a dead source it may sit in connect, and our own must stay
+    /// free.
+    async fn on_channels(&mut self, words: fn(Flavour, &str) -> String, by: Instant) -> Outcome {
+        let said = async {
+            let (mut session, flavour) = open(&mut self.local, by).await?;
+            let names = match flavour.product {
+                Product::MySql => vec![String::new()],
+                Product::MariaDb => {
+                    let rows = session.rows("channels", flavour.replica_status(), left(by)).await?;
+                    rows.iter().map(|row| ReplicaStatus::read(row).channel).collect()
+                }
+            };
+            for name in &names {
+                session.run("channel", &words(flavour, &flavour.channel(name)), left(by)).await?;
+            }
+            Ok(names.len())
+        };
+        match said.await {
+            Ok(0) => Outcome::Refused { code: NO_CHANNEL, text: "no channel is set up here".to_owned() },
+            Ok(_) => Outcome::Done,
             Err(error) => outcome_of(error),
         }
     }
@@ -355,30 +378,56 @@ impl<S: Sockets> Driver<S> {
     }
 
     async fn kill_sessions(&mut self, by: Instant, only_busy: bool) -> Outcome {
-        let user = self.local.user.clone();
-        let (rows, flavour) = match self.ask_ours(by, |_| vec![statements::SESSIONS.to_owned()]).await {
+        let asked = |words: &'static str| move |_: Flavour| vec![words.to_owned()];
+        let own = match self.ask_ours(by, asked(statements::OWN_SESSION)).await {
+            Ok((rows, _)) => rows.first().and_then(|row| row.at(0)?.parse::<u64>().ok()),
+            Err(error) => return outcome_of(error),
+        };
+        let (rows, flavour) = match self.ask_ours(by, asked(statements::SESSIONS)).await {
             Ok(answer) => answer,
             Err(error) => return outcome_of(error),
         };
+        let mut outcome = Outcome::Done;
         for row in rows {
             let Some(id) = row.number(&["id"]) else { continue };
-            // Our own among them. Probes log in as users of their own and are clients like others.
-            let is_daemons = row.get(&["user"]) == Some(&user);
             let is_idle = row.get(&["command"]) == Some("Sleep");
-            if is_daemons || (only_busy && is_idle) {
+            if Some(id) == own || (only_busy && is_idle) {
                 continue;
             }
             match self.ask_ours(by, |_| vec![flavour.end_session(id)]).await {
                 // It has ended by itself.
                 Ok(_) | Err(DatabaseError::Refused { code: 1094, .. }) => {}
+                // One whom we may not end, MySQL's administrators above all, is no reason to spare the others.
+                Err(error @ DatabaseError::Refused { .. }) => outcome = outcome_of(error),
                 Err(error) => return outcome_of(error),
             }
         }
-        Outcome::Done
+        outcome
+    }
+
+    fn note_lowered(&mut self, is_lowered: bool) {
+        self.has_lowered = is_lowered;
+        let Some(file) = self.memory.clone() else { return };
+        let instance = self.instance.clone();
+        // Nobody waits for the disk.
+        tokio::task::spawn_blocking(move || {
+            let kept = match is_lowered {
+                true => fs::write(&file, b""),
+                false => fs::remove_file(&file),
+            };
+            if let Err(error) = kept
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(
+                    "{instance}: {}: {error}; a restart of the daemon forgets that semi-synchronous replication was lowered",
+                    file.display()
+                );
+            }
+        });
     }
 
     async fn peer_answer(&mut self, by: Instant) -> PeerAnswer {
-        let Some(login) = self.peer.clone() else {
+        let Some(peer) = &mut self.peer else {
             return PeerAnswer::Silent("no peer is configured".to_owned());
         };
         // A connection from before may lead to a host that is gone, and takes the whole limit to say so: it is tried, and
@@ -386,7 +435,7 @@ impl<S: Sockets> Driver<S> {
         let kept = self.peer_session.take().filter(|(session, _)| session.is_open());
         let opened = match kept {
             Some(open) => Ok(open),
-            None => open(&login, by).await,
+            None => open(peer, by).await,
         };
         let asked = match opened {
             Ok((mut session, flavour)) => match session.row("peer", &flavour.identity(), left(by)).await {
@@ -395,7 +444,7 @@ impl<S: Sockets> Driver<S> {
                     Ok(row.as_ref().and_then(ServerState::read))
                 }
                 // Broken since it was last used (the server was restarted): once more, freshly.
-                Err(DatabaseError::Unreachable { .. }) => match open(&login, by).await {
+                Err(DatabaseError::Unreachable { .. }) => match open(peer, by).await {
                     Ok((mut session, flavour)) => {
                         let row = session.row("peer", &flavour.identity(), left(by)).await;
                         self.peer_session = Some((session, flavour));
@@ -418,7 +467,15 @@ impl<S: Sockets> Driver<S> {
             Err(DatabaseError::Refused { code, message, .. }) => {
                 PeerAnswer::Unaskable { code, text: message }
             }
-            Err(error) => PeerAnswer::Silent(error.to_string()),
+            Err(error @ (DatabaseError::Silent { .. } | DatabaseError::Unreachable { .. })) => {
+                PeerAnswer::Silent(error.to_string())
+            }
+            // It may well live.
+            Err(
+                error @ (DatabaseError::Unsupported { .. }
+                | DatabaseError::Unclear { .. }
+                | DatabaseError::Secret(_)),
+            ) => PeerAnswer::Unaskable { code: 0, text: error.to_string() },
         }
     }
 
@@ -468,8 +525,17 @@ async fn run_all(
     Ok(rows)
 }
 
-async fn open(login: &Login, by: Instant) -> Result<(Session, Flavour), DatabaseError> {
-    let mut session = Session::open(login, left(by)).await?;
+async fn open(
+    credentials: &mut Credentials,
+    by: Instant,
+) -> Result<(Session, Flavour), DatabaseError> {
+    let mut session = match Session::open(&credentials.login, left(by)).await {
+        // The password may be another one since.
+        Err(DatabaseError::Refused { code: 1045, .. }) if credentials.renew(left(by)).await => {
+            Session::open(&credentials.login, left(by)).await?
+        }
+        opened => opened?,
+    };
     let version = session.row("version", statements::VERSION, left(by)).await?;
     let flavour = Flavour::of(version.as_ref().and_then(|row| row.at(0)).unwrap_or_default());
     Ok((session, flavour))
@@ -492,8 +558,9 @@ fn outcome_of(error: DatabaseError) -> Outcome {
         }
         DatabaseError::Refused { code, message, .. } => Outcome::Refused { code, text: message },
         DatabaseError::Unreachable { reason, .. } => Outcome::Gone(reason),
-        other @ (DatabaseError::Unsupported { .. } | DatabaseError::Secret(_)) => {
-            Outcome::Gone(other.to_string())
-        }
+        // No sign of its death.
+        other @ (DatabaseError::Unsupported { .. }
+        | DatabaseError::Unclear { .. }
+        | DatabaseError::Secret(_)) => Outcome::Refused { code: 0, text: other.to_string() },
     }
 }

@@ -17,6 +17,9 @@ pub enum Occasion {
     Planned,
     /// Another is MASTER already, or our server failed: nobody is waited for.
     Forced,
+    /// As planned, but nothing is given up yet: sessions go on, and if the peer cannot have everything, whoever offered goes
+    /// on as before.
+    Offered,
 }
 
 /// What is left behind.
@@ -27,6 +30,8 @@ pub struct Lost {
     pub is_read_only: bool,
     /// The peer was seen to have everything.
     pub is_handed_over: bool,
+    /// Why it was not.
+    pub obstacle: Option<String>,
     /// The server is gone: there is nothing to make read-only.
     pub is_gone: bool,
 }
@@ -84,10 +89,13 @@ impl Losing {
             State::Position => {
                 self.keep_position(outcome);
                 match self.occasion {
-                    Occasion::Planned if self.lost.is_read_only && self.lost.position.is_some() => {
+                    Occasion::Planned | Occasion::Offered if self.lost.position.is_some() => {
                         self.enter(State::Peer { progress: Progress::begin(now) }, Ask::Peer, now)
                     }
-                    Occasion::Planned | Occasion::Forced => self.end_sessions(now),
+                    Occasion::Planned | Occasion::Offered => {
+                        self.not_handed_over("our own server does not say what it has".to_owned(), now)
+                    }
+                    Occasion::Forced => self.end_sessions(now),
                 }
             }
             State::Peer { progress } => self.peer(outcome, progress, now),
@@ -110,13 +118,13 @@ impl Losing {
             self.lost.is_read_only = true;
             return self.enter(State::Position, Ask::State, now);
         };
-        self.remarks.push(Remark::StepFailed { what: Ask::RefuseWrites, how });
+        self.remarks.push(Remark::StepFailed { what: Ask::RefuseWrites, how: how.clone() });
         if is_gone {
             self.lost.is_gone = true;
             self.finish()
         } else if is_second {
             // The network part goes on regardless; policy decides about the server afterwards.
-            self.end_sessions(now)
+            self.not_handed_over(format!("the server cannot be made read-only: {how}"), now)
         } else {
             self.enter(State::EndWriters, Ask::EndWriters, now)
         }
@@ -126,12 +134,13 @@ impl Losing {
         let theirs = match outcome.peer() {
             PeerAnswer::State(state) => state.position.ok(),
             PeerAnswer::Silent(how) => {
-                self.remarks.push(Remark::PeerSilent(how));
-                return self.end_sessions(now);
+                self.remarks.push(Remark::PeerSilent(how.clone()));
+                return self.not_handed_over(format!("the peer's server does not answer: {how}"), now);
             }
             PeerAnswer::Unaskable { code, text } => {
+                let why = format!("the peer's server refuses to be asked: {code} {text}");
                 self.remarks.push(Remark::PeerUnaskable { code, text });
-                return self.end_sessions(now);
+                return self.not_handed_over(why, now);
             }
         };
         let lacks = match (&self.lost.position, &theirs) {
@@ -141,17 +150,29 @@ impl Losing {
         match lacks {
             Some(lacks) if lacks.is_empty() => {
                 self.lost.is_handed_over = true;
-                self.end_sessions(now)
+                match self.occasion {
+                    Occasion::Offered => self.finish(),
+                    Occasion::Planned | Occasion::Forced => self.end_sessions(now),
+                }
             }
             Some(lacks) if progress.goes_on(&lacks, &self.settings, now) => {
                 self.state = State::PeerPause { progress };
                 Do::Pause { until: now + LOOK_AGAIN }
             }
             Some(lacks) => {
+                let why = format!("the peer's server lacks {lacks} and comes no nearer; does it receive and apply?");
                 self.remarks.push(Remark::PeerLacks(lacks));
-                self.end_sessions(now)
+                self.not_handed_over(why, now)
             }
-            None => self.end_sessions(now),
+            None => self.not_handed_over("the peer's position cannot be compared with ours".to_owned(), now),
+        }
+    }
+
+    fn not_handed_over(&mut self, why: String, now: Instant) -> Next {
+        self.lost.obstacle = Some(why);
+        match self.occasion {
+            Occasion::Offered => self.finish(),
+            Occasion::Planned | Occasion::Forced => self.end_sessions(now),
         }
     }
 
@@ -167,7 +188,9 @@ impl Losing {
     }
 
     fn finish(&mut self) -> Next {
-        if let Some(position) = &self.lost.position {
+        if let Some(position) = &self.lost.position
+            && self.occasion != Occasion::Offered
+        {
             self.remarks.push(Remark::LeftAt(position.clone()));
         }
         Do::Finished(self.lost.clone())
@@ -185,6 +208,7 @@ impl Losing {
             Ask::State
             | Ask::Replicas
             | Ask::StopReceiver
+            | Ask::StopReplication
             | Ask::SemiSync
             | Ask::LowerSemiSync
             | Ask::RefuseWrites

@@ -74,7 +74,7 @@ impl Default for Settings {
             split_wait: Duration::from_secs(1),
             statement_limit: Duration::from_millis(300),
             catch_up: Duration::from_secs(5),
-            stall: Duration::from_millis(500),
+            stall: Duration::from_secs(2),
             write_limit: Duration::from_secs(2),
             heartbeat_table: "vrrp.heartbeat".to_owned(),
         }
@@ -84,8 +84,8 @@ impl Default for Settings {
 impl Settings {
     /// The longest that winning takes: what the election's own deadline must leave room for.
     pub fn longest_win(&self) -> Duration {
-        // Gate, catching up twice (with the peer, then with what was received), five statements, the write.
-        self.peer_limit + self.split_wait + self.catch_up * 2 + self.statement_limit * 6 + self.write_limit
+        // Gate, catching up twice (with the peer, then with what was received), the statements, the gate again, the write.
+        self.peer_limit * 2 + self.split_wait + self.catch_up * 2 + self.statement_limit * 7 + self.write_limit
     }
 
     /// The longest that losing in order takes.

@@ -16,6 +16,8 @@ pub enum Ask {
     /// Our own channels.
     Replicas,
     StopReceiver,
+    /// Both threads: what was received and not applied waits until somebody has decided.
+    StopReplication,
     SemiSync,
     LowerSemiSync,
     RefuseWrites,
@@ -36,6 +38,7 @@ impl Ask {
             Self::State => "ask our server for its state",
             Self::Replicas => "ask our server what is left to apply",
             Self::StopReceiver => "stop receiving from the peer",
+            Self::StopReplication => "stop applying what was received",
             Self::SemiSync => "ask for semi-synchronous replication",
             Self::LowerSemiSync => "lower semi-synchronous replication",
             Self::RefuseWrites => "make the server read-only",
@@ -105,10 +108,14 @@ impl Outcome {
 }
 
 /// One channel of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Channel {
     /// All that was received is applied.
     pub is_caught_up: bool,
+    /// Its applier waits for more, but others may still be at work for it.
+    pub has_read_all: bool,
+    /// All that our server has, as text: whether it moves.
+    pub applied: String,
     /// Its applier does not run.
     pub is_stopped: bool,
 }
@@ -182,11 +189,21 @@ impl Progress {
         Self { since: now, lacks: String::new(), changed_at: now }
     }
 
-    /// Waiting longer makes sense.
-    pub(super) fn goes_on(&mut self, lacks: &str, settings: &Settings, now: Instant) -> bool {
+    pub(super) fn waited(&self, now: Instant) -> Duration {
+        now.since(self.since)
+    }
+
+    /// For how long it has been the same.
+    pub(super) fn stands_still(&mut self, lacks: &str, now: Instant) -> Duration {
         if lacks != self.lacks {
             (self.lacks, self.changed_at) = (lacks.to_owned(), now);
         }
-        now.since(self.since) < settings.catch_up && now.since(self.changed_at) < settings.stall
+        now.since(self.changed_at)
+    }
+
+    /// Waiting longer makes sense.
+    pub(super) fn goes_on(&mut self, lacks: &str, settings: &Settings, now: Instant) -> bool {
+        let still = self.stands_still(lacks, now);
+        now.since(self.since) < settings.catch_up && still < settings.stall
     }
 }

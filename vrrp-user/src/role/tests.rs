@@ -29,7 +29,12 @@ fn silent() -> Outcome {
 }
 
 fn replicas(received: u32, applied: u32, applier: &str) -> Outcome {
-    Outcome::Replicas(vec![Channel { is_caught_up: received == applied, is_stopped: applier == "No" }])
+    Outcome::Replicas(vec![Channel {
+        is_caught_up: received == applied,
+        is_stopped: applier == "No",
+        has_read_all: false,
+        applied: format!("0-1-{applied}"),
+    }])
 }
 
 fn semi(clients: u64) -> Outcome {
@@ -101,7 +106,19 @@ fn lose(occasion: Occasion, answers: &[(Ask, Outcome)]) -> (Do<Lost>, Vec<Remark
 }
 
 fn won(is_semi_sync_lowered: bool) -> Do<Result<Won, Refusal>> {
-    Do::Finished(Ok(Won { is_semi_sync_lowered }))
+    Do::Finished(Ok(Won { is_semi_sync_lowered, is_peer_read_only: false }))
+}
+
+/// Over a peer that was seen alive and read-only, and is still so once this server is writable.
+fn won_over_a_follower() -> Do<Result<Won, Refusal>> {
+    Do::Finished(Ok(Won { is_semi_sync_lowered: false, is_peer_read_only: true }))
+}
+
+/// As [`rest`], with the second look at a peer that was read-only.
+fn rest_looking_again(position: &str, seen: Outcome) -> Vec<(Ask, Outcome)> {
+    let mut all = rest(position);
+    all.insert(5, (Ask::Peer, seen));
+    all
 }
 
 /// From the receiver's stop to the write, with nothing in the way.
@@ -168,8 +185,53 @@ fn a_peer_on_its_way_out_is_waited_for_and_followed_to_its_end() {
         (Ask::State, own("0-1-10")),
         (Ask::State, own("0-1-11")),
     ];
-    let (last, remarks) = win(&Settings::default(), None, &then(first, rest("0-1-11")));
-    assert_eq!((last, remarks), (won(false), vec![]), "nothing is lost, nothing to say");
+    let end = rest_looking_again("0-1-11", peer(1, "0-1-11"));
+    let (last, remarks) = win(&Settings::default(), None, &then(first, end));
+    assert_eq!((last, remarks), (won_over_a_follower(), vec![]), "nothing is lost, nothing to say");
+}
+
+/// Both gates saw a read-only peer, and both opened: whoever looks after its own server is writable sees the other.
+#[test]
+fn a_peer_that_became_writable_behind_the_gate_is_seen_before_the_address_comes() {
+    let first = vec![(Ask::Peer, peer(1, "0-1-9")), (Ask::State, own("0-1-9"))];
+    let mut answers = then(first.clone(), rest_looking_again("0-1-9", peer(0, "0-1-9")));
+    answers.pop();
+    answers.push((Ask::RefuseWrites, Outcome::Done));
+    assert_eq!(win(&Settings::default(), None, &answers).0, Do::Finished(Err(Refusal::PeerWritable)));
+    let promote = Settings { split: Split::Promote, ..Settings::default() };
+    let answers = then(first.clone(), rest_looking_again("0-1-9", peer(0, "0-1-9")));
+    let (last, remarks) = win(&promote, None, &answers);
+    assert_eq!(last, won_over_a_follower());
+    assert!(remarks.contains(&Remark::SecondWriter));
+    // One that is silent by now has died since.
+    let answers = then(first, rest_looking_again("0-1-9", silent()));
+    assert_eq!(win(&Settings::default(), None, &answers).0, won_over_a_follower());
+}
+
+/// With several appliers the one that hands out has read all while the others are still at work.
+#[test]
+fn what_others_are_still_applying_is_waited_for_and_half_a_transaction_is_not() {
+    let channel = |applied: u32| {
+        Outcome::Replicas(vec![Channel {
+            is_caught_up: false,
+            is_stopped: false,
+            has_read_all: true,
+            applied: format!("0-1-{applied}"),
+        }])
+    };
+    let settings = Settings { stall: MS * 12, ..Settings::default() };
+    let mut answers = vec![
+        (Ask::Peer, silent()),
+        (Ask::StopReceiver, Outcome::Done),
+        (Ask::SemiSync, Outcome::SemiSync(None)),
+    ];
+    answers.extend([5, 6, 7, 8, 9].map(|applied| (Ask::Replicas, channel(applied))));
+    let (last, _) = win(&settings, Some("0-1-9"), &answers);
+    assert!(matches!(last, Do::Pause { .. }), "it moves: {last:?}");
+    answers.extend([(Ask::Replicas, channel(9)), (Ask::Replicas, channel(9))]);
+    let (last, remarks) = win(&settings, Some("0-1-9"), &then(answers, rest("0-1-9").split_off(3)));
+    assert_eq!(last, won(false));
+    assert!(!remarks.iter().any(|remark| matches!(remark, Remark::NotApplied { .. })), "{remarks:?}");
 }
 
 #[test]
@@ -207,8 +269,9 @@ fn applying_is_waited_for_within_its_bound() {
     assert!(!remarks.iter().any(|remark| matches!(remark, Remark::NotApplied { .. })));
     let short = Settings { catch_up: MS * 2, ..Settings::default() };
     let late = then(start(), vec![(Ask::Replicas, replicas(100, 60, "Yes"))]);
-    let (last, remarks) = win(&short, Some("0-1-9"), &then(late.clone(), rest("0-1-9").split_off(1)));
-    assert_eq!(last, won(false), "promote_anyway");
+    let stopped_first = then(vec![(Ask::StopReplication, Outcome::Done)], rest("0-1-9").split_off(1));
+    let (last, remarks) = win(&short, Some("0-1-9"), &then(late.clone(), stopped_first));
+    assert_eq!(last, won(false), "promote_anyway, and nothing old is applied among new writes");
     assert!(remarks.iter().any(|remark| matches!(remark, Remark::NotApplied { .. })));
     let (last, _) = win(&Settings { behind: Behind::Refuse, ..short.clone() }, None, &late);
     assert!(matches!(last, Do::Finished(Err(Refusal::NotApplied))));
@@ -273,9 +336,37 @@ fn a_planned_loss_waits_for_the_peer_and_ends_sessions_last() {
     );
     let position = Position::parse_mariadb("0-1-9").unwrap();
     let lost =
-        Lost { position: Some(position.clone()), is_read_only: true, is_handed_over: true, is_gone: false };
+        Lost { position: Some(position.clone()), is_read_only: true, is_handed_over: true, ..Lost::default() };
     assert_eq!(last, Do::Finished(lost));
     assert_eq!(remarks, [Remark::LeftAt(position)]);
+}
+
+#[test]
+fn an_offer_ends_nobodys_session_whatever_comes_of_it() {
+    let start = || vec![(Ask::RefuseWrites, Outcome::Done), (Ask::State, own("0-1-9"))];
+    let lost = |answers: Vec<(Ask, Outcome)>| {
+        let (last, remarks) = lose(Occasion::Offered, &answers);
+        let Do::Finished(lost) = last else { panic!("{last:?}") };
+        assert!(!remarks.iter().any(|remark| matches!(remark, Remark::LeftAt(_))), "it has not left");
+        lost
+    };
+    let taken = lost(then(start(), vec![(Ask::Peer, peer(1, "0-1-9"))]));
+    assert!(taken.is_handed_over && taken.obstacle.is_none(), "{taken:?}");
+    for (answer, why) in [(silent(), "does not answer"), (peer(1, ""), "lacks 0-1-1..9")] {
+        let mut answers = start();
+        // As many looks, 5 ms apart and each answered within another, as `stall` allows.
+        let count = if why.starts_with("lacks") { 335 } else { 1 };
+        answers.extend(vec![(Ask::Peer, answer); count]);
+        let refused = lost(answers);
+        assert!(!refused.is_handed_over && refused.obstacle.as_ref().is_some_and(|o| o.contains(why)), "{refused:?}");
+    }
+    let stuck = vec![
+        (Ask::RefuseWrites, Outcome::Late),
+        (Ask::EndWriters, Outcome::Done),
+        (Ask::RefuseWrites, Outcome::Late),
+    ];
+    let refused = lost(stuck);
+    assert!(!refused.is_read_only && refused.obstacle.is_some_and(|o| o.contains("read-only")));
 }
 
 #[test]
@@ -314,7 +405,8 @@ fn writers_that_block_are_ended_once_and_then_the_network_part_goes_on() {
         (Ask::State, Outcome::Late),
     ];
     let (last, _) = lose(Occasion::Planned, &then(start(), never));
-    assert_eq!(last, Do::Finished(Lost::default()), "not read-only, and gone all the same");
+    let Do::Finished(lost) = last else { panic!("{last:?}") };
+    assert!(!lost.is_read_only && lost.obstacle.is_some(), "and gone all the same: {lost:?}");
 }
 
 #[test]

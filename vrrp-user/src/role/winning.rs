@@ -4,7 +4,7 @@
 //! finished the address may be taken.
 
 use super::settings::{Behind, SemiSyncPolicy, Settings, Split};
-use super::step::{Ask, Do, Outcome, PeerAnswer, Progress, Remark};
+use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Progress, Remark};
 use crate::mysql::{Position, Relation, ServerState};
 use crate::vrrp::Instant;
 
@@ -16,6 +16,8 @@ const LOOK_AGAIN: core::time::Duration = core::time::Duration::from_millis(5);
 pub struct Won {
     /// To be raised again when a replica is connected.
     pub is_semi_sync_lowered: bool,
+    /// The peer's server answered and refused writes: if it takes them later, it was promoted beside us.
+    pub is_peer_read_only: bool,
 }
 
 /// Why the address must not be taken.
@@ -74,6 +76,7 @@ pub struct Winning {
     last_known: Option<Position>,
     state: State,
     is_peer_silent: bool,
+    is_peer_read_only: bool,
     is_semi_sync_lowered: bool,
     remarks: Vec<Remark>,
 }
@@ -97,17 +100,19 @@ enum State {
     },
     StopReceiver,
     Apply {
-        since: Instant,
+        progress: Progress,
     },
     ApplyPause {
-        since: Instant,
+        progress: Progress,
     },
+    StopReplication,
     Compare,
     SemiSync,
     LowerSemiSync {
         clients: u64,
     },
     AllowWrites,
+    SecondLook,
     Write,
     /// Promotion failed after writes were allowed.
     Undo {
@@ -128,6 +133,7 @@ impl Winning {
             last_known,
             state,
             is_peer_silent: false,
+            is_peer_read_only: false,
             is_semi_sync_lowered: false,
             remarks: Vec::new(),
         };
@@ -155,8 +161,12 @@ impl Winning {
                 // Before anything is waited for: the applier's own commits wait for a replica that is not there, too.
                 self.enter(State::SemiSync, Ask::SemiSync, now)
             }
-            State::Apply { since } => self.apply(outcome, since, now),
-            State::ApplyPause { since } => self.enter(State::Apply { since }, Ask::Replicas, now),
+            State::Apply { progress } => self.apply(outcome, progress, now),
+            State::ApplyPause { progress } => self.enter(State::Apply { progress }, Ask::Replicas, now),
+            State::StopReplication => {
+                self.note_failure(Ask::StopReplication, outcome);
+                self.enter(State::Compare, Ask::State, now)
+            }
             State::Compare => self.compare(outcome, now),
             State::SemiSync => self.semi_sync(outcome, now),
             State::LowerSemiSync { clients } => {
@@ -164,14 +174,32 @@ impl Winning {
                     self.is_semi_sync_lowered = true;
                     self.remarks.push(Remark::SemiSyncLowered { clients });
                 }
-                self.enter(State::Apply { since: now }, Ask::Replicas, now)
+                self.begin_to_apply(now)
             }
             State::AllowWrites => match outcome.checked() {
+                // Both hosts may have passed the gate at once. Whoever is writable and looks only then sees the other, or is
+                // seen.
+                Ok(()) if self.is_peer_read_only => self.enter(State::SecondLook, Ask::Peer, now),
                 Ok(()) => self.enter(State::Write, Ask::Write, now),
                 Err(how) => self.undo(Refusal::Server { what: Ask::AllowWrites, how }, now),
             },
+            State::SecondLook => match (outcome.peer(), self.settings.split) {
+                (PeerAnswer::State(peer), Split::Hold) if peer.writability.is_writable() => {
+                    self.undo(Refusal::PeerWritable, now)
+                }
+                (PeerAnswer::State(peer), Split::Promote) if peer.writability.is_writable() => {
+                    self.remarks.push(Remark::SecondWriter);
+                    self.enter(State::Write, Ask::Write, now)
+                }
+                (PeerAnswer::State(_) | PeerAnswer::Silent(_) | PeerAnswer::Unaskable { .. }, _) => {
+                    self.enter(State::Write, Ask::Write, now)
+                }
+            },
             State::Write => match outcome.checked() {
-                Ok(()) => Do::Finished(Ok(Won { is_semi_sync_lowered: self.is_semi_sync_lowered })),
+                Ok(()) => Do::Finished(Ok(Won {
+                    is_semi_sync_lowered: self.is_semi_sync_lowered,
+                    is_peer_read_only: self.is_peer_read_only,
+                })),
                 Err(how) => self.undo(Refusal::Server { what: Ask::Write, how }, now),
             },
             State::Undo { refusal } => {
@@ -212,6 +240,7 @@ impl Winning {
             }
             return self.split(Refusal::PeerWritable, now);
         }
+        self.is_peer_read_only = true;
         match self.last_known.clone() {
             Some(target) => {
                 self.enter(State::Follow { target, progress: Progress::begin(now) }, Ask::State, now)
@@ -251,25 +280,36 @@ impl Winning {
         }
     }
 
-    fn apply(&mut self, outcome: Outcome, since: Instant, now: Instant) -> Next {
+    fn begin_to_apply(&mut self, now: Instant) -> Next {
+        self.enter(State::Apply { progress: Progress::begin(now) }, Ask::Replicas, now)
+    }
+
+    fn apply(&mut self, outcome: Outcome, mut progress: Progress, now: Instant) -> Next {
         let replicas = match outcome.replicas() {
             Ok(replicas) => replicas,
             Err(how) => return failed(Ask::Replicas, how),
         };
-        if replicas.iter().all(|replica| replica.is_caught_up) {
+        let applied: String = replicas.iter().map(|replica| replica.applied.as_str()).collect();
+        let still = progress.stands_still(&applied, now);
+        // What can never be applied, half a transaction, is told from what others are still at by that nothing moves.
+        let is_done = |replica: &Channel| {
+            replica.is_caught_up || (replica.has_read_all && still >= self.settings.stall)
+        };
+        if replicas.iter().all(is_done) {
             return self.enter(State::Compare, Ask::State, now);
         }
         let is_hopeless = replicas.iter().any(|replica| !replica.is_caught_up && replica.is_stopped);
-        let waited = now.since(since);
+        let waited = progress.waited(now);
         // `wait` ends by the election's own deadline.
         let is_over = waited >= self.settings.catch_up && self.settings.behind != Behind::Wait;
         if !is_hopeless && !is_over {
-            self.state = State::ApplyPause { since };
+            self.state = State::ApplyPause { progress };
             return Do::Pause { until: now + LOOK_AGAIN };
         }
         self.remarks.push(Remark::NotApplied { waited });
         match self.settings.behind {
-            Behind::PromoteAnyway => self.enter(State::Compare, Ask::State, now),
+            // Old events must not be applied among new writes.
+            Behind::PromoteAnyway => self.enter(State::StopReplication, Ask::StopReplication, now),
             Behind::Wait | Behind::Refuse => Do::Finished(Err(Refusal::NotApplied)),
         }
     }
@@ -309,7 +349,7 @@ impl Winning {
             {
                 self.enter(State::LowerSemiSync { clients: semi.clients }, Ask::LowerSemiSync, now)
             }
-            Some(_) | None => self.enter(State::Apply { since: now }, Ask::Replicas, now),
+            Some(_) | None => self.begin_to_apply(now),
         }
     }
 
@@ -329,6 +369,7 @@ impl Winning {
             Ask::State
             | Ask::Replicas
             | Ask::StopReceiver
+            | Ask::StopReplication
             | Ask::SemiSync
             | Ask::LowerSemiSync
             | Ask::RefuseWrites

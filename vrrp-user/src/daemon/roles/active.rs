@@ -13,6 +13,8 @@ use crate::role::{PeerAnswer, Refusal, View};
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Looks in a row without an answer that make a peer's server one that is away.
 const AWAY: u32 = 4;
+/// A follower that lacks something and has not moved for this long does not follow.
+const STANDS_STILL: Duration = Duration::from_secs(2);
 /// A gate that said no is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -22,7 +24,11 @@ impl Keeper {
         let view = if is_rival { self.meet_rival().await } else { self.driver.look(true).await };
         self.unheard = if matches!(view.theirs, PeerAnswer::State(_)) { 0 } else { self.unheard + 1 };
         // A server that was late once is not away.
-        self.note_obstacle(obstacle(&view).filter(|_| self.unheard == 0 || self.unheard >= AWAY));
+        if let Some((ours, theirs)) = view.positions() {
+            self.lag.note(ours, theirs, clock::now());
+        }
+        let obstacle = obstacle(&view).or_else(|| self.lateness());
+        self.note_obstacle(obstacle.filter(|_| self.unheard == 0 || self.unheard >= AWAY));
         let Ok(ours) = view.ours.clone() else {
             self.show("active; the server does not answer", true);
             return;
@@ -123,7 +129,7 @@ impl Keeper {
     async fn face_second_writer(&mut self) {
         self.stop_following("its server is writable").await;
         let (view, is_writable) = self.await_read_only().await;
-        let was_promoted = self.term.has_followed || self.term.has_rival;
+        let was_promoted = self.term.has_followed || self.term.has_rival || self.term.saw_follower;
         match (is_writable, was_promoted, view.relation()) {
             (false, _, _) => self.follow(&view).await,
             (true, true, Some(Relation::Diverged { ours, theirs })) => {
@@ -161,11 +167,12 @@ impl Keeper {
             return;
         }
         self.show("active; passing the gate again", false);
+        // On the way it is stopped, wherever the way ends.
+        (self.term.is_following, self.is_deaf) = (false, true);
         match self.driver.win().await {
-            Ok(_) => {
+            Ok(won) => {
                 (self.term.is_quarantined, self.term.has_diverged) = (false, false);
-                self.term.is_following = false;
-                self.is_deaf = true;
+                self.term.saw_follower |= won.is_peer_read_only;
                 self.show("active", true);
             }
             Err(refusal) => {
@@ -180,19 +187,27 @@ impl Keeper {
 
     /// Nobody may write until a person has decided.
     async fn quarantine(&mut self, why: &str) {
-        (self.term.is_quarantined, self.term.has_diverged) = (true, true);
         let made = self.driver.refuse_writes().await;
+        // Only now: whoever cuts this short leaves a term that is looked at again.
+        (self.term.is_quarantined, self.term.has_diverged) = (made.is_ok(), true);
         self.say(&format!(
             "{why}. Both stay read-only and nothing is repaired: decide whose data count, and rebuild the other"
         ));
         match made {
             Ok(()) => self.show(&format!("READ-ONLY with the address: {why}"), true),
-            Err(how) => {
-                // Not yet: the next look tries again.
-                self.term.is_quarantined = false;
-                self.say(&format!("the server cannot be made read-only: {how}"));
-            }
+            // The next look tries again.
+            Err(how) => self.say(&format!("the server cannot be made read-only: {how}")),
         }
+    }
+
+    /// The peer's server would be promoted without what it lacks.
+    fn lateness(&self) -> Option<String> {
+        let now = clock::now();
+        if self.lag.still(now) >= STANDS_STILL {
+            return Some("the peer's server lacks something and takes nothing in: does it receive and apply?".to_owned());
+        }
+        let (age, limit) = (self.lag.age(now), self.role.settings.catch_up);
+        (age > limit).then(|| format!("the peer's server is {age:.1?} behind, and catch_up is {limit:?}"))
     }
 
     async fn look_in_quarantine(&mut self, view: &View) {
@@ -244,12 +259,13 @@ fn obstacle(view: &View) -> Option<String> {
         PeerAnswer::Unaskable { code, text } => {
             Some(format!("the peer's server refuses to be asked: {code} {text}"))
         }
-        PeerAnswer::State(_) => match view.relation()? {
-            Relation::Equal | Relation::Ahead(_) => None,
-            Relation::Behind(own) | Relation::Diverged { theirs: own, .. } => {
+        PeerAnswer::State(_) => match view.relation() {
+            None => Some("what the servers have is not known: is GTID on, on both?".to_owned()),
+            Some(Relation::Equal | Relation::Ahead(_)) => None,
+            Some(Relation::Behind(own) | Relation::Diverged { theirs: own, .. }) => {
                 Some(format!("the peer's server has {own}, which this one has not"))
             }
-            Relation::Incomparable => Some("the peer's position cannot be compared with ours".to_owned()),
+            Some(Relation::Incomparable) => Some("the peer's position cannot be compared with ours".to_owned()),
         },
     }
 }

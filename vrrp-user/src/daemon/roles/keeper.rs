@@ -5,30 +5,37 @@
 //! `standby`).
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use futures_util::FutureExt as _;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::Shown;
-use super::orders::{Order, Orders};
+use super::lag::Lag;
+use super::orders::{Offer, Order, Orders};
 use crate::config::{Access, Role};
 use crate::daemon::standing::{Holder, Standing};
-use crate::database::{Login, Place};
+use crate::database::{Credentials, Login, Place};
 use crate::health::process;
 use crate::health::secret::SecretError;
 use crate::health::verdict::Verdict;
+use crate::mysql::Position;
 use crate::net::board::Board;
 use crate::net::clock;
 use crate::net::doors::Doors;
 use crate::net::executor::{Report, Task};
 use crate::net::mailbox::Mailbox;
-use crate::role::{Behind, Driver, Occasion, Refusal, Stuck};
+use crate::role::{Behind, Driver, Lost, Occasion, Refusal, Stuck};
 use crate::vrrp::{Instant, Job};
 
 /// Between two looks at both servers: what the peer acknowledged after the last one cannot be named when it dies.
 const LOOK: Duration = Duration::from_millis(250);
+/// What was offered to the peer is given up within this, or not at all.
+const OFFER: Duration = Duration::from_secs(1);
 /// What is still wrong is said again after this.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -72,7 +79,7 @@ impl Post {
 }
 
 /// Since the server was won.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Term {
     pub(super) is_won: bool,
     /// What the peer writes is taken in.
@@ -87,6 +94,10 @@ pub(super) struct Term {
     pub(super) has_diverged: bool,
     /// The gate is not tried again before.
     pub(super) retry_at: Option<Instant>,
+    /// At the gate the peer refused writes.
+    pub(super) saw_follower: bool,
+    /// The peer has everything and nobody writes: the order to let go is on its way, or will not come any more.
+    pub(super) offered_until: Option<Instant>,
 }
 
 /// See the file's head.
@@ -108,6 +119,12 @@ pub(super) struct Keeper {
     pub(super) is_deaf: bool,
     /// Looks in a row at which the peer's server did not answer.
     pub(super) unheard: u32,
+    /// How the standby's server follows, ours or the peer's.
+    pub(super) lag: Lag,
+    /// What was written here under this server's own name, by the first look at it as a standby.
+    pub(super) own_at_rest: Option<Position>,
+    /// At the look before.
+    pub(super) peer_before: Option<Position>,
     said: Option<(String, Instant)>,
 }
 
@@ -117,17 +134,17 @@ impl Keeper {
         role: Role,
         is_owner: bool,
         post: Post,
+        state_dir: &Path,
         standing: Standing,
         shown: watch::Sender<Shown>,
         verdict: watch::Receiver<Option<Verdict>>,
     ) -> Self {
-        let local =
-            login(&role.local).unwrap_or_else(|error| without_password(instance, &role.local, &error));
-        let peer = role
-            .peer
-            .as_ref()
-            .map(|peer| login(peer).unwrap_or_else(|error| without_password(instance, peer, &error)));
-        let driver = Driver::new(instance, role.settings.clone(), local, peer, post.doors.clone());
+        let open = |access: &Access| {
+            credentials(access).unwrap_or_else(|error| without_password(instance, access, &error))
+        };
+        let (local, peer) = (open(&role.local), role.peer.as_ref().map(open));
+        let driver = Driver::new(instance, role.settings.clone(), local, peer, post.doors.clone())
+            .remembering(state_dir.join(format!("semi-sync-lowered-{instance}")));
         Self {
             instance: instance.to_owned(),
             role,
@@ -143,11 +160,27 @@ impl Keeper {
             // Perhaps by the process before this one.
             is_deaf: true,
             unheard: 0,
+            lag: Lag::default(),
+            own_at_rest: None,
+            peer_before: None,
             said: None,
         }
     }
 
-    pub(super) async fn run(mut self, mut orders: Orders) {
+    /// Ends when there will be no more orders. A panic is a fault of this program, and must not leave a server without anybody
+    /// who sees to it.
+    pub(super) async fn run(mut self, mut orders: Orders, mut offers: mpsc::Receiver<Offer>) {
+        while AssertUnwindSafe(self.serve(&mut orders, &mut offers)).catch_unwind().await.is_err() {
+            tracing::error!(
+                instance = self.instance,
+                "what changes the server's role failed, which is a fault of this program: starting over"
+            );
+            (self.term, self.is_tainted, self.is_deaf) = (Term::default(), true, true);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn serve(&mut self, orders: &mut Orders, offers: &mut mpsc::Receiver<Offer>) {
         if self.is_owner {
             self.is_tainted = false;
         } else {
@@ -162,6 +195,10 @@ impl Keeper {
                 None => tokio::select! {
                     biased;
                     order = orders.next() => order,
+                    Some(offer) = offers.recv() => match orders.unless(self.take_offer(offer)).await {
+                        Ok(()) => continue,
+                        Err(order) => order,
+                    },
                     _ = tick.tick() => match orders.unless(self.look(false)).await {
                         Ok(()) => continue,
                         Err(order) => order,
@@ -169,8 +206,8 @@ impl Keeper {
                 },
             };
             ahead = match order {
-                Some(Order::Take { job }) => self.take(job, &mut orders).await,
-                Some(Order::Drop { job, is_release }) => self.give_up(job, is_release, &mut orders).await,
+                Some(Order::Take { job }) => self.take(job, orders).await,
+                Some(Order::Drop { job, is_release }) => self.give_up(job, is_release, orders).await,
                 Some(Order::Rival) => match orders.unless(self.look(true)).await {
                     Ok(()) => None,
                     Err(order) => order,
@@ -181,6 +218,12 @@ impl Keeper {
     }
 
     async fn look(&mut self, is_rival: bool) {
+        if let Some(until) = self.term.offered_until {
+            if clock::now() < until {
+                return;
+            }
+            self.withdraw();
+        }
         if self.term.is_won {
             // Taken off by the guard while we were frozen: the order to give the role up is on its way, and a server that was
             // made read-only meanwhile must stay so.
@@ -190,6 +233,49 @@ impl Keeper {
         } else if !is_rival {
             self.look_as_standby().await;
         }
+    }
+
+    async fn take_offer(&mut self, offer: Offer) {
+        match offer {
+            // Whoever asked may have gone.
+            Offer::Make(answer) => answer.send(self.offer().await).unwrap_or_default(),
+            Offer::Withdraw => self.withdraw(),
+        }
+    }
+
+    /// An order that was expected does not come: the next look finds the server read-only under its address, and mends that.
+    fn withdraw(&mut self) {
+        if self.term.offered_until.take().is_some() {
+            self.post.doors.open();
+        }
+    }
+
+    /// Before anything is given up: nobody writes, and the peer has everything. If that cannot be had, all is as it was.
+    async fn offer(&mut self) -> Result<(), String> {
+        let is_hopeless = matches!(*self.verdict.borrow(), Some(Verdict::Hung | Verdict::Dead));
+        if !self.term.is_won || self.term.is_quarantined || is_hopeless {
+            return Ok(());
+        }
+        let limit = self.role.handover_timeout;
+        self.post.doors.refuse_new(limit);
+        self.show("offering the role to the peer", false);
+        let lost = timeout(limit, self.driver.lose(Occasion::Offered)).await.unwrap_or_else(|_elapsed| {
+            Lost { obstacle: Some("it takes longer than handover_timeout".to_owned()), ..Lost::default() }
+        });
+        if lost.is_gone {
+            return Ok(());
+        }
+        let Some(obstacle) = lost.obstacle.filter(|_| !lost.is_handed_over) else {
+            self.term.offered_until = Some(clock::now() + OFFER);
+            self.show("handing over", true);
+            return Ok(());
+        };
+        if let Err(how) = self.driver.allow_writes().await {
+            self.say(&format!("the server cannot be made writable again after the hand-over failed: {how}"));
+        }
+        self.post.doors.open();
+        self.show("active", true);
+        Err(obstacle)
     }
 
     /// Before anything else.
@@ -217,7 +303,6 @@ impl Keeper {
         self.is_deaf = true;
         let mut job = job;
         let result = {
-            self.is_tainted = true;
             let win = self.driver.win();
             tokio::pin!(win);
             loop {
@@ -225,17 +310,25 @@ impl Keeper {
                     biased;
                     order = orders.next_but_rival() => match order {
                         Some(Order::Take { job: later }) => job = later,
-                        order @ (Some(Order::Drop { .. } | Order::Rival) | None) => return order,
+                        order @ (Some(Order::Drop { .. } | Order::Rival) | None) => break Err(order),
                     },
-                    result = &mut win => break result,
+                    result = &mut win => break Ok(result),
                 }
             }
         };
+        // Refused before that, it is as read-only as it was, and nobody's session need end.
+        self.is_tainted |= self.driver.may_be_writable();
+        let result = match result {
+            Ok(result) => result,
+            Err(order) => return order,
+        };
         match result {
-            Ok(_) => {
+            Ok(won) => {
                 self.is_left_alone = false;
                 self.said = None;
-                self.term = Term { is_won: true, ..Term::default() };
+                self.forget_the_standby();
+                let saw_follower = won.is_peer_read_only;
+                self.term = Term { is_won: true, saw_follower, ..Term::default() };
                 self.post.take(job);
                 self.show("active", true);
             }
@@ -331,19 +424,26 @@ impl Keeper {
         if !has_let_go {
             self.post.let_go(job);
         }
+        self.forget_the_standby();
         if let Some(lost) = lost {
+            let may_write = was_active || self.driver.may_be_writable();
             self.is_tainted = !lost.is_read_only && !lost.is_gone;
             if self.is_tainted {
-                self.deal_with_stuck().await;
+                self.deal_with_stuck(may_write).await;
             }
         }
         self.show("standby", true);
         cut_short
     }
 
-    /// The addresses are gone and the server still takes writes.
-    async fn deal_with_stuck(&mut self) {
-        match self.role.settings.stuck {
+    /// The addresses are gone and the server could not be made read-only. Without `may_write` it was never made writable here,
+    /// and is not killed merely because it cannot be asked.
+    async fn deal_with_stuck(&mut self, may_write: bool) {
+        let stuck = match self.role.settings.stuck {
+            Stuck::Kill if !may_write => Stuck::Retry,
+            stuck => stuck,
+        };
+        match stuck {
             Stuck::Leave => {
                 self.is_left_alone = true;
                 self.say("the server could not be made read-only; stuck is leave: it is left as it is");
@@ -365,6 +465,10 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    fn forget_the_standby(&mut self) {
+        (self.lag, self.own_at_rest, self.peer_before) = (Lag::default(), None, None);
     }
 
     pub(super) fn show(&self, text: &str, is_idle: bool) {
@@ -399,15 +503,18 @@ impl Keeper {
     }
 }
 
-pub(super) fn login(access: &Access) -> Result<Login, SecretError> {
-    let password = access.account.password.read()?;
-    Ok(Login { place: access.place.clone(), user: access.account.user.clone(), password })
+pub(super) fn credentials(access: &Access) -> Result<Credentials, SecretError> {
+    let source = access.account.password.clone();
+    let login =
+        Login { place: access.place.clone(), user: access.account.user.clone(), password: source.read()? };
+    Ok(Credentials { login, source })
 }
 
-/// It will be refused, and each refusal says so.
-fn without_password(instance: &str, access: &Access, error: &SecretError) -> Login {
+/// It will be refused, and each refusal says so, until it can be read.
+fn without_password(instance: &str, access: &Access, error: &SecretError) -> Credentials {
     tracing::error!(instance, "{error}; without it nothing about the server can be changed");
-    Login { place: access.place.clone(), user: access.account.user.clone(), password: None }
+    let login = Login { place: access.place.clone(), user: access.account.user.clone(), password: None };
+    Credentials { login, source: access.account.password.clone() }
 }
 
 /// What a text is about: the ends of ranges of transactions left out, which move with every write of the other server.

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::vrrp::Job;
 
@@ -14,27 +14,41 @@ pub(super) enum Order {
     Rival,
 }
 
+/// What the operator's drain wants first.
+#[derive(Debug)]
+pub(super) enum Offer {
+    /// Read-only, and the peer has everything; or all is as it was, and why.
+    Make(oneshot::Sender<Result<(), String>>),
+    /// Another instance could not: this one goes on.
+    Withdraw,
+}
+
 /// The queue.
 #[derive(Debug)]
 pub(super) struct Orders {
     queue: mpsc::Receiver<Order>,
+    /// Heard while something else was to be done first.
+    has_rival: bool,
 }
 
 impl Orders {
     pub(super) const fn new(queue: mpsc::Receiver<Order>) -> Self {
-        Self { queue }
+        Self { queue, has_rival: false }
     }
 
     /// The next one; None: there will be no more.
     pub(super) async fn next(&mut self) -> Option<Order> {
+        if std::mem::take(&mut self.has_rival) {
+            return Some(Order::Rival);
+        }
         self.queue.recv().await
     }
 
-    /// The next one that is about the addresses. Cancelled, it has lost nothing but a rival.
+    /// The next one that is about the addresses; rivals wait. Cancelled, it has lost nothing.
     pub(super) async fn next_but_rival(&mut self) -> Option<Order> {
         loop {
             match self.queue.recv().await {
-                Some(Order::Rival) => {}
+                Some(Order::Rival) => self.has_rival = true,
                 order @ (Some(Order::Take { .. } | Order::Drop { .. }) | None) => return order,
             }
         }

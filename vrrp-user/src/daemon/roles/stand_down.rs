@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::keeper::login;
+use super::keeper::credentials;
 use crate::config::Config;
 use crate::daemon::DaemonError;
 use crate::role::driver::NoSockets;
@@ -27,7 +27,7 @@ pub fn stand_down(config: &Config, names: &[String]) -> Result<(), DaemonError> 
         let mut servers = JoinSet::new();
         for instance in config.instances.iter().filter(|instance| names.contains(&instance.name)) {
             let Some(role) = &instance.role else { continue };
-            let local = match login(&role.local) {
+            let local = match credentials(&role.local) {
                 Ok(local) => local,
                 Err(error) => {
                     tracing::error!(instance = instance.name, "the server stays as it is: {error}");

@@ -1,9 +1,15 @@
 //! Between changes, on the host without the address: the server stays read-only, and has nothing of its own.
 
+use std::time::Duration;
+
 use super::keeper::Keeper;
 use crate::daemon::standing::Holder;
 use crate::mysql::Relation;
-use crate::role::PeerAnswer;
+use crate::net::clock;
+use crate::role::{PeerAnswer, View};
+
+/// A standby that is later than this would lose what it lacks.
+const LATE: Duration = Duration::from_secs(10);
 
 impl Keeper {
     pub(super) async fn look_as_standby(&mut self) {
@@ -39,14 +45,22 @@ impl Keeper {
             }
         }
         self.is_tainted = false;
+        let errant = self.find_errant(&view);
         let text = match view.relation() {
             None => {
                 let how = match &view.theirs {
                     PeerAnswer::Silent(how) => format!("the peer's server does not answer: {how}"),
-                    PeerAnswer::Unaskable { code, .. } => {
-                        format!("the peer's server refuses to be asked (error {code})")
+                    // The gate could not ask, either: with split hold nobody would take over.
+                    PeerAnswer::Unaskable { code, text } => {
+                        let how = format!("the peer's server refuses to be asked: {code} {text}");
+                        self.say(&how);
+                        how
                     }
-                    PeerAnswer::State(_) => "positions are not known: is GTID on?".to_owned(),
+                    PeerAnswer::State(_) => {
+                        let how = "what the servers have cannot be compared: is GTID on, on both?";
+                        self.say(how);
+                        how.to_owned()
+                    }
                 };
                 format!("standby; {how}")
             }
@@ -68,7 +82,6 @@ impl Keeper {
             }
             Some(Relation::Incomparable) => "standby; the peer's server is of another kind".to_owned(),
             Some(Relation::Equal | Relation::Behind(_)) => {
-                self.nothing_to_say();
                 self.standing.let_go(&self.instance, &Holder::Role);
                 if self.is_deaf && matches!(&view.theirs, PeerAnswer::State(_)) {
                     match self.driver.receive().await {
@@ -79,9 +92,53 @@ impl Keeper {
                         Err(how) => self.say(&format!("replication from the peer cannot be started: {how}")),
                     }
                 }
-                "standby".to_owned()
+                match errant.or_else(|| self.lateness_here(&view)) {
+                    Some(text) => {
+                        self.say(&text);
+                        format!("standby; {text}")
+                    }
+                    None => {
+                        if !self.is_deaf {
+                            self.nothing_to_say();
+                        }
+                        "standby".to_owned()
+                    }
+                }
             }
         };
         self.show(&text, true);
+    }
+
+    /// What was written here while this server was to follow, by somebody whom read_only does not stop. With both directions
+    /// running the peer has it at once, and nothing else would show it.
+    fn find_errant(&mut self, view: &View) -> Option<String> {
+        let Ok(ours) = &view.ours else { return None };
+        let own = ours.position.as_ref().ok()?.of_server(ours.server_id, ours.uuid.as_deref());
+        let theirs = view.positions().map(|(_, theirs)| theirs.clone());
+        let before = std::mem::replace(&mut self.peer_before, theirs);
+        let rest = self.own_at_rest.get_or_insert_with(|| own.clone());
+        let news = own.beyond(rest).filter(|news| !news.is_empty())?;
+        let is_replicated = before.is_some_and(|before| own.beyond(&before).is_some_and(|lacks| lacks.is_empty()));
+        if is_replicated {
+            // Its own old writes, which a server that was rebuilt gets back from its peer.
+            *rest = own;
+            return None;
+        }
+        Some(format!(
+            "{news} was written on this standby, by an account that read_only does not stop; it flows to the active server. \
+             Take SUPER and READ_ONLY ADMIN from applications, and see whether the data agree"
+        ))
+    }
+
+    fn lateness_here(&mut self, view: &View) -> Option<String> {
+        let (ours, theirs) = view.positions()?;
+        let now = clock::now();
+        self.lag.note(theirs, ours, now);
+        (self.lag.age(now) >= LATE).then(|| {
+            format!(
+                "this server has lacked for more than {LATE:?} what the peer's has: a failover now would lose it. Does it \
+                 receive and apply (SHOW REPLICA STATUS)?"
+            )
+        })
     }
 }

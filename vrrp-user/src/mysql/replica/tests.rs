@@ -81,7 +81,7 @@ fn a_healthy_mariadb_channel() {
 fn a_mysql_8_that_lost_its_source_with_work_left() {
     let status = ReplicaStatus::read(&recorded(MYSQL_8));
     assert_eq!((status.receiver, status.applier), (Thread::Connecting, Thread::Running));
-    assert!(!status.is_running() && !status.is_caught_up(Flavour::of("8.4.0"), None) && status.has_filters);
+    assert!(!status.is_running() && !status.is_caught_up(Flavour::of("8.4.0"), None, false) && status.has_filters);
     assert_eq!((status.seconds_behind, status.source_server_id), (None, 2));
     assert_eq!(status.receiver_error.as_ref().map(|error| error.code), Some(2003));
     assert!(!status.is_broken(), "an unreachable source does not break a replica");
@@ -115,7 +115,7 @@ fn a_healthy_mysql_8_4_channel() {
     assert!(status.is_running() && status.is_by_gtid && !status.is_broken() && !status.has_filters);
     assert!(status.receiver_error.is_none());
     assert_eq!((status.seconds_behind, status.source_host.as_str()), (Some(0), "192.168.1.2"));
-    assert!(status.is_caught_up(Flavour::of("8.4.3"), None), "by place");
+    assert!(status.is_caught_up(Flavour::of("8.4.3"), None, false), "by place");
 }
 
 #[test]
@@ -155,10 +155,12 @@ fn each_sign_of_having_caught_up_counts() {
     let own = |text| Position::parse_mariadb(text).unwrap();
     let apart = MARIADB.replace("Exec_Master_Log_Pos: 884", "Exec_Master_Log_Pos: 4");
     let status = ReplicaStatus::read(&recorded(&apart));
-    assert!(!status.is_caught_up(flavour, None), "the applier may be about to get more");
-    assert!(!status.is_caught_up(flavour, Some(&own("0-1-3"))));
-    assert!(status.is_caught_up(flavour, Some(&own("0-1-4"))));
+    assert!(!status.is_caught_up(flavour, None, true), "the applier may be about to get more");
+    assert!(!status.is_caught_up(flavour, Some(&own("0-1-3")), true));
+    assert!(status.is_caught_up(flavour, Some(&own("0-1-4")), true));
     let stopped = apart.replace("Slave_IO_Running: Yes", "Slave_IO_Running: No");
-    assert!(ReplicaStatus::read(&recorded(&stopped)).is_caught_up(flavour, Some(&own("0-1-3"))));
-    assert!(ReplicaStatus::read(&recorded(MARIADB)).is_caught_up(flavour, None), "by place");
+    let cut = ReplicaStatus::read(&recorded(&stopped));
+    assert!(cut.is_caught_up(flavour, Some(&own("0-1-3")), true));
+    assert!(!cut.is_caught_up(flavour, Some(&own("0-1-3")), false), "others may be at work");
+    assert!(ReplicaStatus::read(&recorded(MARIADB)).is_caught_up(flavour, None, true), "by place");
 }

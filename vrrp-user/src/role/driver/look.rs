@@ -2,10 +2,17 @@
 //!
 //! Nothing here says a line: the caller knows what is news.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use super::{Driver, Sockets};
-use crate::mysql::{Relation, ServerState};
+use crate::mysql::{Flavour, Position, Relation, ServerState};
 use crate::net::clock;
 use crate::role::step::{Ask, Outcome, PeerAnswer};
+
+/// A commit that waits for a replica is over by then, or it will be a while.
+const SETTLE: Duration = Duration::from_millis(20);
 
 /// Both servers, one after the other.
 #[derive(Clone, Debug)]
@@ -15,11 +22,15 @@ pub struct View {
 }
 
 impl View {
+    /// What each has; None: one of them does not say.
+    pub fn positions(&self) -> Option<(&Position, &Position)> {
+        let PeerAnswer::State(theirs) = &self.theirs else { return None };
+        Some((self.ours.as_ref().ok()?.position.as_ref().ok()?, theirs.position.as_ref().ok()?))
+    }
+
     /// How what we have relates to what the peer has; None: one of them does not say.
     pub fn relation(&self) -> Option<Relation> {
-        let PeerAnswer::State(theirs) = &self.theirs else { return None };
-        let ours = self.ours.as_ref().ok()?;
-        Some(ours.position.as_ref().ok()?.relate(theirs.position.as_ref().ok()?))
+        self.positions().map(|(ours, theirs)| ours.relate(theirs))
     }
 }
 
@@ -27,12 +38,27 @@ impl<S: Sockets> Driver<S> {
     /// Looks at both. The follower is asked first: what it has, the other has already, or there is something wrong.
     pub async fn look(&mut self, is_active: bool) -> View {
         if is_active {
-            let theirs = self.peer_answer(clock::now() + self.settings.peer_limit).await;
-            View { ours: self.own_state().await, theirs }
+            let theirs = self.look_at_peer().await;
+            let mut view = View { ours: self.own_state().await, theirs };
+            if matches!(view.relation(), Some(Relation::Behind(_) | Relation::Diverged { .. })) {
+                // MySQL's replica may have a transaction before its source shows it: what stays is believed.
+                sleep(SETTLE).await;
+                view.ours = self.own_state().await;
+            }
+            view
         } else {
             let ours = self.own_state().await;
-            View { ours, theirs: self.peer_answer(clock::now() + self.settings.peer_limit).await }
+            let mut view = View { ours, theirs: self.look_at_peer().await };
+            if matches!(view.relation(), Some(Relation::Ahead(_) | Relation::Diverged { .. })) {
+                sleep(SETTLE).await;
+                view.theirs = self.look_at_peer().await;
+            }
+            view
         }
+    }
+
+    async fn look_at_peer(&mut self) -> PeerAnswer {
+        self.peer_answer(clock::now() + self.settings.peer_limit).await
     }
 
     async fn own_state(&mut self) -> Result<Box<ServerState>, String> {
@@ -44,13 +70,19 @@ impl<S: Sockets> Driver<S> {
         let Err(_held_up) = self.perform(Ask::RefuseWrites, self.soon()).await.checked() else {
             return Ok(());
         };
-        self.perform(Ask::EndWriters, self.soon()).await.checked()?;
+        // Some of them may be beyond us, and not in the way.
+        self.perform(Ask::EndWriters, self.soon()).await;
         self.perform(Ask::RefuseWrites, self.soon()).await.checked()
+    }
+
+    /// Takes writes again, after an offer that came to nothing.
+    pub async fn allow_writes(&mut self) -> Result<(), String> {
+        self.perform(Ask::AllowWrites, self.soon()).await.checked()
     }
 
     /// Takes in and applies what the peer writes.
     pub async fn receive(&mut self) -> Result<(), String> {
-        self.statement(self.soon(), |flavour| vec![flavour.start_replication()]).await.checked()
+        self.on_channels(Flavour::start_replication, self.soon()).await.checked()
     }
 
     /// Takes in no more.
@@ -73,7 +105,7 @@ impl<S: Sockets> Driver<S> {
         let Some(semi) = semi.filter(|semi| semi.clients >= semi.wait_for.max(1)) else { return Ok(false) };
         match self.statement(by, |_| vec![semi.set_source(true)]).await {
             Outcome::Done => {
-                self.has_lowered = false;
+                self.note_lowered(false);
                 Ok(true)
             }
             other @ (Outcome::Peer(_)

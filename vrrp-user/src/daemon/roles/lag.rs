@@ -1,0 +1,80 @@
+//! How long a follower has lacked what its source had.
+//!
+//! Measured by positions as they were looked at, so no server's clock is in it, and a source that hangs hides nothing. Owns
+//! that measure. Refuses to know what follows from it.
+
+use std::time::Duration;
+
+use crate::mysql::Position;
+use crate::vrrp::Instant;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lag {
+    /// What the source had when the follower was first seen to lack it, and when that was.
+    awaited: Option<(Position, Instant)>,
+    follower: Option<Position>,
+    moved_at: Option<Instant>,
+}
+
+impl Lag {
+    /// One look at both.
+    pub(super) fn note(&mut self, source: &Position, follower: &Position, now: Instant) {
+        let lacks = |position: &Position| position.beyond(follower).is_some_and(|lacks| !lacks.is_empty());
+        if self.awaited.as_ref().is_none_or(|(position, _)| !lacks(position)) {
+            self.awaited = lacks(source).then(|| (source.clone(), now));
+        }
+        if self.follower.as_ref() != Some(follower) {
+            (self.follower, self.moved_at) = (Some(follower.clone()), Some(now));
+        }
+    }
+
+    /// Since when it lacks something that the source had then.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        self.awaited.as_ref().map_or(Duration::ZERO, |(_, since)| now.since(*since))
+    }
+
+    /// For how long it has lacked something and taken in nothing.
+    pub(super) fn still(&self, now: Instant) -> Duration {
+        self.moved_at.map_or(Duration::ZERO, |moved| now.since(moved)).min(self.age(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_nanos(ms * 1_000_000)
+    }
+
+    fn position(last: u64) -> Position {
+        Position::parse_mariadb(&format!("0-1-{last}")).unwrap()
+    }
+
+    #[test]
+    fn a_follower_that_keeps_up_has_no_age_however_much_is_written() {
+        let mut lag = Lag::default();
+        for look in 0..40 {
+            lag.note(&position(look * 100 + 105), &position(look * 100 + 100), at(look * 250));
+            assert!(lag.age(at(look * 250)) <= Duration::from_millis(250), "{lag:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_stands_still_is_as_old_as_what_it_lacks_first() {
+        let mut lag = Lag::default();
+        lag.note(&position(100), &position(100), at(0));
+        for look in 1..=8 {
+            lag.note(&position(100 + look), &position(100), at(look * 250));
+        }
+        assert_eq!(lag.age(at(2_000)), Duration::from_millis(1_750));
+        assert_eq!(lag.still(at(2_000)), Duration::from_millis(1_750));
+        // It moves, and is as late as before.
+        lag.note(&position(109), &position(100), at(2_250));
+        lag.note(&position(109), &position(100), at(2_500));
+        lag.note(&position(120), &position(101), at(2_750));
+        assert_eq!(lag.still(at(2_750)), Duration::ZERO);
+        lag.note(&position(120), &position(120), at(3_000));
+        assert_eq!(lag.age(at(3_000)), Duration::ZERO);
+    }
+}
