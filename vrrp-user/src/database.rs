@@ -206,12 +206,7 @@ fn options(login: &Login) -> OptsBuilder {
 }
 
 /// Only what says that nobody is there counts as that: whoever asks may become the second writer by it.
-fn named(
-    error: mysql_async::Error,
-    place: Place,
-    what: &'static str,
-    limit: Duration,
-) -> DatabaseError {
+fn named(error: mysql_async::Error, place: Place, what: &'static str, limit: Duration) -> DatabaseError {
     use std::io::ErrorKind;
     let reason = error.to_string();
     match error {

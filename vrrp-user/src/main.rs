@@ -14,12 +14,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde::Serialize;
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use vrrp_user::config::{Config, ConfigError, Loaded, LogFormat, LogLevel};
 use vrrp_user::daemon::Source;
 use vrrp_user::{bench, config, daemon, health, net};
 
 use crate::cli::{Cli, Command};
 
+/// Lines of the log that wait for whoever reads it.
+const LOG_LINES: usize = 4096;
 /// A configuration that cannot be used: nothing was touched.
 const BAD_CONFIGURATION: u8 = 2;
 
@@ -61,12 +64,12 @@ fn main() -> ExitCode {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),
         Command::Guard => {
-            start_log(LogFormat::Human, LogLevel::Info);
+            let _log = start_log(LogFormat::Human, LogLevel::Info);
             finish(net::guard::watch::run().map_err(anyhow::Error::from))
         }
         Command::StandDown { file, names } => match load(Config::load(&file.config)) {
             Ok(loaded) => {
-                start_log(loaded.config.log.format, loaded.config.log.level);
+                let _log = start_log(loaded.config.log.format, loaded.config.log.level);
                 finish(daemon::stand_down(&loaded.config, &names).map_err(anyhow::Error::from))
             }
             Err(code) => code,
@@ -75,7 +78,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(what: &cli::Bench) -> ExitCode {
-    start_log(LogFormat::Human, LogLevel::Info);
+    let _log = start_log(LogFormat::Human, LogLevel::Info);
     let (interface, measured) = match what {
         cli::Bench::Latency(live) => (Some(&live.interface), &live.measured),
         cli::Bench::Xdp(xdp) => (xdp.interface.as_ref(), &xdp.measured),
@@ -123,7 +126,7 @@ fn serve(loaded: Loaded, source: &Source, format: Option<cli::LogFormat>) -> Exi
         Some(cli::LogFormat::Json) => LogFormat::Json,
         None => loaded.config.log.format,
     };
-    start_log(format, loaded.config.log.level);
+    let _log = start_log(format, loaded.config.log.level);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -140,7 +143,9 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-fn start_log(format: LogFormat, level: LogLevel) {
+/// Nobody waits for the log: a thread of its own writes it, and what whoever reads it does not take is left out, the newest
+/// first. What is returned writes the rest out when it goes.
+fn start_log(format: LogFormat, level: LogLevel) -> WorkerGuard {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -148,9 +153,12 @@ fn start_log(format: LogFormat, level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let log = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).with_target(false);
+    let queue = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_LINES).thread_name("log");
+    let (writer, rest) = queue.finish(io::stderr());
+    let log = tracing_subscriber::fmt().with_writer(writer).with_max_level(level).with_target(false);
     match format {
         LogFormat::Human => log.with_ansi(rustix::termios::isatty(io::stderr())).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
+    rest
 }

@@ -137,7 +137,10 @@ impl Pair {
         let rows = good.rows("SELECT id, number, server FROM lab.writes")?;
         let mut connection = stale.connect()?;
         let mut run = |statement: &str| connection.query_drop(statement).with_context(|| shorten(statement));
+        // Whoever starts it, it asks for that when it connects.
+        run("SET GLOBAL rpl_semi_sync_slave_enabled = 1")?;
         run("STOP SLAVE")?;
+        good.sql("STOP SLAVE")?;
         run("SET SESSION sql_log_bin = 0")?;
         run("DELETE FROM lab.writes")?;
         for row in rows {
@@ -149,8 +152,8 @@ impl Pair {
         run("RESET MASTER")?;
         run(&format!("SET GLOBAL gtid_binlog_state = '{history}'"))?;
         run(&format!("SET GLOBAL gtid_slave_pos = '{position}'"))?;
-        run("SET GLOBAL rpl_semi_sync_slave_enabled = 1")?;
         run("START SLAVE")?;
+        good.sql("START SLAVE")?;
         self.wait_equal(limit)
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     net::Ipv4Addr,
+    path::PathBuf,
     process::{Command, Output},
     time::Duration,
 };
@@ -35,11 +36,13 @@ pub(crate) struct Plan {
     pub(crate) more: &'static str,
     /// More keys of the check, the same.
     pub(crate) check: &'static str,
+    /// Where b's daemon reads the password of its own server.
+    pub(crate) password_file: Option<PathBuf>,
 }
 
 impl Plan {
     pub(crate) fn new(flavour: Flavour) -> Self {
-        Self { flavour, semi_sync: false, more: "", check: "" }
+        Self { flavour, semi_sync: false, more: "", check: "", password_file: None }
     }
 }
 
@@ -65,6 +68,13 @@ impl Duo {
             let peer = lab.host(other).address();
             let (role, checks) =
                 (managed::role(server, peer, plan.more), managed::checks(server, plan.check));
+            let role = match &plan.password_file {
+                Some(file) if server.host() == "b" => {
+                    let key = format!("password_file: {}", file.display());
+                    role.replacen("password: change-me-vrrp", &key, 1)
+                }
+                Some(_) | None => role,
+            };
             let instance = Instance::v2(priority).with(&format!("peers: [{peer}]")).with("skew: none");
             let instance = instance.with("role: manage").with(&role).with(&checks);
             Daemon::start(lab.host(server.host()), &[instance]).unwrap()

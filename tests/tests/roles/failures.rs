@@ -31,8 +31,13 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// Kills the active server under a client's writes; the outage, and what the client has seen until it wrote again.
 fn kill_under_load(duo: &mut Duo) -> (Duration, Record, u64) {
+    let is_semi_sync = duo.pair.a.flavour() == Flavour::MariaDb && duo.pair.is_semi_sync("a").unwrap();
     let writer = duo.writer();
     clock::sleep_ms(1_200);
+    if is_semi_sync {
+        let has_stayed = duo.pair.is_semi_sync("a").unwrap();
+        assert!(has_stayed, "it has fallen back under the load, before the kill\n{}", duo.logs());
+    }
     let killed = clock::now_ns();
     duo.pair.a.kill();
     duo.wait_for("b");
@@ -95,6 +100,13 @@ fn a_killed_server_with_semi_sync_loses_nothing_that_was_acknowledged() {
         assert!(verdict.is_clean(), "{verdict}\n{}", duo.logs());
         duo.wait_for_line("b", "semi-synchronous replication is lowered");
         if round == 0 {
+            // Whoever was told to lower it is no more; the next one knows.
+            duo.b.terminate();
+            assert!(duo.b.wait(LIMIT).is_some(), "{}", duo.logs());
+            duo.b.restart(duo.lab.host("b")).unwrap();
+            duo.wait_until("b serves again", || {
+                duo.lab.host("b").holds(super::duo::VIP).unwrap() && !duo.pair.b.is_read_only().unwrap()
+            });
             // A commit that was never acknowledged may be on the dead one alone: it is rebuilt from its peer's data.
             duo.pair.a.restart(duo.lab.host("a")).unwrap();
             duo.pair.rebuild("a", LIMIT).unwrap();

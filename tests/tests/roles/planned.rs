@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_drained_mariadb_hands_over_under_load,
         a_daemon_that_is_told_to_end_hands_over_first,
         a_drain_that_would_leave_nobody_in_charge_is_refused_unless_it_is_forced,
+        a_drain_to_a_server_that_does_not_apply_changes_nothing,
     ];
     all.extend(tests![[Lab, Daemon, MySql56];
         a_drained_mysql_hands_over_under_load,
@@ -119,4 +120,32 @@ fn a_drain_that_would_leave_nobody_in_charge_is_refused_unless_it_is_forced() {
     duo.order("a", &["drain", "VI_1", "--force"]);
     assert!(!duo.lab.host("a").holds(super::duo::VIP).unwrap(), "{}", duo.logs());
     assert!(duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
+}
+
+/// What the peer lacks would be lost by a change that somebody merely wants.
+fn a_drain_to_a_server_that_does_not_apply_changes_nothing() {
+    let duo = Duo::start("lacking", Flavour::MariaDb);
+    let writer = duo.writer();
+    duo.pair.b.sql("STOP SLAVE SQL_THREAD").unwrap();
+    let began = clock::now_ns();
+    // At once, before any look could know; and again, when it is known.
+    for known in ["comes no nearer", "does it receive and apply"] {
+        let refused = duo.command("a", &["drain", "VI_1"]);
+        let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && error.contains(known), "{error}\n{}", duo.logs());
+        duo.wait_until("the client writes on", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
+        clock::sleep_ms(3_000);
+        let timeline = duo.watch.timeline(super::duo::VIP).unwrap();
+        assert_eq!(timeline.lost_at("a", began), None, "{timeline}\n{}", duo.logs());
+        assert!(!duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
+    }
+    duo.pair.b.sql("START SLAVE SQL_THREAD").unwrap();
+    duo.wait_until("the drain is taken", || duo.command("a", &["drain", "VI_1"]).status.success());
+    duo.wait_for("b");
+    duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
+    let record = writer.finish().unwrap();
+    duo.assert_never_two();
+    let compare = || Ledger::read(&duo.pair.b).unwrap().compare(&record);
+    clock::wait_until(Duration::from_secs(2), || compare().is_clean());
+    assert!(compare().is_clean(), "{}\n{}", compare(), duo.logs());
 }

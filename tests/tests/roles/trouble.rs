@@ -1,6 +1,6 @@
 //! Trouble that is no death: a server without room for anybody, a disk without room for anything, a daemon that stands still.
 
-use mysql::{Conn, OptsBuilder};
+use mysql::{Conn, OptsBuilder, prelude::Queryable as _};
 use std::time::Duration;
 use vrrp_lab::{
     Lab, Requirement, clock,
@@ -17,6 +17,9 @@ pub(crate) fn tests() -> Vec<Test> {
         a_server_with_its_connections_used_up_moves_no_address_and_can_be_drained,
         a_server_whose_disk_is_full_is_replaced_and_nobody_else_writes_on_it,
         a_daemon_that_stood_still_comes_back_as_the_second_and_its_server_read_only,
+        what_is_written_on_a_standby_is_said_although_it_reaches_the_other,
+        a_standby_that_does_not_follow_is_said,
+        a_password_that_was_changed_is_read_again_at_the_next_login,
     ]
 }
 
@@ -113,4 +116,51 @@ fn a_daemon_that_stood_still_comes_back_as_the_second_and_its_server_read_only()
     duo.pair.wait_equal(LIMIT).unwrap();
     let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
     assert!(verdict.is_clean(), "{verdict}\n{}", duo.logs());
+}
+
+/// By root, whom read_only does not stop; both directions run, and nothing else would show it.
+fn what_is_written_on_a_standby_is_said_although_it_reaches_the_other() {
+    let duo = Duo::start("errant", Flavour::MariaDb);
+    // A few looks at the server as a standby.
+    clock::sleep_ms(1_500);
+    duo.pair.b.sql("INSERT INTO lab.writes (number, server) VALUES (1, 2)").unwrap();
+    duo.wait_for_line("b", "was written on this standby");
+    duo.wait_until("status has it", || duo.status("b").contains("was written on this standby"));
+    duo.pair.wait_equal(LIMIT).unwrap();
+    assert!(!duo.pair.a.is_read_only().unwrap() && duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+    assert!(!duo.a.log().contains("was written on this standby"), "{}", duo.logs());
+}
+
+fn a_standby_that_does_not_follow_is_said() {
+    let duo = Duo::start("deaf", Flavour::MariaDb);
+    let writer = duo.writer();
+    duo.pair.b.sql("STOP SLAVE").unwrap();
+    duo.wait_for_line("b", "a failover now would lose it");
+    duo.pair.b.sql("START SLAVE").unwrap();
+    duo.wait_until("it follows again", || !duo.status("b").contains("would lose it"));
+    drop(writer);
+}
+
+/// Kept connections hide it until the server is restarted.
+fn a_password_that_was_changed_is_read_again_at_the_next_login() {
+    let lab = Lab::pair("rotated").unwrap();
+    let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    let file = lab.host("b").file("vrrp.password");
+    let write = |password: &str| {
+        std::fs::write(&file, password).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    write("change-me-vrrp");
+    let plan = Plan { password_file: Some(file.clone()), ..Plan::new(Flavour::MariaDb) };
+    let mut duo = Duo::start_on(lab, pair, &plan);
+    let mut root = duo.pair.b.connect().unwrap();
+    root.query_drop("SET SESSION sql_log_bin = 0").unwrap();
+    root.query_drop("SET PASSWORD FOR 'vrrp'@'localhost' = PASSWORD('another')").unwrap();
+    write("another");
+    for row in duo.pair.b.rows("SELECT id FROM information_schema.processlist WHERE user = 'vrrp'").unwrap() {
+        duo.pair.b.sql(&format!("KILL CONNECTION {}", row["id"])).unwrap();
+    }
+    duo.pair.a.kill();
+    duo.wait_for("b");
+    assert!(!duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
 }

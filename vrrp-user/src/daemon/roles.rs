@@ -137,9 +137,9 @@ impl Roles {
         &self,
         names: &[String],
     ) -> impl Future<Output = Result<(), (String, String)>> + Send + 'static {
-        let members = names.iter().filter_map(|name| {
-            self.members.get(name).map(|member| (name.clone(), member.offers.clone()))
-        });
+        let members = names
+            .iter()
+            .filter_map(|name| self.members.get(name).map(|member| (name.clone(), member.offers.clone())));
         let members: Vec<_> = members.collect();
         let limit = self.longest + SETTLE;
         async move {

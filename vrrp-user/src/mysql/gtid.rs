@@ -344,7 +344,10 @@ mod tests {
         let survivor = strict("0-1-5000,0-2-6000", "0-1-5000");
         assert_eq!(survivor.relate(&strict("", "0-2-6000")), Relation::Equal);
         let survivor = strict("0-1-5000,0-2-6010", "0-1-5000");
-        assert_eq!(survivor.relate(&strict("0-2-6005", "0-2-6005")), Relation::Ahead("0-2-6006..6010".into()));
+        assert_eq!(
+            survivor.relate(&strict("0-2-6005", "0-2-6005")),
+            Relation::Ahead("0-2-6006..6010".into())
+        );
         assert_eq!(survivor.relate(&strict("0-2-6010", "0-2-6010")), Relation::Equal);
         // Without strict mode nothing says that a domain's history is one line.
         let loose = maria("0-1-5000,0-2-6000").relate(&maria("").joined_with(&maria("0-2-6000"), false));
@@ -356,10 +359,7 @@ mod tests {
         let strict = |state: &str| maria(state).joined_with(&maria(""), true);
         // The first writes of server 1 ever, in a partition: 2 went on without them.
         let relation = strict("0-1-97,0-2-95").relate(&strict("0-2-98"));
-        assert_eq!(
-            relation,
-            Relation::Diverged { ours: "0-1-96..97".into(), theirs: "0-2-96..98".into() }
-        );
+        assert_eq!(relation, Relation::Diverged { ours: "0-1-96..97".into(), theirs: "0-2-96..98".into() });
         assert!(matches!(strict("0-1-5").relate(&strict("0-2-9")), Relation::Diverged { .. }));
         assert!(matches!(strict("0-1-96").relate(&strict("0-2-96")), Relation::Diverged { .. }));
     }

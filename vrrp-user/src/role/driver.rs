@@ -412,7 +412,7 @@ impl<S: Sockets> Driver<S> {
         // Nobody waits for the disk.
         tokio::task::spawn_blocking(move || {
             let kept = match is_lowered {
-                true => fs::write(&file, b""),
+                true => file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&file, b"")),
                 false => fs::remove_file(&file),
             };
             if let Err(error) = kept
@@ -525,10 +525,7 @@ async fn run_all(
     Ok(rows)
 }
 
-async fn open(
-    credentials: &mut Credentials,
-    by: Instant,
-) -> Result<(Session, Flavour), DatabaseError> {
+async fn open(credentials: &mut Credentials, by: Instant) -> Result<(Session, Flavour), DatabaseError> {
     let mut session = match Session::open(&credentials.login, left(by)).await {
         // The password may be another one since.
         Err(DatabaseError::Refused { code: 1045, .. }) if credentials.renew(left(by)).await => {

@@ -160,7 +160,9 @@ impl Losing {
                 Do::Pause { until: now + LOOK_AGAIN }
             }
             Some(lacks) => {
-                let why = format!("the peer's server lacks {lacks} and comes no nearer; does it receive and apply?");
+                let why = format!(
+                    "the peer's server lacks {lacks} and comes no nearer; does it receive and apply?"
+                );
                 self.remarks.push(Remark::PeerLacks(lacks));
                 self.not_handed_over(why, now)
             }

@@ -85,7 +85,11 @@ impl Settings {
     /// The longest that winning takes: what the election's own deadline must leave room for.
     pub fn longest_win(&self) -> Duration {
         // Gate, catching up twice (with the peer, then with what was received), the statements, the gate again, the write.
-        self.peer_limit * 2 + self.split_wait + self.catch_up * 2 + self.statement_limit * 7 + self.write_limit
+        self.peer_limit * 2
+            + self.split_wait
+            + self.catch_up * 2
+            + self.statement_limit * 7
+            + self.write_limit
     }
 
     /// The longest that losing in order takes.

@@ -335,8 +335,12 @@ fn a_planned_loss_waits_for_the_peer_and_ends_sessions_last() {
         ],
     );
     let position = Position::parse_mariadb("0-1-9").unwrap();
-    let lost =
-        Lost { position: Some(position.clone()), is_read_only: true, is_handed_over: true, ..Lost::default() };
+    let lost = Lost {
+        position: Some(position.clone()),
+        is_read_only: true,
+        is_handed_over: true,
+        ..Lost::default()
+    };
     assert_eq!(last, Do::Finished(lost));
     assert_eq!(remarks, [Remark::LeftAt(position)]);
 }
@@ -358,7 +362,10 @@ fn an_offer_ends_nobodys_session_whatever_comes_of_it() {
         let count = if why.starts_with("lacks") { 335 } else { 1 };
         answers.extend(vec![(Ask::Peer, answer); count]);
         let refused = lost(answers);
-        assert!(!refused.is_handed_over && refused.obstacle.as_ref().is_some_and(|o| o.contains(why)), "{refused:?}");
+        assert!(
+            !refused.is_handed_over && refused.obstacle.as_ref().is_some_and(|o| o.contains(why)),
+            "{refused:?}"
+        );
     }
     let stuck = vec![
         (Ask::RefuseWrites, Outcome::Late),

@@ -204,7 +204,10 @@ impl Keeper {
     fn lateness(&self) -> Option<String> {
         let now = clock::now();
         if self.lag.still(now) >= STANDS_STILL {
-            return Some("the peer's server lacks something and takes nothing in: does it receive and apply?".to_owned());
+            return Some(
+                "the peer's server lacks something and takes nothing in: does it receive and apply?"
+                    .to_owned(),
+            );
         }
         let (age, limit) = (self.lag.age(now), self.role.settings.catch_up);
         (age > limit).then(|| format!("the peer's server is {age:.1?} behind, and catch_up is {limit:?}"))
@@ -265,7 +268,9 @@ fn obstacle(view: &View) -> Option<String> {
             Some(Relation::Behind(own) | Relation::Diverged { theirs: own, .. }) => {
                 Some(format!("the peer's server has {own}, which this one has not"))
             }
-            Some(Relation::Incomparable) => Some("the peer's position cannot be compared with ours".to_owned()),
+            Some(Relation::Incomparable) => {
+                Some("the peer's position cannot be compared with ours".to_owned())
+            }
         },
     }
 }

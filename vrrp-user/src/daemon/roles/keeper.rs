@@ -274,7 +274,7 @@ impl Keeper {
             self.say(&format!("the server cannot be made writable again after the hand-over failed: {how}"));
         }
         self.post.doors.open();
-        self.show("active", true);
+        self.show(if self.term.is_following { "active; the peer follows" } else { "active" }, true);
         Err(obstacle)
     }
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::keeper::credentials;
 use crate::config::Config;
@@ -14,7 +14,9 @@ use crate::daemon::DaemonError;
 use crate::role::driver::NoSockets;
 use crate::role::{Driver, Occasion};
 
-const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(5);
+/// Between two attempts: a commit that waits for its disk cannot be ended, only waited for.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Makes the servers of these instances read-only, all at once; those that no role is managed of are left alone. What came of
 /// it is in the log.
@@ -37,9 +39,17 @@ pub fn stand_down(config: &Config, names: &[String]) -> Result<(), DaemonError> 
             let mut driver = Driver::new(&instance.name, role.settings.clone(), local, None, NoSockets);
             let name = instance.name.clone();
             servers.spawn(async move {
-                match timeout(LIMIT, driver.lose(Occasion::Forced)).await {
-                    Ok(lost) if lost.is_read_only || lost.is_gone => {}
-                    Ok(_) | Err(_) => tracing::error!(
+                let lose = async {
+                    let lost = driver.lose(Occasion::Forced).await;
+                    let mut is_done = lost.is_read_only || lost.is_gone;
+                    while !is_done {
+                        sleep(PAUSE).await;
+                        is_done = driver.refuse_writes().await.is_ok();
+                    }
+                };
+                match timeout(LIMIT, lose).await {
+                    Ok(()) => {}
+                    Err(_elapsed) => tracing::error!(
                         instance = name,
                         "the server may still take writes without its address, and no daemon is there"
                     ),

@@ -118,7 +118,8 @@ impl Keeper {
         let before = std::mem::replace(&mut self.peer_before, theirs);
         let rest = self.own_at_rest.get_or_insert_with(|| own.clone());
         let news = own.beyond(rest).filter(|news| !news.is_empty())?;
-        let is_replicated = before.is_some_and(|before| own.beyond(&before).is_some_and(|lacks| lacks.is_empty()));
+        let is_replicated =
+            before.is_some_and(|before| own.beyond(&before).is_some_and(|lacks| lacks.is_empty()));
         if is_replicated {
             // Its own old writes, which a server that was rebuilt gets back from its peer.
             *rest = own;

@@ -81,7 +81,9 @@ fn a_healthy_mariadb_channel() {
 fn a_mysql_8_that_lost_its_source_with_work_left() {
     let status = ReplicaStatus::read(&recorded(MYSQL_8));
     assert_eq!((status.receiver, status.applier), (Thread::Connecting, Thread::Running));
-    assert!(!status.is_running() && !status.is_caught_up(Flavour::of("8.4.0"), None, false) && status.has_filters);
+    assert!(
+        !status.is_running() && !status.is_caught_up(Flavour::of("8.4.0"), None, false) && status.has_filters
+    );
     assert_eq!((status.seconds_behind, status.source_server_id), (None, 2));
     assert_eq!(status.receiver_error.as_ref().map(|error| error.code), Some(2003));
     assert!(!status.is_broken(), "an unreachable source does not break a replica");
