@@ -56,7 +56,8 @@ pub(super) const STUCKS: [(&str, Stuck); 3] =
     [("leave", Stuck::Leave), ("retry", Stuck::Retry), ("kill", Stuck::Kill)];
 
 const ROLES: [(&str, Mode); 2] = [("observe", Mode::Observe), ("manage", Mode::Manage)];
-const DEFAULT_HANDOVER: Duration = Duration::from_secs(8);
+/// For a planned change, unless the file says otherwise.
+pub const DEFAULT_HANDOVER: Duration = Duration::from_secs(8);
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
