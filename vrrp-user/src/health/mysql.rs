@@ -22,6 +22,8 @@ pub use seen::Seen;
 /// What the probes of one server share.
 #[derive(Clone)]
 pub(super) struct Shared {
+    /// Whose check it is, for the log.
+    pub(super) instance: Arc<str>,
     pub(super) settings: Arc<Mysql>,
     pub(super) desk: Desk,
     /// Somebody has reason to look at once.

@@ -245,6 +245,7 @@ async fn supervise(
         }
         Kind::Mysql(settings) => {
             let shared = mysql::Shared {
+                instance: Arc::clone(&context.instance),
                 settings: Arc::new((**settings).clone()),
                 desk: desk.clone(),
                 kick: Arc::new(Notify::new()),
