@@ -134,7 +134,8 @@ fn it_is_ready_alive_reloading_and_stopping_when_it_says_so() {
 fn a_long_hand_over_is_asked_time_for() {
     let role = "{ socket: /nowhere/mysqld.sock, user: vrrp, handover_timeout: 50s }";
     let instance = Instance::v3(100, "100ms").with("role: manage").with(&format!("mysql: {role}"));
-    let Site { mut process, mut manager, .. } = start_with("longer", 30_000_000, instance);
+    // The lab lives as long as its folder is read.
+    let Site { mut process, mut manager, lab: _lab, .. } = start_with("longer", 30_000_000, instance);
     let file = process.log_file();
     let log = || fs::read_to_string(&file).unwrap();
     manager.wait_for("READY=1", &log);

@@ -139,8 +139,7 @@ pub(super) fn role(
 /// Also where nobody wrote `role`: who asked for nothing does not expect rows.
 fn warn_of_write(fields: &Fields<'_>, problems: &mut Problems) {
     if let Some(value) = fields.find("role") {
-        let message =
-            "is observe, and a check has a `write` probe, which writes a row into the server; leave one of them out";
+        let message = "is observe, and a check has a `write` probe, which writes a row into the server; leave one of them out";
         problems.warn(&value.path, message);
     } else if let Some(value) = fields.find("checks") {
         let message = "there is a `write` probe and no `role`, which is observe then: the daemon changes nothing about the \

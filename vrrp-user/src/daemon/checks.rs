@@ -99,7 +99,8 @@ impl Checks {
         };
         let watch = Watch::start(check.clone(), context);
         let standing = watch.standing();
-        self.running.insert(key.clone(), Running { check: check.clone(), run, verdict: standing.verdict, watch });
+        self.running
+            .insert(key.clone(), Running { check: check.clone(), run, verdict: standing.verdict, watch });
         self.act(&Told {
             instance: Arc::from(key.0.as_str()),
             check: key.1,
@@ -144,9 +145,10 @@ impl Checks {
 
     /// The worst that is said of an instance's database server, and not of a port or by a script; None if nobody looks.
     pub(super) fn server_verdict(&self, instance: &str) -> Option<Verdict> {
-        let of_server = self.running.iter().filter(|((name, _), running)| {
-            name == instance && matches!(running.check.kind, Kind::Mysql(_))
-        });
+        let of_server = self
+            .running
+            .iter()
+            .filter(|((name, _), running)| name == instance && matches!(running.check.kind, Kind::Mysql(_)));
         of_server.map(|(_, running)| running.verdict).max_by_key(|verdict| verdict.rank())
     }
 

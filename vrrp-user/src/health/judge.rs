@@ -249,8 +249,10 @@ impl Judge {
 
     fn worst(&self) -> &Track {
         let [first, rest @ ..] = &self.tracks;
-        rest.iter()
-            .fold(first, |worst, track| if track.settled.rank() > worst.settled.rank() { track } else { worst })
+        rest.iter().fold(
+            first,
+            |worst, track| if track.settled.rank() > worst.settled.rank() { track } else { worst },
+        )
     }
 
     /// What a symptom means where it was seen, and whether once is enough.

@@ -66,8 +66,12 @@ fn channels(out: &mut Text, servers: &[(&str, &str, &Server)]) {
     let mut family = out.family("vrrp_mysql_replication_running", Kind::Gauge, help);
     for (instance, check, channel) in all() {
         for (thread, state) in [("io", &channel.io), ("sql", &channel.sql)] {
-            let which =
-                [("vrrp_instance", instance), ("check", check), ("channel", &channel.name), ("thread", thread)];
+            let which = [
+                ("vrrp_instance", instance),
+                ("check", check),
+                ("channel", &channel.name),
+                ("thread", thread),
+            ];
             family.add(&labels(which), u64::from(state == "running"));
         }
     }

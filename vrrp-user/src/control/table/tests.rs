@@ -2,7 +2,8 @@ use std::net::Ipv4Addr;
 
 use super::*;
 use crate::control::snapshot::{
-    Address, AdvertThread, Channel, Check, Delivery, Failover, Hold, Interface, Priority, SCHEMA, SemiSync, Server, Timers, Weight,
+    Address, AdvertThread, Channel, Check, Delivery, Failover, Hold, Interface, Priority, SCHEMA, SemiSync,
+    Server, Timers, Weight,
 };
 
 pub(in crate::control) fn instance(name: &str, state: State) -> Instance {

@@ -41,7 +41,9 @@ impl Seen {
 
     /// Semi-synchronous replication that is on, and does not wait.
     pub(super) fn has_fallen_back(&self) -> bool {
-        self.semi_sync.as_ref().is_some_and(|semi_sync| semi_sync.is_source_enabled && !semi_sync.is_source_active)
+        self.semi_sync
+            .as_ref()
+            .is_some_and(|semi_sync| semi_sync.is_source_enabled && !semi_sync.is_source_active)
     }
 
     /// Without a replica there is nobody to wait for, and nothing that this server could do better.
@@ -82,7 +84,9 @@ fn standby_trouble(replica: &ReplicaStatus, max_lag: Option<Duration>) -> Option
         }
     }
     let stopped = match (replica.receiver, replica.applier) {
-        (Thread::Stopped, Thread::Stopped) => Some("both threads are stopped, so nothing arrives; start them"),
+        (Thread::Stopped, Thread::Stopped) => {
+            Some("both threads are stopped, so nothing arrives; start them")
+        }
         (Thread::Stopped, _) => Some("the IO thread is stopped, so nothing arrives; start it"),
         (_, Thread::Stopped) => Some("the SQL thread is stopped, so what arrives is not applied; start it"),
         (Thread::Running | Thread::Connecting, Thread::Running | Thread::Connecting) => None,

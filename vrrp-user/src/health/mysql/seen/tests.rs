@@ -27,7 +27,8 @@ Last_SQL_Error:
 Auto_Position: 1
 Channel_Name: ";
 
-const MARIADB_SERVER: &str = "server_id: 1\nread_only: 0\ngtid_binlog_state: 0-1-7\nversion: 10.11.19-MariaDB";
+const MARIADB_SERVER: &str =
+    "server_id: 1\nread_only: 0\ngtid_binlog_state: 0-1-7\nversion: 10.11.19-MariaDB";
 const MYSQL_8_SERVER: &str = "server_id: 2\nread_only: 0\nserver_uuid: 3e11fa47-71ca-11e1-9e33-c80aa9429562\n\
      gtid_executed: 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-7\nsuper_read_only: 0\noffline_mode: 0\nversion: 8.4.3";
 
@@ -46,7 +47,8 @@ const ACTIVE: Part = Part { is_active: true, ..STANDBY };
 fn replica(row: &str, changes: &[(&str, &str)]) -> ReplicaStatus {
     let mut lines: Vec<String> = row.lines().map(str::to_owned).collect();
     for (name, value) in changes {
-        let renamed = NAMES.iter().find(|(old, new)| old == name && row.contains(new)).map_or(*name, |(_, new)| new);
+        let renamed =
+            NAMES.iter().find(|(old, new)| old == name && row.contains(new)).map_or(*name, |(_, new)| new);
         lines.retain(|line| !line.starts_with(&format!("{renamed}:")));
         lines.push(format!("{renamed}: {value}"));
     }
@@ -75,11 +77,8 @@ fn troubles(changes: &[(&str, &str)]) -> Vec<(Option<String>, Option<String>)> {
 fn trouble_of_a_standby_is_named_and_an_active_server_has_less_of_it() {
     for (changes, words, is_of_active) in [
         (
-            &[
-                ("Slave_SQL_Running", "No"),
-                ("Last_SQL_Errno", "1062"),
-                ("Last_SQL_Error", "Duplicate entry"),
-            ][..],
+            &[("Slave_SQL_Running", "No"), ("Last_SQL_Errno", "1062"), ("Last_SQL_Error", "Duplicate entry")]
+                [..],
             "the SQL thread has error 1062: Duplicate entry",
             true,
         ),
@@ -123,7 +122,10 @@ fn trouble_of_a_standby_is_named_and_an_active_server_has_less_of_it() {
         ),
     ] {
         for (writable, read_only) in troubles(changes) {
-            assert!(read_only.as_ref().is_some_and(|said| said.contains(words)), "{changes:?}: {read_only:?}");
+            assert!(
+                read_only.as_ref().is_some_and(|said| said.contains(words)),
+                "{changes:?}: {read_only:?}"
+            );
             assert_eq!(writable, read_only.filter(|_| is_of_active), "{changes:?}");
         }
     }
@@ -155,11 +157,15 @@ fn a_writable_server_without_the_address_is_a_standby() {
 #[test]
 fn a_fallback_is_trouble_where_a_replica_could_be_waited_for() {
     let rows = |pairs: &[(&str, &str)]| -> Vec<Row> {
-        pairs.iter().map(|(name, value)| recorded(&format!("Variable_name: {name}\nValue: {value}"))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| recorded(&format!("Variable_name: {name}\nValue: {value}")))
+            .collect()
     };
     let with = |server: &str, enabled, status, clients| {
         let settings = rows(&[("rpl_semi_sync_master_enabled", enabled)]);
-        let state = rows(&[("Rpl_semi_sync_master_status", status), ("Rpl_semi_sync_master_clients", clients)]);
+        let state =
+            rows(&[("Rpl_semi_sync_master_status", status), ("Rpl_semi_sync_master_clients", clients)]);
         let mut seen = seen(server, replica(MARIADB, &[]));
         seen.semi_sync = SemiSync::read(&settings, &state);
         seen
@@ -169,10 +175,17 @@ fn a_fallback_is_trouble_where_a_replica_could_be_waited_for() {
     assert_eq!(fallen.trouble(STANDBY), None, "nobody writes here");
     let read_only = MARIADB_SERVER.replace("read_only: 0", "read_only: 1");
     assert_eq!(with(&read_only, "ON", "OFF", "1").trouble(ACTIVE), None);
-    for (enabled, status, clients, is_fallen) in
-        [("ON", "ON", "0", false), ("ON", "ON", "1", false), ("OFF", "OFF", "1", false), ("ON", "OFF", "0", true)]
-    {
+    for (enabled, status, clients, is_fallen) in [
+        ("ON", "ON", "0", false),
+        ("ON", "ON", "1", false),
+        ("OFF", "OFF", "1", false),
+        ("ON", "OFF", "0", true),
+    ] {
         let seen = with(MARIADB_SERVER, enabled, status, clients);
-        assert_eq!((seen.trouble(ACTIVE), seen.has_fallen_back()), (None, is_fallen), "{enabled} {status} {clients}");
+        assert_eq!(
+            (seen.trouble(ACTIVE), seen.has_fallen_back()),
+            (None, is_fallen),
+            "{enabled} {status} {clients}"
+        );
     }
 }
