@@ -62,12 +62,12 @@ impl Checks {
             .iter()
             .flat_map(|instance| {
                 let key = |check: &Check| (instance.name.clone(), check.name.clone());
-                instance.checks.iter().map(move |check| (key(check), check))
+                instance.checks.iter().map(move |check| (key(check), (check, instance.role.is_some())))
             })
             .collect();
         let standing = &self.standing;
         self.running.retain(|key, running| {
-            let stays = wanted.get(key).is_some_and(|check| **check == running.check);
+            let stays = wanted.get(key).is_some_and(|(check, _)| **check == running.check);
             if !stays {
                 // An instance that is gone has no seat either.
                 standing.forget(&key.0, &key.1);
@@ -75,14 +75,14 @@ impl Checks {
             stays
         });
         self.active.retain(|name, _| config.instances.iter().any(|instance| instance.name == *name));
-        for (key, check) in wanted {
+        for (key, (check, is_managed)) in wanted {
             if !self.running.contains_key(&key) {
-                self.start(key, check);
+                self.start(key, check, is_managed);
             }
         }
     }
 
-    fn start(&mut self, key: (String, String), check: &Check) {
+    fn start(&mut self, key: (String, String), check: &Check, is_managed: bool) {
         let is_watched = matches!(&check.kind, Kind::Mysql(mysql) if mysql.process);
         if is_watched && self.witness.is_none() {
             self.witness = witness::start();
@@ -94,6 +94,7 @@ impl Checks {
             instance: Arc::from(key.0.as_str()),
             run,
             active: active.subscribe(),
+            is_managed,
             witness: self.witness.clone(),
             told: self.told_in.clone(),
         };

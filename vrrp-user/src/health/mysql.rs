@@ -30,6 +30,8 @@ pub(super) struct Shared {
     pub(super) kick: Arc<Notify>,
     /// Whether this host holds the address.
     pub(super) active: watch::Receiver<bool>,
+    /// A promotion of ours may be under way: then a read-only server where this host is MASTER is no trouble.
+    pub(super) is_managed: bool,
     pub(super) seen: watch::Sender<Option<Seen>>,
 }
 

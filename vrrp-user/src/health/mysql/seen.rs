@@ -24,6 +24,8 @@ pub struct Seen {
 pub(super) struct Part {
     /// This host is the instance's MASTER.
     pub(super) is_active: bool,
+    /// The daemon changes the server's role: a MASTER that is read-only is being promoted, its receiver stopped for that.
+    pub(super) is_managed: bool,
     /// A standby may be so far behind.
     pub(super) max_lag: Option<Duration>,
 }
@@ -32,7 +34,7 @@ impl Seen {
     /// The first trouble with replication, in words. An absent peer is none: it says nothing about this server.
     pub(super) fn trouble(&self, part: Part) -> Option<String> {
         // A server that is written to may have been cut off from the other one on purpose.
-        let is_standby = !part.is_active || !self.server.writability.is_writable();
+        let is_standby = !part.is_active || !part.is_managed && !self.server.writability.is_writable();
         let of_channel = |replica| {
             if is_standby { standby_trouble(replica, part.max_lag) } else { active_trouble(replica) }
         };

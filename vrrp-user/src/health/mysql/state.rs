@@ -16,7 +16,11 @@ pub(super) async fn run(shared: Shared) {
     let mut watch = Waiting::default();
     loop {
         let began = Instant::now();
-        let part = Part { is_active: *shared.active.borrow(), max_lag: state.max_lag };
+        let part = Part {
+            is_active: *shared.active.borrow(),
+            is_managed: shared.is_managed,
+            max_lag: state.max_lag,
+        };
         let (seen, finding) = match look(&mut line).await {
             Ok(seen) => {
                 let finding = seen

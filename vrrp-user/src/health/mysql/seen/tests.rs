@@ -40,7 +40,7 @@ const NAMES: [(&str, &str); 4] = [
     ("Connection_name", "Channel_Name"),
 ];
 
-const STANDBY: Part = Part { is_active: false, max_lag: Some(Duration::from_secs(30)) };
+const STANDBY: Part = Part { is_active: false, is_managed: false, max_lag: Some(Duration::from_secs(30)) };
 const ACTIVE: Part = Part { is_active: true, ..STANDBY };
 
 /// A recorded answer, some of it otherwise.
@@ -152,6 +152,16 @@ fn a_writable_server_without_the_address_is_a_standby() {
     let deaf = seen(MARIADB_SERVER, replica(MARIADB, &[("Slave_IO_Running", "No")]));
     assert_eq!(deaf.trouble(ACTIVE), None);
     assert!(deaf.trouble(STANDBY).is_some_and(|said| said.contains("the IO thread is stopped")));
+}
+
+/// Else a long promotion would be given up by the check that it is made for.
+#[test]
+fn a_promotion_under_way_is_no_trouble() {
+    let read_only = MARIADB_SERVER.replace("read_only: 0", "read_only: 1");
+    let promoted = seen(&read_only, replica(MARIADB, &[("Slave_IO_Running", "No")]));
+    assert_eq!(promoted.trouble(Part { is_managed: true, ..ACTIVE }), None);
+    assert!(promoted.trouble(Part { is_managed: true, ..STANDBY }).is_some());
+    assert!(promoted.trouble(ACTIVE).is_some());
 }
 
 #[test]
