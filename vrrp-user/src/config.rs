@@ -42,7 +42,7 @@ pub use explain::explain;
 pub use notify::{Command, InstanceNotify, Mail, Notify, Scripts, Topic, Webhook};
 pub use password::Password;
 pub use problem::Finding;
-pub use role::{Access, Role};
+pub use role::{Access, DEFAULT_HANDOVER, Role};
 
 /// A file longer than this is not a configuration.
 const MAX_FILE: u64 = 16 << 20;

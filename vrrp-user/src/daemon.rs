@@ -152,7 +152,8 @@ pub fn run(mut config: Config, source: &Source) -> Result<(), DaemonError> {
                         () = sleep(INTERFACE_RETRY) => {}
                         told = signals.next() => match told {
                             Told::Leave => {
-                                signals.supervisor.stopping();
+                                // There is nothing to release.
+                                signals.supervisor.stopping(Duration::ZERO);
                                 return Ok(());
                             }
                             Told::Reload => config = read_again(source, config),

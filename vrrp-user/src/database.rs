@@ -17,7 +17,7 @@ use crate::health::secret::{Secret, SecretError, Source};
 use crate::mysql::Row;
 
 /// Where a server is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     Socket(PathBuf),
     /// By number: no name service is on the way.

@@ -15,4 +15,4 @@ mod tcp;
 pub mod verdict;
 pub mod watch;
 
-pub use preflight::preflight;
+pub use preflight::{preflight, unreadable};

@@ -49,7 +49,12 @@ fn main() -> ExitCode {
                 }
                 // What the daemon would find on this host; elsewhere it says nothing about the file.
                 for instance in &loaded.config.instances {
-                    for found in instance.checks.iter().flat_map(health::preflight) {
+                    let checks = instance.checks.iter().flat_map(health::preflight);
+                    let role = instance.role.iter().flat_map(|role| role.accounts());
+                    let role = role.filter_map(|(key, account)| {
+                        Some(format!("{key}: {}", health::unreadable(account)?))
+                    });
+                    for found in checks.chain(role) {
                         eprintln!("warning: instance {}: {found}", instance.name);
                     }
                 }

@@ -27,6 +27,8 @@ pub(crate) fn tests() -> Vec<Test> {
         too_many_connections_is_degraded_and_moves_no_address,
         a_killed_connection_of_a_probe_is_no_death,
         a_full_binlog_disk_is_seen_by_the_write_probe_alone,
+        a_read_only_server_where_the_address_is_is_degraded,
+        passwords_of_a_role_that_cannot_be_read_are_named_before_the_start,
         a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake,
         without_the_witness_a_pidfd_sees_the_death,
         passwords_are_shown_nowhere,
@@ -272,6 +274,36 @@ fn a_full_binlog_disk_is_seen_by_the_write_probe_alone() {
     assert!(stuck.unwrap().len() <= 1);
     disk.free().unwrap();
     site.wait_for_line("a", "-> healthy");
+}
+
+fn a_read_only_server_where_the_address_is_is_degraded() {
+    let (lab, a, b) = with_servers("refuses", |setup| setup);
+    let write = "write: { table: vrrp.heartbeat, interval: 200ms, deadline: 500ms, min_free: 1MiB },";
+    let site = Site::start(lab, &mysql(&a, write, ""), &mysql(&b, write, ""));
+    let began = clock::now_ns();
+    let words =
+        "check mysql: healthy -> degraded: this host is MASTER, and its server refuses writes (read_only)";
+    site.wait_for_line("a", words);
+    a.set_read_only(false).unwrap();
+    site.wait_for_line("a", "degraded -> healthy");
+    site.assert_stayed("a", began);
+    assert!(!site.b.log().contains("check mysql"), "a standby may be read-only:\n{}", site.b.log());
+}
+
+fn passwords_of_a_role_that_cannot_be_read_are_named_before_the_start() {
+    let lab = Lab::pair("passwords").unwrap();
+    let role = "mysql: { user: vrrp, password_file: /nowhere/own, peer: { address: 10.99.0.2, user: vrrp_peer, \
+                password_file: /nowhere/peer } }";
+    let text = yaml("passwords", &[Instance::v2(100).with("role: manage").with(role)]);
+    let config = lab.host("a").file("passwords.yaml");
+    fs::write(&config, text).unwrap();
+    let mut command = std::process::Command::new(binary().unwrap());
+    let output = command.arg("check").arg("--config").arg(&config).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    for words in ["instance VI_1: mysql: ", "/nowhere/own", "instance VI_1: mysql.peer: ", "/nowhere/peer"] {
+        assert!(said.contains(words), "{words:?} is not in\n{said}");
+    }
 }
 
 fn a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake() {

@@ -1,6 +1,8 @@
 //! Replication in trouble on the standby: said, and no reason to move an address.
 
 use mysql::prelude::Queryable;
+use std::time::Duration;
+
 use vrrp_lab::{
     Lab, Requirement, clock,
     harness::Test,
@@ -14,6 +16,9 @@ pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab, MariaDb};
     tests![[Lab, Daemon, MariaDb];
         a_standby_that_does_not_apply_is_degraded,
+        a_deaf_standby_is_degraded_and_status_shows_why,
+        a_dead_peer_is_no_trouble_of_the_standby,
+        commits_that_wait_for_nobody_are_said_once,
         a_standby_that_is_late_is_degraded_beyond_its_limit,
         equal_server_ids_are_named,
     ]
@@ -36,6 +41,68 @@ fn a_standby_that_does_not_apply_is_degraded() {
     site.wait_for_line("b", "degraded -> healthy");
     site.assert_stayed("a", began);
     assert!(!site.a.log().contains("check mysql"), "{}", site.a.log());
+}
+
+fn a_deaf_standby_is_degraded_and_status_shows_why() {
+    let (lab, pair) = pair("deaf");
+    let site = Site::start(lab, &mysql(&pair.a, "", ""), &mysql(&pair.b, "", "fall: 1,"));
+    let began = clock::now_ns();
+    let shows = |host: &str, words: &str| {
+        site.wait_until(&format!("status of {host} shows {words:?}"), || site.status(host).contains(words));
+    };
+    shows("a", "server 1: read_only, follows 10.99.0.2 (0 s behind), semi-sync off, at 0-");
+    shows("b", "server 2: read_only, follows 10.99.0.1 (0 s behind), semi-sync off, at 0-");
+    pair.b.sql("STOP SLAVE IO_THREAD").unwrap();
+    site.wait_for_line("b", "check mysql: healthy -> degraded: replication: the IO thread is stopped");
+    shows("b", "check mysql: degraded: replication: the IO thread is stopped");
+    shows("b", "follows 10.99.0.1 (IO stopped, SQL running)");
+    pair.b.sql("START SLAVE IO_THREAD").unwrap();
+    site.wait_for_line("b", "degraded -> healthy");
+    site.assert_stayed("a", began);
+    assert!(!site.a.log().contains("check mysql"), "{}", site.a.log());
+}
+
+fn a_dead_peer_is_no_trouble_of_the_standby() {
+    let (lab, mut pair) = pair("bereft");
+    let site = Site::start(lab, &mysql(&pair.a, "", ""), &mysql(&pair.b, "", "fall: 1,"));
+    pair.a.kill();
+    site.wait_for("b");
+    site.wait_until("b's receiver looks for its source", || {
+        site.status("b").contains("(IO connecting, SQL running; error 20")
+    });
+    clock::sleep_ms(2500);
+    assert!(!site.b.log().contains("check mysql"), "{}", site.b.log());
+}
+
+/// A frozen replica stays connected, and a commit that has waited for it in vain is the last that waits.
+fn commits_that_wait_for_nobody_are_said_once() {
+    const SAID: &str = "has fallen back to asynchronous";
+    let (lab, mut pair) = pair("fallback");
+    pair.set_semi_sync(true, Duration::from_millis(700)).unwrap();
+    pair.a.set_read_only(false).unwrap();
+    let site = Site::start(lab, &mysql(&pair.a, "", "fall: 1,"), &mysql(&pair.b, "", ""));
+    let began = clock::now_ns();
+    site.wait_until("status shows it", || site.status("a").contains("semi-sync on"));
+    let write = |number: u8| {
+        pair.a.sql(&format!("INSERT INTO lab.writes (number, server) VALUES ({number}, 1)")).unwrap();
+    };
+    write(1);
+    assert!(!site.a.log().contains("check mysql"), "{}", site.a.log());
+    pair.b.freeze();
+    // A busy kernel freezes it a moment later: until then it answers.
+    site.wait_until("a commit waited in vain", || {
+        write(2);
+        site.a.log().contains(SAID)
+    });
+    site.wait_for_line("a", "check mysql: healthy -> degraded: semi-synchronous replication has fallen back");
+    clock::sleep_ms(2500);
+    assert_eq!(site.a.log().matches(SAID).count(), 1, "{}", site.a.log());
+    assert!(site.status("a").contains("semi-sync FALLEN BACK"), "{}", site.status("a"));
+    pair.b.thaw();
+    write(3);
+    site.wait_for_line("a", "degraded -> healthy");
+    assert_eq!(site.a.log().matches(SAID).count(), 1, "{}", site.a.log());
+    site.assert_stayed("a", began);
 }
 
 fn a_standby_that_is_late_is_degraded_beyond_its_limit() {

@@ -1,10 +1,10 @@
 //! Two hosts with a daemon each, and what watches them.
 
-use std::{net::Ipv4Addr, path::Path, time::Duration};
+use std::{net::Ipv4Addr, path::Path, process::Command, time::Duration};
 
 use vrrp_lab::{
     AddressWatch, Capture, Daemon, Instance, Lab, StallMeter, clock,
-    daemon::{binary, yaml},
+    daemon::{binary, socket, with_control, yaml},
     mysql::{Flavour, Server, Setup},
 };
 
@@ -57,7 +57,8 @@ impl Site {
             with.with(&format!("checks: [{checks}]"))
         };
         let config = lab.host("a").file("vrrp.yaml");
-        std::fs::write(&config, yaml("a", &[instance(100, "10.99.0.2", checks_a)])).unwrap();
+        let text = with_control(lab.host("a"), &yaml("a", &[instance(100, "10.99.0.2", checks_a)]));
+        std::fs::write(&config, text).unwrap();
         let a = Daemon::start_with_file(lab.host("a"), program, &config).unwrap();
         assert!(clock::wait_until(LIMIT, || a.log().contains("-> BACKUP")), "a does not start:\n{}", a.log());
         let b = Daemon::start(lab.host("b"), &[instance(90, "10.99.0.1", checks_b)]).unwrap();
@@ -84,6 +85,15 @@ impl Site {
 
     pub(crate) fn wait_for_line(&self, host: &str, words: &str) {
         self.wait_until(&format!("{host} says {words:?}"), || self.daemon(host).log().contains(words));
+    }
+
+    /// What `vrrp status` prints on that host.
+    pub(crate) fn status(&self, host: &str) -> String {
+        let mut command = Command::new(binary().unwrap());
+        command.arg("status").arg("--socket").arg(socket(self.lab.host(host)));
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     pub(crate) fn daemon(&self, host: &str) -> &Daemon {

@@ -25,6 +25,8 @@ pub(crate) fn tests() -> Vec<Test> {
     tests![[Requirement::Lab, Requirement::Daemon];
         it_is_ready_alive_reloading_and_stopping_when_it_says_so,
         a_frozen_daemon_gives_no_sign_of_life,
+        a_long_hand_over_is_asked_time_for,
+        an_interface_that_is_replaced_ends_no_service,
         it_runs_the_same_where_nobody_listens,
     ]
 }
@@ -71,12 +73,16 @@ struct Site {
 
 /// The daemon on host `a`, told of the socket and of a watchdog.
 fn start(name: &str, watchdog_us: u64) -> Site {
+    start_with(name, watchdog_us, Instance::v3(100, "100ms"))
+}
+
+fn start_with(name: &str, watchdog_us: u64, instance: Instance) -> Site {
     let lab = Lab::pair(name).unwrap();
     let host = lab.host("a");
     let path = host.file("notify");
     let manager = Manager::listen(&path);
     let config = host.file("vrrp.yaml");
-    fs::write(&config, with_control(host, &yaml("a", &[Instance::v3(100, "100ms")]))).unwrap();
+    fs::write(&config, with_control(host, &yaml("a", &[instance]))).unwrap();
     let program = binary().unwrap();
     let (notify, watchdog) =
         (format!("NOTIFY_SOCKET={}", path.display()), format!("WATCHDOG_USEC={watchdog_us}"));
@@ -122,6 +128,49 @@ fn it_is_ready_alive_reloading_and_stopping_when_it_says_so() {
     manager.wait_for("STOPPING=1", &log);
     let status = process.wait(Duration::from_secs(2)).unwrap();
     assert!(status.success() && !host.holds(VIP).unwrap(), "{status}\n{}", log());
+}
+
+/// No server is there to be handed over; what is asked for goes by the file.
+fn a_long_hand_over_is_asked_time_for() {
+    let role = "{ socket: /nowhere/mysqld.sock, user: vrrp, handover_timeout: 50s }";
+    let instance = Instance::v3(100, "100ms").with("role: manage").with(&format!("mysql: {role}"));
+    // The lab lives as long as its folder is read.
+    let Site { mut process, mut manager, lab: _lab, .. } = start_with("longer", 30_000_000, instance);
+    let file = process.log_file();
+    let log = || fs::read_to_string(&file).unwrap();
+    manager.wait_for("READY=1", &log);
+    process.terminate();
+    let stopping = manager.wait_for("STOPPING=1", &log);
+    let asked = stopping.lines().find_map(|line| line.strip_prefix("EXTEND_TIMEOUT_USEC=")).unwrap();
+    let asked = Duration::from_micros(asked.parse().unwrap());
+    assert!(asked > Duration::from_secs(52), "{stopping:?}");
+    assert!(process.wait(LIMIT).unwrap().success(), "{}", log());
+}
+
+fn an_interface_that_is_replaced_ends_no_service() {
+    let Site { mut process, mut manager, lab, .. } = start("replaced", 30_000_000);
+    let host = lab.host("a");
+    let file = process.log_file();
+    let log = || fs::read_to_string(&file).unwrap();
+    manager.wait_for("STATUS=VI_1 MASTER", &log);
+    host.namespace().ip(&["link", "del", "dev", "eth0"]).unwrap();
+    clock::sleep_ms(700);
+    let peer = ["peer", "name", "eth0", "address", "02:00:0a:63:00:01", "netns", host.namespace().name()];
+    let ways = [&["link", "add", "name", "a", "type", "veth"], peer.as_slice()].concat();
+    lab.bridge().ip(&ways).unwrap();
+    lab.bridge().ip(&["link", "set", "dev", "a", "master", "br0", "up"]).unwrap();
+    host.namespace().ip(&["address", "add", "10.99.0.1/24", "dev", "eth0"]).unwrap();
+    host.namespace().ip(&["link", "set", "dev", "eth0", "up"]).unwrap();
+    let mut heard = Vec::new();
+    let came = clock::wait_until(LIMIT, || {
+        manager.hear();
+        heard.append(&mut manager.heard);
+        heard.iter().any(|message| message.contains("READY=1")) && host.holds(VIP).unwrap()
+    });
+    assert!(came && log().contains("starting over"), "{heard:?}\n{}", log());
+    assert!(!heard.iter().any(|message| message.contains("STOPPING=1")), "{heard:?}");
+    process.terminate();
+    manager.wait_for("STOPPING=1", &log);
 }
 
 fn a_frozen_daemon_gives_no_sign_of_life() {

@@ -13,6 +13,7 @@ use super::notify::{mail, notify};
 use super::problem::{Finding, Problems};
 use super::tree::{self, Malformed, Node, Path, shown};
 use super::{Config, Control, Delivery, Instance, Loaded, Log, LogFormat, LogLevel, Metrics, Notify, Rx};
+use crate::database::Place;
 
 pub(super) const RX: [(&str, Rx); 4] =
     [("auto", Rx::Auto), ("xdp", Rx::Xdp), ("tcx", Rx::Tcx), ("socket", Rx::Socket)];
@@ -272,7 +273,19 @@ fn warn_about_combinations(fields: &Fields<'_>, config: &Config, problems: &mut 
         let message = "is the control socket, which has /metrics anyway; use another path, or leave it out";
         problems.value(&at("metrics"), message);
     }
+    let mut servers: HashMap<&Place, &str> = HashMap::new();
     for (index, instance) in config.instances.iter().enumerate() {
+        if let Some(role) = &instance.role
+            && let Some(other) = servers.insert(&role.local.place, &instance.name)
+        {
+            let message = format!(
+                "the server at {} is already managed by {other}: one would make it read-only while the other needs it \
+                 writable; put the addresses of both into one instance, or leave `role: manage` to one of them",
+                role.local.place
+            );
+            let place = instance_place(fields, index, "mysql");
+            problems.value(&place.unwrap_or_else(|| at("instances")), message);
+        }
         let place = instance_place(fields, index, "notify");
         if let (Some(_), None, Some(place)) = (&instance.notify.mail, &config.mail, place) {
             let message =

@@ -56,7 +56,10 @@ pub(super) const STUCKS: [(&str, Stuck); 3] =
     [("leave", Stuck::Leave), ("retry", Stuck::Retry), ("kill", Stuck::Kill)];
 
 const ROLES: [(&str, Mode); 2] = [("observe", Mode::Observe), ("manage", Mode::Manage)];
-const DEFAULT_HANDOVER: Duration = Duration::from_secs(8);
+/// For a planned change, unless the file says otherwise.
+pub const DEFAULT_HANDOVER: Duration = Duration::from_secs(8);
+/// What a server waits for a replica, unless it is told otherwise (rpl_semi_sync_*_timeout).
+const SEMI_SYNC_TIMEOUT: Duration = Duration::from_secs(10);
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -82,6 +85,14 @@ pub struct Role {
     pub handover_timeout: Duration,
 }
 
+impl Role {
+    /// As whom it logs in, each by the key in the file.
+    pub fn accounts(&self) -> impl Iterator<Item = (&'static str, &Account)> {
+        let peer = self.peer.iter().map(|peer| ("mysql.peer", &peer.account));
+        std::iter::once(("mysql", &self.local.account)).chain(peer)
+    }
+}
+
 /// Where a server is, and who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
@@ -100,14 +111,9 @@ pub(super) fn role(
     let section = fields.find("mysql");
     match (mode, section) {
         (Mode::Observe, None) => {
-            if let (Some(value), Some(checks)) = (fields.find("role"), checks)
-                && checks
-                    .iter()
-                    .any(|check| matches!(&check.kind, Kind::Mysql(mysql) if mysql.write.is_some()))
-            {
-                let message = "is observe, and a check has a `write` probe, which writes a row into the server; leave one of \
-                               them out";
-                problems.warn(&value.path, message);
+            let writes = |check: &Check| matches!(&check.kind, Kind::Mysql(mysql) if mysql.write.is_some());
+            if checks.is_some_and(|checks| checks.iter().any(writes)) {
+                warn_of_write(fields, problems);
             }
             Some(None)
         }
@@ -127,6 +133,18 @@ pub(super) fn role(
             let role = section_of(&value, problems)?;
             judge(&role, &value, checks, vips, problems).then_some(Some(role))
         }
+    }
+}
+
+/// Also where nobody wrote `role`: who asked for nothing does not expect rows.
+fn warn_of_write(fields: &Fields<'_>, problems: &mut Problems) {
+    if let Some(value) = fields.find("role") {
+        let message = "is observe, and a check has a `write` probe, which writes a row into the server; leave one of them out";
+        problems.warn(&value.path, message);
+    } else if let Some(value) = fields.find("checks") {
+        let message = "there is a `write` probe and no `role`, which is observe then: the daemon changes nothing about the \
+                       server but writes this row while it is MASTER; leave `write` out, or use `role: manage`";
+        problems.warn(&value.path, message);
     }
 }
 
@@ -228,6 +246,16 @@ fn judge(
              lose writes. Lengthen it, or shorten `catch_up`",
             time(role.handover_timeout),
             time(role.settings.longest_lose())
+        );
+        problems.warn(&value.path, message);
+    }
+    if role.settings.semi_sync == SemiSyncPolicy::Keep && role.settings.write_limit < SEMI_SYNC_TIMEOUT {
+        let message = format!(
+            "`semi_sync: keep` with `write_limit` {}: with the peer dead the write that proves the server writable waits for \
+             the server's own timeout, {} by default, so that no promotion succeeds; use `write_limit` above that timeout, or \
+             `semi_sync: lower`",
+            time(role.settings.write_limit),
+            time(SEMI_SYNC_TIMEOUT)
         );
         problems.warn(&value.path, message);
     }

@@ -3,6 +3,7 @@
 //! Owns the names, which are an interface: <https://prometheus.io/docs/practices/naming/>. Times are seconds, written as
 //! decimals of whole nanoseconds. Refuses to know how the snapshot came about and who asks.
 
+mod database;
 mod text;
 
 use super::snapshot::{Buckets, Guard, Instance, Snapshot, State};
@@ -22,6 +23,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     instances(&mut out, &snapshot.instances);
     addresses(&mut out, &snapshot.instances);
     checks(&mut out, &snapshot.instances);
+    database::write(&mut out, &snapshot.instances);
     out.finish()
 }
 

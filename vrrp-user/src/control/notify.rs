@@ -29,7 +29,7 @@ use outbox::Outbox;
 /// Scripts of all instances that run at once.
 const SCRIPTS: usize = 64;
 /// A script that runs when the daemon ends gets so long: it may have to undo what another one did.
-const SCRIPT_FAREWELL: Duration = Duration::from_secs(5);
+pub const SCRIPT_FAREWELL: Duration = Duration::from_secs(5);
 /// Everything else: a mail server that does not answer must not keep a daemon from ending within its second.
 const FAREWELL: Duration = Duration::from_millis(500);
 

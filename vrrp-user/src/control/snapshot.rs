@@ -199,6 +199,54 @@ pub struct Check {
     /// Of the verdict, since the start.
     pub changes: u64,
     pub probes: Vec<Probe>,
+    /// What the database server says of itself; null for other checks, without a state probe, and while it does not answer.
+    #[serde(default)]
+    pub server: Option<Server>,
+}
+
+/// One look at a MySQL or MariaDB server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Product and version.
+    pub product: String,
+    pub server_id: u64,
+    /// `writable`, `read_only` or `super_read_only`.
+    pub writability: String,
+    /// All transactions that it has, as the server writes them; null if that cannot be read.
+    pub position: Option<String>,
+    /// Whom it replicates from, one for each channel.
+    pub channels: Vec<Channel>,
+    /// Null without the plugin.
+    pub semi_sync: Option<SemiSync>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Empty for the unnamed one.
+    pub name: String,
+    /// Address and port.
+    pub source: String,
+    /// `running`, `connecting` or `stopped`: the thread that receives.
+    pub io: String,
+    /// The same of the one that applies.
+    pub sql: String,
+    /// The code and the words; empty without one.
+    pub io_error: String,
+    pub sql_error: String,
+    /// Null while it is not connected.
+    pub behind_ns: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SemiSync {
+    /// Commits are meant to wait for a replica.
+    pub source_enabled: bool,
+    /// They do: false after a fallback.
+    pub source_active: bool,
+    pub replica_enabled: bool,
+    pub replica_active: bool,
+    /// Connected in this mode.
+    pub replicas: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::snapshot::{Guard, Instance, Percentiles, Snapshot, State};
+use super::snapshot::{Channel, Check, Guard, Instance, Percentiles, Server, Snapshot, State};
+use crate::health::verdict::Verdict;
 
 /// Whether to colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,11 +161,72 @@ fn details(out: &mut String, instance: &Instance, style: Style) -> fmt::Result {
         let text = format!("server: {role}");
         writeln!(out, "    {}", if is_wrong { paint(&text, RED, style) } else { text })?;
     }
+    for check in &instance.checks {
+        self::check(out, check, style)?;
+    }
     if let Some(reject) = &instance.last_reject {
         let text = format!("adverts of {} were rejected: {}", reject.sender, reject.reason);
         writeln!(out, "    {}", paint(&text, YELLOW, style))?;
     }
     Ok(())
+}
+
+/// What is healthy and has no more to say takes no line.
+fn check(out: &mut String, check: &Check, style: Style) -> fmt::Result {
+    if check.verdict != Verdict::Healthy.name() {
+        let why = if check.cause.is_empty() { String::new() } else { format!(": {}", check.cause) };
+        let text = format!("check {}: {}{why}", check.name, check.verdict);
+        writeln!(out, "    {}", paint(&text, YELLOW, style))?;
+    }
+    if let Some(server) = &check.server {
+        writeln!(out, "    {}", self::server(server))?;
+    }
+    Ok(())
+}
+
+/// As long as a person reads: the whole of it is in `--json`.
+fn server(server: &Server) -> String {
+    const POSITION: usize = 120;
+    let mut text = format!("server {}: {}", server.server_id, server.writability);
+    for channel in &server.channels {
+        text.push_str(", ");
+        text.push_str(&follows(channel));
+    }
+    if server.channels.is_empty() {
+        text.push_str(", follows nobody");
+    }
+    if let Some(semi_sync) = server.semi_sync {
+        text.push_str(match (semi_sync.source_enabled, semi_sync.source_active) {
+            (false, _) => ", semi-sync off",
+            (true, true) => ", semi-sync on",
+            (true, false) => ", semi-sync FALLEN BACK",
+        });
+    }
+    match &server.position {
+        None => text.push_str(", position unknown"),
+        Some(position) if position.is_empty() => text.push_str(", at no transaction"),
+        Some(position) if position.chars().count() > POSITION => {
+            text.extend([", at ", &position.chars().take(POSITION).collect::<String>(), "..."]);
+        }
+        Some(position) => text.extend([", at ", position]),
+    }
+    text
+}
+
+fn follows(channel: &Channel) -> String {
+    // The usual port says nothing.
+    let source = channel.source.strip_suffix(":3306").unwrap_or(&channel.source);
+    let name = if channel.name.is_empty() { String::new() } else { format!(" by \"{}\"", channel.name) };
+    let how = match (channel.io.as_str(), channel.sql.as_str(), channel.behind_ns) {
+        ("running", "running", Some(behind)) => format!("{} s behind", behind / 1_000_000_000),
+        ("running", "running", None) => "lag unknown".to_owned(),
+        (io, sql, _) => {
+            let error = [&channel.sql_error, &channel.io_error].into_iter().find(|error| !error.is_empty());
+            let error = error.map(|error| format!("; error {error}")).unwrap_or_default();
+            format!("IO {io}, SQL {sql}{error}")
+        }
+    };
+    format!("follows {source}{name} ({how})")
 }
 
 fn timers(out: &mut String, instance: &Instance) -> fmt::Result {

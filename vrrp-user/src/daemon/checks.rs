@@ -13,6 +13,7 @@ use crate::daemon::standing::{Holder, Standing};
 use crate::daemon::witness;
 use crate::health::process::Witness;
 use crate::health::settings::{Check, Kind, Reaction};
+use crate::health::verdict::Verdict;
 use crate::health::watch::{Context, Told, Watch};
 
 /// Verdicts on their way; a check waits for room.
@@ -33,6 +34,8 @@ pub(super) struct Checks {
 struct Running {
     check: Check,
     run: u64,
+    /// The last that was acted on.
+    verdict: Verdict,
     /// Dropping it ends the check.
     watch: Watch,
 }
@@ -59,12 +62,12 @@ impl Checks {
             .iter()
             .flat_map(|instance| {
                 let key = |check: &Check| (instance.name.clone(), check.name.clone());
-                instance.checks.iter().map(move |check| (key(check), check))
+                instance.checks.iter().map(move |check| (key(check), (check, instance.role.is_some())))
             })
             .collect();
         let standing = &self.standing;
         self.running.retain(|key, running| {
-            let stays = wanted.get(key).is_some_and(|check| **check == running.check);
+            let stays = wanted.get(key).is_some_and(|(check, _)| **check == running.check);
             if !stays {
                 // An instance that is gone has no seat either.
                 standing.forget(&key.0, &key.1);
@@ -72,14 +75,14 @@ impl Checks {
             stays
         });
         self.active.retain(|name, _| config.instances.iter().any(|instance| instance.name == *name));
-        for (key, check) in wanted {
+        for (key, (check, is_managed)) in wanted {
             if !self.running.contains_key(&key) {
-                self.start(key, check);
+                self.start(key, check, is_managed);
             }
         }
     }
 
-    fn start(&mut self, key: (String, String), check: &Check) {
+    fn start(&mut self, key: (String, String), check: &Check, is_managed: bool) {
         let is_watched = matches!(&check.kind, Kind::Mysql(mysql) if mysql.process);
         if is_watched && self.witness.is_none() {
             self.witness = witness::start();
@@ -91,12 +94,14 @@ impl Checks {
             instance: Arc::from(key.0.as_str()),
             run,
             active: active.subscribe(),
+            is_managed,
             witness: self.witness.clone(),
             told: self.told_in.clone(),
         };
         let watch = Watch::start(check.clone(), context);
         let standing = watch.standing();
-        self.running.insert(key.clone(), Running { check: check.clone(), run, watch });
+        self.running
+            .insert(key.clone(), Running { check: check.clone(), run, verdict: standing.verdict, watch });
         self.act(&Told {
             instance: Arc::from(key.0.as_str()),
             check: key.1,
@@ -113,11 +118,12 @@ impl Checks {
 
     /// Does what the configuration wants done about it.
     /// False if the verdict is of a check that is no more.
-    pub(super) fn act(&self, told: &Told) -> bool {
+    pub(super) fn act(&mut self, told: &Told) -> bool {
         let Told { instance, check, run, verdict, cause } = told;
-        let running = self.running.get(&(instance.to_string(), check.clone()));
+        let running = self.running.get_mut(&(instance.to_string(), check.clone()));
         // Of one that is no more, or is another one now: told before it was ended.
         let Some(running) = running.filter(|running| running.run == *run) else { return false };
+        running.verdict = *verdict;
         let on_failure = &running.check.on_failure;
         let holder = Holder::Check(check.clone());
         let holds = on_failure.to(*verdict) == Some(Reaction::Release);
@@ -138,10 +144,13 @@ impl Checks {
         true
     }
 
-    /// Whether the verdict is about the database server, and not a port or what a script thinks of it.
-    pub(super) fn is_of_server(&self, told: &Told) -> bool {
-        let running = self.running.get(&(told.instance.to_string(), told.check.clone()));
-        running.is_some_and(|running| matches!(running.check.kind, Kind::Mysql(_)))
+    /// The worst that is said of an instance's database server, and not of a port or by a script; None if nobody looks.
+    pub(super) fn server_verdict(&self, instance: &str) -> Option<Verdict> {
+        let of_server = self
+            .running
+            .iter()
+            .filter(|((name, _), running)| name == instance && matches!(running.check.kind, Kind::Mysql(_)));
+        of_server.map(|(_, running)| running.verdict).max_by_key(|verdict| verdict.rank())
     }
 
     /// Whether the instance is MASTER now: only then its server is written to.
@@ -167,7 +176,6 @@ mod tests {
 
     use super::*;
     use crate::daemon::standing::Chair;
-    use crate::health::verdict::Verdict;
 
     const INSTANCE: &str = "instances:\n  - { name: A, interface: e, virtual_router_id: 1, virtual_addresses: [10.0.0.9], checks: [";
 
@@ -188,6 +196,11 @@ mod tests {
         Told { instance: Arc::from("A"), check: check.into(), run, verdict, cause: "why".into() }
     }
 
+    fn act(checks: &mut Checks, check: &str, verdict: Verdict) {
+        let told = told(checks, check, verdict);
+        checks.act(&told);
+    }
+
     /// Never runs on its own: what is told here is all that is told.
     const RELEASE: &str = "{ name: r, tcp: { port: 1 }, interval: 3600s, fall: 255 }";
     const WEIGHT: &str =
@@ -205,7 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_verdict_holds_weighs_or_is_only_told() {
-        let checks = checks(&config(&[RELEASE, WEIGHT, BONUS, REPORT].join(", ")));
+        let mut checks = checks(&config(&[RELEASE, WEIGHT, BONUS, REPORT].join(", ")));
         assert_eq!(stands(&checks), (105, 0), "the bonus counts from the start");
         for (check, verdict, expected) in [
             ("s", Verdict::Dead, (105, 0)),
@@ -218,12 +231,36 @@ mod tests {
             ("w", Verdict::Healthy, (100, 0)),
             ("b", Verdict::Healthy, (105, 0)),
         ] {
-            checks.act(&told(&checks, check, verdict));
+            act(&mut checks, check, verdict);
             assert_eq!(stands(&checks), expected, "{check} {verdict}");
         }
-        checks.act(&told(&checks, "r", Verdict::Dead));
+        act(&mut checks, "r", Verdict::Dead);
         let holders = checks.standing.of("A").unwrap().holders;
         assert_eq!(holders, [(Holder::Check("r".into()), "check r says dead: why".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn the_worst_that_is_said_of_a_server_counts_and_goes_with_the_check() {
+        let mysql = |name: &str| format!("{{ name: {name}, mysql: {{ port: 1, user: u }}, fall: 255 }}");
+        let mut checks = checks(&config(&[mysql("m"), mysql("n"), RELEASE.to_owned()].join(", ")));
+        assert_eq!(checks.server_verdict("A"), Some(Verdict::Healthy));
+        for (check, verdict, expected) in [
+            ("r", Verdict::Dead, Verdict::Healthy),
+            ("m", Verdict::Hung, Verdict::Hung),
+            ("n", Verdict::Healthy, Verdict::Hung),
+            ("n", Verdict::Misconfigured, Verdict::Hung),
+            ("m", Verdict::Degraded, Verdict::Degraded),
+            ("n", Verdict::Dead, Verdict::Dead),
+        ] {
+            act(&mut checks, check, verdict);
+            assert_eq!(checks.server_verdict("A"), Some(expected), "{check} {verdict}");
+        }
+        checks.go_by(&config(&mysql("m")));
+        assert_eq!(checks.server_verdict("A"), Some(Verdict::Degraded), "the same check goes on");
+        checks.go_by(&config(&mysql("m").replace("255", "254")));
+        assert_eq!(checks.server_verdict("A"), Some(Verdict::Healthy), "another one knows nothing yet");
+        checks.go_by(&config(RELEASE));
+        assert_eq!(checks.server_verdict("A"), None);
     }
 
     #[tokio::test]
@@ -234,8 +271,8 @@ mod tests {
     #[tokio::test]
     async fn another_configuration_drops_what_is_gone_and_keeps_what_is_the_same() {
         let mut checks = checks(&config(&[RELEASE, WEIGHT].join(", ")));
-        checks.act(&told(&checks, "r", Verdict::Dead));
-        checks.act(&told(&checks, "w", Verdict::Dead));
+        act(&mut checks, "r", Verdict::Dead);
+        act(&mut checks, "w", Verdict::Dead);
         assert_eq!(stands(&checks), (70, 1));
         checks.go_by(&config(&[RELEASE, BONUS].join(", ")));
         assert_eq!(stands(&checks), (105, 1), "the weight is gone, the hold stays");
@@ -245,7 +282,7 @@ mod tests {
         assert_eq!(stands(&checks), (100, 0), "another check begins anew, whatever was said of the former");
         assert_eq!(checks.of("A").count(), 1);
         checks.go_by(&config(""));
-        checks.act(&told(&checks, "r", Verdict::Dead));
+        act(&mut checks, "r", Verdict::Dead);
         assert_eq!(stands(&checks), (100, 0), "nobody asks any more");
     }
 }

@@ -152,6 +152,10 @@ impl Running {
         }
         self.config = config;
         self.checks.go_by(&self.config);
+        // What a check said that is no more must not decide a hand-over.
+        for instance in &self.config.instances {
+            self.note_server(&instance.name);
+        }
         self.herald.go_by(&self.config);
         Ok(outcome)
     }

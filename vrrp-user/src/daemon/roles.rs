@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::config::{Config, Role};
 use crate::daemon::DaemonError;
@@ -35,7 +35,7 @@ pub use stand_down::stand_down;
 /// Orders on their way to one task; the thread's own queue is behind it.
 const DEPTH: usize = 64;
 /// A server that is being made read-only when the daemon ends gets this much longer.
-const SETTLE: Duration = Duration::from_secs(2);
+pub(super) const SETTLE: Duration = Duration::from_secs(2);
 
 /// What a task is at, in words for status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,10 +114,10 @@ impl Roles {
         Ok(Self { members, dispatcher, longest })
     }
 
-    /// What is known of the server: a hung one is not waited for.
-    pub(super) fn note_verdict(&self, instance: &str, verdict: Verdict) {
+    /// What is known of the server, None for nothing: a hung one is not waited for.
+    pub(super) fn note_verdict(&self, instance: &str, verdict: Option<Verdict>) {
         if let Some(member) = self.members.get(instance) {
-            member.verdict.send_replace(Some(verdict));
+            member.verdict.send_replace(verdict);
         }
     }
 
@@ -171,9 +171,10 @@ impl Roles {
 
     /// Waits, bounded, until nothing is under way.
     pub(super) async fn settle(&mut self) {
+        let deadline = Instant::now() + SETTLE;
         for (name, member) in &mut self.members {
             let idle = member.shown.wait_for(|shown| shown.is_idle);
-            if timeout(SETTLE, idle).await.is_err() {
+            if timeout_at(deadline, idle).await.is_err() {
                 tracing::error!(
                     instance = name,
                     "the server's role is still being changed, and this process ends: see whether it is read-only"

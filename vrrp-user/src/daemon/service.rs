@@ -14,14 +14,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::config::Config;
 use crate::control::desk::{self, Counter};
-use crate::control::notify::Herald;
+use crate::control::notify::{Herald, SCRIPT_FAREWELL};
 use crate::daemon::advert_thread::{AdvertThread, Initial, Lines, Order, Return, Sheet, Tally};
 use crate::daemon::checks::Checks;
 use crate::daemon::drained;
 use crate::daemon::journal::Journal;
 use crate::daemon::notice::Notice;
 use crate::daemon::orders::{Drains, Offers};
-use crate::daemon::roles::Roles;
+use crate::daemon::roles::{Roles, SETTLE};
 use crate::daemon::standing::{Chair, Standing, Verdict};
 use crate::daemon::status::Arrivals;
 use crate::daemon::supervisor::Supervisor;
@@ -30,7 +30,7 @@ use crate::daemon::wiring::Wiring;
 use crate::daemon::{DaemonError, Ending, STACK, Signals, Source, Told};
 use crate::net::board::Board;
 use crate::net::executor::{self, Report, Task};
-use crate::net::guard::{Guard, Plan, Ward};
+use crate::net::guard::{DISMISSAL, Guard, Plan, Ward};
 use crate::net::links::{self, Interest, LinkNews, Picture};
 use crate::net::mailbox::{Full, Mailbox};
 use crate::net::packet::PacketSockets;
@@ -273,10 +273,8 @@ impl Running {
                     }
                 }
                 Some(told) = self.checks.next() => {
-                    if self.checks.is_of_server(&told) {
-                        self.roles.note_verdict(&told.instance, told.verdict);
-                    }
                     if self.checks.act(&told) {
+                        self.note_server(&told.instance);
                         self.tell_verdict(told);
                     }
                     // At once: a death must not wait for what else is due here.
@@ -328,8 +326,11 @@ impl Running {
             {
                 ending = how;
                 leaving = true;
-                self.supervisor.stopping();
                 let longest = self.roles.longest;
+                // A service manager that hears of a stop ends the service for good; starting over is none.
+                if !matches!(ending, Ok(Ending::StartOver)) {
+                    self.supervisor.stopping(longest_leave(longest));
+                }
                 overdue.as_mut().reset(tokio::time::Instant::now() + LEAVE_DEADLINE + longest);
                 self.order(Order::Leave { within: LEAVE + longest }).await;
             }
@@ -341,6 +342,11 @@ impl Running {
         self.end().await;
         self.journal.close(&result?);
         ending
+    }
+
+    /// What the checks know of an instance's server, for whoever changes its role.
+    pub(super) fn note_server(&self, instance: &str) {
+        self.roles.note_verdict(instance, self.checks.server_verdict(instance));
     }
 
     pub(super) async fn take_notices(&mut self) {
@@ -496,6 +502,12 @@ impl Running {
     }
 }
 
+/// From being told to end to the end of the process, at most, where handing over managed roles may take `handover`: all waits
+/// one after the other.
+fn longest_leave(handover: Duration) -> Duration {
+    LEAVE_DEADLINE + handover + SETTLE + EXECUTOR_DEADLINE + DISMISSAL + SCRIPT_FAREWELL
+}
+
 fn make_lines(room: usize) -> Result<Lines, DaemonError> {
     let failed = |errno: rustix::io::Errno| DaemonError::System {
         operation: "make the queues between the threads",
@@ -545,5 +557,20 @@ async fn guard_lost(guard: Option<&mut Guard>) {
             }
         }
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::DEFAULT_HANDOVER;
+
+    #[test]
+    fn the_unit_grants_what_leaving_may_take_by_the_defaults() {
+        const UNIT: &str = include_str!("../../../config/vrrp.service");
+        let limit = UNIT.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")?.strip_suffix('s'));
+        let limit = Duration::from_secs(limit.unwrap().parse().unwrap());
+        let longest = longest_leave(DEFAULT_HANDOVER);
+        assert!(limit > longest + Duration::from_secs(5), "{limit:?} for {longest:?} leaves no margin");
     }
 }

@@ -28,6 +28,8 @@ use crate::vrrp::state::{Backup, Master, Phase};
 use crate::vrrp::{self, Instant, Label};
 use crate::wire::{AdvertInterval, Version};
 
+mod server;
+
 /// How a router came into its state.
 #[derive(Clone, Debug)]
 pub(super) struct Arrival {
@@ -285,6 +287,7 @@ fn check(watch: &Watch) -> Check {
         cause: standing.cause,
         changes: standing.changes,
         probes: watch.looks().into_iter().map(probe).collect(),
+        server: watch.server().map(server::shown),
     }
 }
 

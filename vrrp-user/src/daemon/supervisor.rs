@@ -67,8 +67,11 @@ impl Supervisor {
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={now}"));
     }
 
-    pub(super) fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=releasing the addresses");
+    /// It ends, which may take `longest`. The manager waits so long even if its own limit is shorter, and never less than
+    /// that limit.
+    pub(super) fn stopping(&self, longest: Duration) {
+        let longest = longest.as_micros();
+        self.tell(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={longest}\nSTATUS=releasing the addresses"));
     }
 
     /// Whether a sign of life is due: then see whether there is life.

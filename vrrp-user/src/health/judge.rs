@@ -106,18 +106,7 @@ struct Rule {
     hold_down: Duration,
 }
 
-/// How bad, for comparing: the order in which verdicts outrank each other.
-const fn rank(verdict: Verdict) -> usize {
-    match verdict {
-        Verdict::Healthy => 0,
-        Verdict::Misconfigured => 1,
-        Verdict::Degraded => 2,
-        Verdict::Hung => 3,
-        Verdict::Leaving => 4,
-        Verdict::Dead => 5,
-    }
-}
-
+/// By [`Verdict::rank`].
 const RANKED: [Verdict; 6] = [
     Verdict::Healthy,
     Verdict::Misconfigured,
@@ -157,7 +146,7 @@ impl Track {
 
     fn hear(&mut self, result: Verdict, at_once: bool, cause: &str, now: Instant) {
         for (rank_here, count) in self.bad.iter_mut().enumerate() {
-            *count = if rank(result) >= rank_here { count.saturating_add(1) } else { 0 };
+            *count = if result.rank() >= rank_here { count.saturating_add(1) } else { 0 };
         }
         let fall = if at_once { 1 } else { self.rule.fall };
         // The worst that has been seen often enough.
@@ -165,13 +154,13 @@ impl Track {
             .into_iter()
             .filter(|verdict| {
                 *verdict == result && at_once
-                    || self.bad[rank(*verdict)] >= fall && rank(*verdict) <= rank(result)
+                    || self.bad[verdict.rank()] >= fall && verdict.rank() <= result.rank()
             })
-            .max_by_key(|verdict| rank(*verdict))
+            .max_by_key(|verdict| verdict.rank())
             .unwrap_or(Verdict::Healthy);
-        if rank(reached) > rank(self.settled) {
+        if reached.rank() > self.settled.rank() {
             self.settle(reached, cause);
-        } else if rank(result) < rank(self.settled) {
+        } else if result.rank() < self.settled.rank() {
             self.improve(result, cause, now);
         } else {
             self.better = None;
@@ -180,7 +169,7 @@ impl Track {
 
     fn improve(&mut self, result: Verdict, cause: &str, now: Instant) {
         let (count, since, worst) = self.better.unwrap_or((0, now, result));
-        let worst = if rank(result) > rank(worst) { result } else { worst };
+        let worst = if result.rank() > worst.rank() { result } else { worst };
         let count = count.saturating_add(1);
         if count >= self.rule.rise && now.since(since) >= self.rule.hold_down {
             self.settle(worst, cause);
@@ -260,8 +249,10 @@ impl Judge {
 
     fn worst(&self) -> &Track {
         let [first, rest @ ..] = &self.tracks;
-        rest.iter()
-            .fold(first, |worst, track| if rank(track.settled) > rank(worst.settled) { track } else { worst })
+        rest.iter().fold(
+            first,
+            |worst, track| if track.settled.rank() > worst.settled.rank() { track } else { worst },
+        )
     }
 
     /// What a symptom means where it was seen, and whether once is enough.

@@ -22,12 +22,16 @@ pub use seen::Seen;
 /// What the probes of one server share.
 #[derive(Clone)]
 pub(super) struct Shared {
+    /// Whose check it is, for the log.
+    pub(super) instance: Arc<str>,
     pub(super) settings: Arc<Mysql>,
     pub(super) desk: Desk,
     /// Somebody has reason to look at once.
     pub(super) kick: Arc<Notify>,
     /// Whether this host holds the address.
     pub(super) active: watch::Receiver<bool>,
+    /// A promotion of ours may be under way: then a read-only server where this host is MASTER is no trouble.
+    pub(super) is_managed: bool,
     pub(super) seen: watch::Sender<Option<Seen>>,
 }
 

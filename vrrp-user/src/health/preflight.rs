@@ -1,7 +1,7 @@
 //! What can be said of a check before it runs: its password, its programs. For `vrrp check`, on the host itself.
 
 use super::script;
-use super::settings::{Check, Kind};
+use super::settings::{Account, Check, Kind};
 
 /// One sentence for each thing that would make it misconfigured.
 pub fn preflight(check: &Check) -> Vec<String> {
@@ -14,7 +14,7 @@ pub fn preflight(check: &Check) -> Vec<String> {
         Kind::Mysql(mysql) => {
             let login = mysql.login.as_ref().map(|login| &login.account);
             for account in std::iter::once(&mysql.account).chain(login) {
-                found.extend(account.password.read().err().map(|error| error.to_string()));
+                found.extend(unreadable(account));
             }
         }
     }
@@ -22,4 +22,9 @@ pub fn preflight(check: &Check) -> Vec<String> {
         found.extend(script::obstacle(command, None));
     }
     found.into_iter().map(|what| format!("check {}: {what}", check.name)).collect()
+}
+
+/// Why an account's password cannot be read here, if it cannot.
+pub fn unreadable(account: &Account) -> Option<String> {
+    account.password.read().err().map(|error| error.to_string())
 }

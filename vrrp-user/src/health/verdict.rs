@@ -22,6 +22,18 @@ impl Verdict {
     pub const ALL: [Self; 6] =
         [Self::Healthy, Self::Degraded, Self::Hung, Self::Leaving, Self::Dead, Self::Misconfigured];
 
+    /// How bad, for comparing: the order in which verdicts outrank each other.
+    pub const fn rank(self) -> usize {
+        match self {
+            Self::Healthy => 0,
+            Self::Misconfigured => 1,
+            Self::Degraded => 2,
+            Self::Hung => 3,
+            Self::Leaving => 4,
+            Self::Dead => 5,
+        }
+    }
+
     /// As logs and status call it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -51,6 +51,8 @@ pub struct Context {
     pub run: u64,
     /// Whether this host holds the instance's addresses.
     pub active: watch::Receiver<bool>,
+    /// Whether the daemon itself makes the instance's server writable and read-only; fixed for the life of the check.
+    pub is_managed: bool,
     /// Sees processes end before their sockets do; None: only their pidfd is watched.
     pub witness: Option<Witness>,
     pub told: mpsc::Sender<Told>,
@@ -245,10 +247,12 @@ async fn supervise(
         }
         Kind::Mysql(settings) => {
             let shared = mysql::Shared {
+                instance: Arc::clone(&context.instance),
                 settings: Arc::new((**settings).clone()),
                 desk: desk.clone(),
                 kick: Arc::new(Notify::new()),
                 active: context.active.clone(),
+                is_managed: context.is_managed,
                 seen: server,
             };
             mysql::start(&mut probes, &shared, context.witness.clone());

@@ -25,6 +25,8 @@ use crate::net::netlink::Vip;
 
 /// The guard says that it watches within this time, or it does not count as started.
 const READY_DEADLINE: Duration = Duration::from_secs(1);
+/// A guard that is told to end gets so long.
+pub const DISMISSAL: Duration = Duration::from_millis(300);
 /// The guard's plan is written through a descriptor of at least this number, below the usual limit of 1024.
 const FIRST_TO_CLOSE: i32 = 1000;
 /// What it says then, and again for each plan that it goes by.
@@ -159,7 +161,7 @@ impl Guard {
     pub async fn dismiss(mut self) {
         drop(self.plan);
         // A guard that does not end in time looks after itself: it holds nothing but its own memory.
-        if timeout(Duration::from_millis(300), self.child.wait()).await.is_err() {
+        if timeout(DISMISSAL, self.child.wait()).await.is_err() {
             tracing::warn!("the guard takes long to end");
         }
     }

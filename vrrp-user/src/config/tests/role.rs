@@ -115,6 +115,34 @@ fn what_leaves_a_hole_is_warned_about() {
     let writes = "\n    checks: [{ mysql: { user: p, login: { user: p }, write: { table: a.b } } }]\n    role: observe\n";
     let said = parsed(&format!("{}{writes}", RECIPE.trim_end_matches('\n'))).warnings;
     assert!(said.iter().any(|warning| warning.to_string().contains("leave one of them out")), "{said:?}");
+    let implied = writes.replace("    role: observe\n", "");
+    let said = parsed(&format!("{}{implied}", RECIPE.trim_end_matches('\n'))).warnings;
+    assert!(said.iter().any(|warning| warning.to_string().contains("which is observe then")), "{said:?}");
+    let kept = |more| warnings(&managed(&format!("{PEER}, semi_sync: keep{more}")));
+    assert!(kept("").contains("so that no promotion succeeds"), "{}", kept(""));
+    assert_eq!(kept(", write_limit: 11s"), "");
+}
+
+#[test]
+fn two_instances_that_manage_one_server_are_refused() {
+    let instance = |name: &str, id: u8, server: &str| {
+        format!(
+            "  - {{ name: {name}, interface: eth0, virtual_router_id: {id}, virtual_addresses: [10.0.0.{id}], role: manage, \
+             mysql: {{ {server}, user: vrrp }} }}\n"
+        )
+    };
+    let both = |one: &str, other: &str| {
+        format!("instances:\n{}{}", instance("first", 1, one), instance("second", 2, other))
+    };
+    for (one, other, place) in [
+        ("socket: /run/mysqld/mysqld.sock", "socket: /run/mysqld/mysqld.sock", "/run/mysqld/mysqld.sock"),
+        ("port: 3306", "address: 127.0.0.1", "127.0.0.1:3306"),
+    ] {
+        let said = refused(&both(one, other));
+        let words = format!("the server at {place} is already managed by first");
+        assert!(said.contains(&words) && said.contains("instances[1]"), "{said}");
+    }
+    assert_eq!(parsed(&both("port: 3306", "port: 3307")).config.instances.len(), 2);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::control::snapshot::{Check, Failover, Probe};
-use crate::control::table::tests::{instance, snapshot};
+use crate::control::table::tests::{instance, mysql_check, snapshot};
 use crate::histogram::Histogram;
 
 fn buckets(millis: &[u64]) -> Buckets {
@@ -57,6 +57,7 @@ fn names_cannot_break_out_of_their_quotes() {
             trouble: String::new(),
             durations: buckets(&[1]),
         }],
+        server: None,
     });
     let text = render(&snapshot(vec![hostile]));
     assert!(
@@ -66,4 +67,25 @@ fn names_cannot_break_out_of_their_quotes() {
     for line in text.lines() {
         assert!(line.starts_with("# ") || line.starts_with("vrrp_"), "{line}");
     }
+}
+
+#[test]
+fn what_a_database_server_says_of_itself_is_there() {
+    let mut one = instance("VI_1", State::Master);
+    one.checks.push(mysql_check());
+    let text = render(&snapshot(vec![one]));
+    let of = "vrrp_instance=\"VI_1\",check=\"mysql\"";
+    for line in [
+        format!("vrrp_mysql_server_info{{{of},server_id=\"1\",product=\"MariaDB 10.11.19\"}} 1"),
+        format!("vrrp_mysql_read_only{{{of}}} 0"),
+        format!("vrrp_mysql_replication_running{{{of},channel=\"\",thread=\"io\"}} 1"),
+        format!("vrrp_mysql_replication_running{{{of},channel=\"\",thread=\"sql\"}} 1"),
+        format!("vrrp_mysql_replication_lag_seconds{{{of},channel=\"\"}} 4"),
+        format!("vrrp_mysql_semi_sync_enabled{{{of}}} 1"),
+        format!("vrrp_mysql_semi_sync_active{{{of}}} 0"),
+        format!("vrrp_mysql_semi_sync_replicas{{{of}}} 1"),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    assert!(!render(&snapshot(vec![instance("VI_1", State::Master)])).contains("vrrp_mysql_"));
 }

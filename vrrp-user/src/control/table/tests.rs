@@ -2,7 +2,8 @@ use std::net::Ipv4Addr;
 
 use super::*;
 use crate::control::snapshot::{
-    Address, AdvertThread, Delivery, Failover, Hold, Interface, Priority, SCHEMA, Timers, Weight,
+    Address, AdvertThread, Channel, Check, Delivery, Failover, Hold, Interface, Priority, SCHEMA, SemiSync,
+    Server, Timers, Weight,
 };
 
 pub(in crate::control) fn instance(name: &str, state: State) -> Instance {
@@ -142,4 +143,66 @@ fn a_snapshot_reads_back_as_it_was_written() {
     let text = serde_json::to_string(&written).unwrap();
     assert!(text.contains("\"state\":\"MASTER\"") && text.contains("\"schema\":1"), "{text}");
     assert_eq!(serde_json::from_str::<Snapshot>(&text).unwrap(), written);
+}
+
+pub(in crate::control) fn mysql_check() -> Check {
+    let channel = Channel {
+        name: String::new(),
+        source: "10.0.0.2:3306".to_owned(),
+        io: "running".to_owned(),
+        sql: "running".to_owned(),
+        io_error: String::new(),
+        sql_error: String::new(),
+        behind_ns: Some(4_000_000_000),
+    };
+    let semi_sync = SemiSync {
+        source_enabled: true,
+        source_active: false,
+        replica_enabled: true,
+        replica_active: true,
+        replicas: 1,
+    };
+    Check {
+        name: "mysql".to_owned(),
+        kind: "mysql".to_owned(),
+        verdict: "healthy".to_owned(),
+        verdict_age_ns: None,
+        cause: String::new(),
+        changes: 0,
+        probes: Vec::new(),
+        server: Some(Server {
+            product: "MariaDB 10.11.19".to_owned(),
+            server_id: 1,
+            writability: "writable".to_owned(),
+            position: Some("0-1-5000".to_owned()),
+            channels: vec![channel],
+            semi_sync: Some(semi_sync),
+        }),
+    }
+}
+
+#[test]
+fn a_server_takes_one_line_and_a_check_in_trouble_another() {
+    let mut one = instance("VI_1", State::Master);
+    let mut check = mysql_check();
+    one.checks.push(check.clone());
+    let shown = render(&snapshot(vec![one.clone()]), None, Style::Plain);
+    let line = "server 1: writable, follows 10.0.0.2 (4 s behind), semi-sync FALLEN BACK, at 0-1-5000\n";
+    assert!(shown.contains(line) && !shown.contains("check mysql"), "{shown}");
+    check.verdict = "degraded".to_owned();
+    check.cause = "the SQL thread is stopped".to_owned();
+    let server = check.server.as_mut().unwrap();
+    server.semi_sync = None;
+    server.channels[0].sql = "stopped".to_owned();
+    server.channels[0].sql_error = "1062: Duplicate entry".to_owned();
+    server.position = Some("9".repeat(500));
+    one.checks = vec![check];
+    let shown = render(&snapshot(vec![one]), None, Style::Plain);
+    for words in [
+        "check mysql: degraded: the SQL thread is stopped\n",
+        "writable, follows 10.0.0.2 (IO running, SQL stopped; error 1062: Duplicate entry), at 999",
+        "9...\n",
+    ] {
+        assert!(shown.contains(words), "{words:?} is not in\n{shown}");
+    }
 }

@@ -1,9 +1,13 @@
-//! One look at a server, and what of it is trouble: a standby that could not take over well.
+//! One look at a server, and what of it is trouble: a standby that could not take over well, an active one whose commits wait
+//! for nobody.
 
 use std::time::Duration;
 
 use crate::health::code::breaks_replication;
+use crate::mysql::replica::ThreadError;
 use crate::mysql::{ReplicaStatus, SemiSync, ServerState, Thread};
+
+const EQUAL_SERVER_IDS: u16 = 1593;
 
 /// What the server said of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,106 +19,87 @@ pub struct Seen {
     pub semi_sync: Option<SemiSync>,
 }
 
+/// What is asked of a server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// This host is the instance's MASTER.
+    pub(super) is_active: bool,
+    /// The daemon changes the server's role: a MASTER that is read-only is being promoted, its receiver stopped for that.
+    pub(super) is_managed: bool,
+    /// A standby may be so far behind.
+    pub(super) max_lag: Option<Duration>,
+}
+
 impl Seen {
     /// The first trouble with replication, in words. An absent peer is none: it says nothing about this server.
-    pub(super) fn trouble(&self, max_lag: Option<Duration>) -> Option<String> {
-        self.replicas.iter().find_map(|replica| trouble(replica, max_lag))
+    pub(super) fn trouble(&self, part: Part) -> Option<String> {
+        // A server that is written to may have been cut off from the other one on purpose.
+        let is_standby = !part.is_active || !part.is_managed && !self.server.writability.is_writable();
+        let of_channel = |replica| {
+            if is_standby { standby_trouble(replica, part.max_lag) } else { active_trouble(replica) }
+        };
+        self.replicas.iter().find_map(of_channel).or_else(|| self.fallback(part))
+    }
+
+    /// Semi-synchronous replication that is on, and does not wait.
+    pub(super) fn has_fallen_back(&self) -> bool {
+        self.semi_sync
+            .as_ref()
+            .is_some_and(|semi_sync| semi_sync.is_source_enabled && !semi_sync.is_source_active)
+    }
+
+    /// Without a replica there is nobody to wait for, and nothing that this server could do better.
+    fn fallback(&self, part: Part) -> Option<String> {
+        let is_here = part.is_active && self.server.writability.is_writable();
+        let has_replica = self.semi_sync.as_ref().is_some_and(|semi_sync| semi_sync.clients > 0);
+        (is_here && has_replica && self.has_fallen_back()).then(|| {
+            "semi-synchronous replication has fallen back: a replica is connected, and commits do not wait for it; see \
+             whether it lags"
+                .to_owned()
+        })
     }
 }
 
-fn trouble(replica: &ReplicaStatus, max_lag: Option<Duration>) -> Option<String> {
-    let channel = &replica.channel;
-    let from = if channel.is_empty() { String::new() } else { format!(" \"{channel}\"") };
+fn channel(replica: &ReplicaStatus) -> String {
+    let name = &replica.channel;
+    if name.is_empty() { "replication".to_owned() } else { format!("replication \"{name}\"") }
+}
+
+fn told(replica: &ReplicaStatus, thread: &str, error: &ThreadError) -> String {
+    format!("{}: the {thread} thread has error {}: {}", channel(replica), error.code, error.text)
+}
+
+/// What is there to be applied and cannot be, and what no restart of a thread mends.
+fn active_trouble(replica: &ReplicaStatus) -> Option<String> {
+    let applier = replica.applier_error.as_ref().filter(|error| breaks_replication(error.code));
+    let receiver = replica.receiver_error.as_ref().filter(|error| error.code == EQUAL_SERVER_IDS);
+    applier
+        .map(|error| told(replica, "SQL", error))
+        .or_else(|| receiver.map(|error| told(replica, "IO", error)))
+}
+
+/// Whatever keeps it from having what the other server has, but for the other's absence.
+fn standby_trouble(replica: &ReplicaStatus, max_lag: Option<Duration>) -> Option<String> {
     for (thread, error) in [("SQL", &replica.applier_error), ("IO", &replica.receiver_error)] {
         if let Some(error) = error.as_ref().filter(|error| breaks_replication(error.code)) {
-            return Some(format!(
-                "replication{from}: the {thread} thread has error {}: {}",
-                error.code, error.text
-            ));
+            return Some(told(replica, thread, error));
         }
     }
-    // Both stopped is somebody's will, or a role's.
-    if replica.applier == Thread::Stopped && replica.receiver != Thread::Stopped {
-        return Some(format!(
-            "replication{from}: the SQL thread is stopped, so what arrives is not applied; start it"
-        ));
+    let stopped = match (replica.receiver, replica.applier) {
+        (Thread::Stopped, Thread::Stopped) => {
+            Some("both threads are stopped, so nothing arrives; start them")
+        }
+        (Thread::Stopped, _) => Some("the IO thread is stopped, so nothing arrives; start it"),
+        (_, Thread::Stopped) => Some("the SQL thread is stopped, so what arrives is not applied; start it"),
+        (Thread::Running | Thread::Connecting, Thread::Running | Thread::Connecting) => None,
+    };
+    let channel = channel(replica);
+    if let Some(stopped) = stopped {
+        return Some(format!("{channel}: {stopped}"));
     }
     let (lag, max) = (Duration::from_secs(replica.seconds_behind?), max_lag?);
-    (lag > max).then(|| format!("replication{from} is {lag:?} behind, more than {max:?}"))
+    (lag > max).then(|| format!("{channel} is {lag:?} behind, more than {max:?}"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mysql::Row;
-
-    const RUNNING: &[(&str, &str)] = &[
-        ("Connection_name", ""),
-        ("Master_Host", "10.99.0.2"),
-        ("Slave_IO_Running", "Yes"),
-        ("Slave_SQL_Running", "Yes"),
-        ("Last_IO_Errno", "0"),
-        ("Last_SQL_Errno", "0"),
-        ("Seconds_Behind_Master", "3"),
-    ];
-
-    fn replica(changes: &[(&str, &str)]) -> ReplicaStatus {
-        let cells = RUNNING
-            .iter()
-            .filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name))
-            .chain(changes);
-        let row: Row = cells
-            .map(|(name, value)| ((*name).to_owned(), (*value != "NULL").then(|| (*value).to_owned())))
-            .collect();
-        ReplicaStatus::read(&row)
-    }
-
-    #[test]
-    fn trouble_with_replication_is_named() {
-        let max = Some(Duration::from_secs(30));
-        for (changes, words) in [
-            (
-                &[
-                    ("Slave_SQL_Running", "No"),
-                    ("Last_SQL_Errno", "1062"),
-                    ("Last_SQL_Error", "Duplicate entry"),
-                ][..],
-                "the SQL thread has error 1062: Duplicate entry",
-            ),
-            (
-                &[
-                    ("Slave_IO_Running", "No"),
-                    ("Last_IO_Errno", "1593"),
-                    ("Last_IO_Error", "equal server ids"),
-                ],
-                "the IO thread has error 1593: equal server ids",
-            ),
-            (&[("Slave_SQL_Running", "No")], "the SQL thread is stopped"),
-            (&[("Seconds_Behind_Master", "31")], "is 31s behind, more than 30s"),
-            (
-                &[("Connection_name", "dc2"), ("Seconds_Behind_Master", "31")],
-                "replication \"dc2\" is 31s behind",
-            ),
-        ] {
-            let trouble = trouble(&replica(changes), max).unwrap();
-            assert!(trouble.contains(words), "{trouble}");
-        }
-    }
-
-    #[test]
-    fn a_peer_that_is_gone_and_a_replication_that_is_off_are_no_trouble_of_this_server() {
-        for changes in [
-            &[][..],
-            &[("Seconds_Behind_Master", "30")],
-            &[
-                ("Slave_IO_Running", "Connecting"),
-                ("Last_IO_Errno", "2003"),
-                ("Seconds_Behind_Master", "NULL"),
-            ],
-            &[("Slave_IO_Running", "No"), ("Slave_SQL_Running", "No"), ("Seconds_Behind_Master", "NULL")],
-        ] {
-            assert_eq!(trouble(&replica(changes), Some(Duration::from_secs(30))), None, "{changes:?}");
-        }
-        assert_eq!(trouble(&replica(&[("Seconds_Behind_Master", "9999")]), None), None);
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
 use super::line::{Line, Way};
-use super::seen::Seen;
+use super::seen::{Part, Seen};
 use crate::health::judge::{Finding, Symptom, View};
 use crate::mysql::statements::{SEMI_SYNC_SETTINGS, SEMI_SYNC_STATE, VERSION};
 use crate::mysql::{Flavour, ReplicaStatus, SemiSync, ServerState};
@@ -13,13 +13,22 @@ use crate::mysql::{Flavour, ReplicaStatus, SemiSync, ServerState};
 pub(super) async fn run(shared: Shared) {
     let Some(state) = shared.settings.state else { return };
     let mut line = Line::new(&shared.settings, &shared.settings.account, Way::Control, state.deadline);
+    let mut watch = Waiting::default();
     loop {
         let began = Instant::now();
+        let part = Part {
+            is_active: *shared.active.borrow(),
+            is_managed: shared.is_managed,
+            max_lag: state.max_lag,
+        };
         let (seen, finding) = match look(&mut line).await {
             Ok(seen) => {
                 let finding = seen
-                    .trouble(state.max_lag)
+                    .trouble(part)
                     .map_or_else(Finding::good, |trouble| Finding::new(Symptom::Impaired, trouble));
+                if let Some(line) = watch.hear(&seen, part.is_active) {
+                    tracing::warn!(instance = &*shared.instance, "{line}");
+                }
                 (Some(seen), finding)
             }
             // What was seen before would be taken for what is now.
@@ -28,6 +37,25 @@ pub(super) async fn run(shared: Shared) {
         shared.seen.send_replace(seen);
         shared.desk.tell_since(began, View::State, finding).await;
         sleep_until(began + state.interval).await;
+    }
+}
+
+/// Whether commits wait for a replica, and whether it was said that they do not.
+#[derive(Debug, Default)]
+struct Waiting {
+    has_said: bool,
+}
+
+impl Waiting {
+    /// A line for the log, once for each fallback.
+    fn hear(&mut self, seen: &Seen, is_active: bool) -> Option<&'static str> {
+        let has_fallen_back = is_active && seen.server.writability.is_writable() && seen.has_fallen_back();
+        let is_news = has_fallen_back && !self.has_said;
+        self.has_said = has_fallen_back;
+        is_news.then_some(
+            "semi-synchronous replication has fallen back to asynchronous: commits are acknowledged before a replica has \
+             them, and may be lost with this host",
+        )
     }
 }
 

@@ -71,7 +71,8 @@ impl Prober {
         space
     }
 
-    /// Whether a row was written: not where somebody else holds the address, or where the server is read-only.
+    /// Whether a row was written: not where somebody else holds the address. A server that is read-only where the address is
+    /// does not do what the address promises, unless this daemon is about to make it writable.
     async fn write(&mut self, shared: &Shared, write: &Write) -> Result<bool, Finding> {
         if let Some((id, cause)) = self.stuck.clone() {
             // The kill takes effect when the write notices it; until then no other is begun.
@@ -94,8 +95,16 @@ impl Prober {
         let flavour = Flavour::of(version.first().and_then(|row| row.at(0)).unwrap_or_default());
         let identity = self.line.rows(&flavour.identity(), "ask whether it is writable").await?;
         let Some(server) = identity.first().and_then(ServerState::read) else { return Ok(false) };
-        if !server.writability.is_writable() {
+        if !server.writability.is_writable() && shared.is_managed {
             return Ok(false);
+        }
+        if !server.writability.is_writable() {
+            let cause = format!(
+                "this host is MASTER, and its server refuses writes ({}); make it writable, or move the address with `vrrp \
+                 drain`",
+                server.writability
+            );
+            return Err(Finding::new(Symptom::Impaired, cause));
         }
         if self.directories.is_empty() {
             self.ask_directories().await?;
