@@ -104,14 +104,13 @@ fn faults_of_a_mariadb_pair_are_found_with_what_mends_them() {
 }
 
 /// The pair of the lab by the shipped users, with one address.
-fn configuration(lab: &Lab, pair: &Pair) -> String {
+fn configuration(pair: &Pair) -> String {
     let text = format!(
-        "instances:\n  - name: VI_1\n    interface: {}\n    virtual_router_id: 51\n    virtual_addresses: [{VIP}/24]\n    \
+        "instances:\n  - name: VI_1\n    interface: eth0\n    virtual_router_id: 51\n    virtual_addresses: [{VIP}/24]\n    \
          checks: [{{ mysql: {{ socket: {socket}, user: vrrp_probe, password: change-me-probe, \
          login: {{ user: app, password: app-password }}, write: {{ table: vrrp.heartbeat }} }} }}]\n    \
          role: manage\n    mysql: {{ socket: {socket}, user: vrrp, password: change-me-vrrp, \
          peer: {{ address: 10.99.0.2, user: vrrp_peer, password: change-me-peer }} }}\n",
-        lab.host("a").interface(),
         socket = pair.a.socket().display()
     );
     let file = pair.a.data().with_file_name("doctor.yaml");
@@ -125,7 +124,7 @@ fn what_the_configuration_names_is_looked_at_on_both_servers() {
     let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
     pair.a.set_read_only(false).unwrap();
     pair.set_semi_sync(true, Duration::from_secs(1)).unwrap();
-    let file = configuration(&lab, &pair);
+    let file = configuration(&pair);
     let look = || examine_with(&lab, &pair, &["--config", &file]);
     let report = look();
     assert_eq!(checks(&report, "error") + checks(&report, "warning"), 0, "{report:#}");
@@ -156,9 +155,9 @@ fn the_address_without_its_daemon_and_a_backup_that_stops_writes_are_found() {
     let lab = Lab::pair("stray").unwrap();
     let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
     pair.b.set_read_only(false).unwrap();
-    let file = configuration(&lab, &pair);
-    let a = lab.host("a");
-    a.run("ip", &["address", "add", &format!("{VIP}/24"), "dev", a.interface()]).unwrap();
+    let file = configuration(&pair);
+    let address = format!("{VIP}/24");
+    lab.host("a").namespace().ip(&["address", "add", &address, "dev", "eth0"]).unwrap();
     let report = examine_with(&lab, &pair, &["--config", &file]);
     assert_has(&report, "error", "local", "address-without-daemon", "ip address del");
     assert_has(&report, "error", "local", "address-and-writer", "vrrp status");
@@ -284,7 +283,7 @@ fn doctor(lab: &Lab, pair: &Pair, arguments: &[&str]) -> Output {
 fn found<'a>(report: &'a Value, severity: &'a str) -> impl Iterator<Item = &'a Value> {
     // How full this machine's disk is and who keeps its clock say nothing about the servers.
     let machine = ["disk", "shared-disk", "clock-sync"];
-    let is_server = |finding: &&Value| !machine.iter().any(|check| finding["check"] == *check);
+    let is_server = move |finding: &&Value| !machine.iter().any(|check| finding["check"] == *check);
     let all = report["findings"].as_array().unwrap().iter().filter(is_server);
     all.filter(move |finding| finding["severity"] == severity)
 }
