@@ -261,7 +261,7 @@ fn heartbeat_period(answers: &Answers) -> Option<u64> {
     let name = ["Slave_heartbeat_period"];
     let of_channel = answers.replicas.first().and_then(|row| row.get(&name));
     let counters = transpose(&answers.status);
-    milliseconds(of_channel.or(counters.get(&name)).or(answers.heartbeat_interval.as_deref())?)
+    milliseconds(of_channel.or_else(|| counters.get(&name)).or(answers.heartbeat_interval.as_deref())?)
 }
 
 fn channel_filters(channel: &Row) -> Vec<String> {

@@ -38,6 +38,10 @@ pub(super) fn starts_as(variables: &Row) -> Option<StartsAs> {
     for file in files {
         apply_file(&file, MAX_DEPTH, &mut value);
     }
+    // MySQL 8: read after the files, before the command line.
+    if let Ok(text) = fs::read_to_string(data.join("mysqld-auto.cnf")) {
+        apply_persisted(&text, &mut value);
+    }
     for argument in &arguments {
         if let Some(option) = argument.strip_prefix("--") {
             apply_option(option, &mut value);
@@ -82,6 +86,18 @@ fn apply_text(text: &str, value: &mut StartsAs, include: &mut dyn FnMut(Include<
             include(Include::File(file.trim()), value);
         } else if is_ours && !line.starts_with(['#', ';']) {
             apply_option(line, value);
+        }
+    }
+}
+
+/// What `SET PERSIST` keeps: JSON, each variable an object with a `Value`, in groups that differ between versions.
+fn apply_persisted(text: &str, value: &mut StartsAs) {
+    let Ok(all) = serde_json::from_str::<serde_json::Value>(text) else { return };
+    for group in all.as_object().into_iter().flat_map(|all| all.values()) {
+        for name in ["read_only", "super_read_only"] {
+            if let Some(kept) = group.get(name).and_then(|variable| variable.get("Value")?.as_str()) {
+                apply_option(&format!("{name}={kept}"), value);
+            }
         }
     }
 }
@@ -139,6 +155,23 @@ mod tests {
         ] {
             let found = reads(text);
             assert_eq!((found.read_only, found.super_read_only), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_persisted_beats_the_files() {
+        for (text, expected) in [
+            (
+                r#"{"Version":1,"mysql_server":{"super_read_only":{"Value":"ON","Metadata":{}}}}"#,
+                (true, true),
+            ),
+            (r#"{"Version":2,"mysql_dynamic_variables":{"read_only":{"Value":"OFF"}}}"#, (false, false)),
+            (r#"{"Version":2,"mysql_dynamic_variables":{"port":{"Value":"3306"}}}"#, (true, false)),
+            ("no JSON", (true, false)),
+        ] {
+            let mut value = reads("[mysqld]\nread_only = 1");
+            apply_persisted(text, &mut value);
+            assert_eq!((value.read_only, value.super_read_only), expected, "{text}");
         }
     }
 
