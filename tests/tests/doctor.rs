@@ -2,17 +2,19 @@
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 use std::{
+    os::unix::fs::PermissionsExt,
     process::{Command, ExitCode, Output},
     time::Duration,
 };
 
 use serde_json::Value;
 use vrrp_lab::{
-    Lab, Requirement, daemon, harness,
-    mysql::{Flavour, Pair, Setup},
+    Lab, Requirement, clock, daemon, harness,
+    mysql::{Flavour, Pair, Server, Setup},
     tests,
 };
 
+const VIP: &str = "10.99.0.200";
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
@@ -20,9 +22,14 @@ fn main() -> ExitCode {
     let mut all = tests![[Lab, Daemon, MariaDb];
         a_mariadb_pair_with_the_shipped_settings_is_fit,
         faults_of_a_mariadb_pair_are_found_with_what_mends_them,
+        what_the_configuration_names_is_looked_at_on_both_servers,
+        the_address_without_its_daemon_and_a_backup_that_stops_writes_are_found,
         a_server_that_does_not_answer_is_an_error_and_no_password_is_shown,
     ];
-    all.extend(tests![[Lab, Daemon, MySql56]; a_mysql_pair_with_the_shipped_settings_is_fit]);
+    all.extend(tests![[Lab, Daemon, MySql56];
+        a_mysql_pair_with_the_shipped_settings_is_fit,
+        faults_of_a_mysql_pair_are_found_with_what_mends_them,
+    ]);
     harness::run(all)
 }
 
@@ -84,17 +91,10 @@ fn faults_of_a_mariadb_pair_are_found_with_what_mends_them() {
         ("warning", "local", "engines", "ENGINE = InnoDB"),
         ("warning", "local", "semi-sync", "rpl_semi_sync_master_enabled = 1"),
     ] {
-        let is_one = |finding: &&Value| {
-            finding["node"] == node
-                && finding["check"] == check
-                && finding["mend"].as_str().unwrap().contains(mend)
-        };
-        assert!(
-            found(&report, severity).any(|finding| is_one(&finding)),
-            "{severity} {node} {check}: {report:#}"
-        );
+        assert_has(&report, severity, node, check, mend);
     }
-    let text = doctor(&lab, &pair, &["--peer", "10.99.0.2", "--peer-user", "doctor"]);
+    let text =
+        doctor(&lab, &pair, &["--peer", "10.99.0.2", "--peer-user", "doctor", "--config", "/nonexistent"]);
     assert_eq!(text.status.code(), Some(2));
     let shown = String::from_utf8(text.stdout).unwrap();
     assert!(shown.contains("one-writer") && shown.contains("mend"), "{shown}");
@@ -103,19 +103,123 @@ fn faults_of_a_mariadb_pair_are_found_with_what_mends_them() {
     }
 }
 
+/// The pair of the lab by the shipped users, with one address.
+fn configuration(pair: &Pair) -> String {
+    let text = format!(
+        "instances:\n  - name: VI_1\n    interface: eth0\n    virtual_router_id: 51\n    virtual_addresses: [{VIP}/24]\n    \
+         checks: [{{ mysql: {{ socket: {socket}, user: vrrp_probe, password: change-me-probe, \
+         login: {{ user: app, password: app-password }}, write: {{ table: vrrp.heartbeat }} }} }}]\n    \
+         role: manage\n    mysql: {{ socket: {socket}, user: vrrp, password: change-me-vrrp, \
+         peer: {{ address: 10.99.0.2, user: vrrp_peer, password: change-me-peer }} }}\n",
+        socket = pair.a.socket().display()
+    );
+    let file = pair.a.data().with_file_name("doctor.yaml");
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    file.display().to_string()
+}
+
+fn what_the_configuration_names_is_looked_at_on_both_servers() {
+    let lab = Lab::pair("named").unwrap();
+    let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    pair.a.set_read_only(false).unwrap();
+    pair.set_semi_sync(true, Duration::from_secs(1)).unwrap();
+    let file = configuration(&pair);
+    let look = || examine_with(&lab, &pair, &["--config", &file]);
+    let report = look();
+    assert_eq!(checks(&report, "error") + checks(&report, "warning"), 0, "{report:#}");
+    // The address waits for a daemon, which none started here.
+    assert_has(&report, "info", "local", "address-and-writer", "nothing before the daemon");
+    let alone = |server: &Server, statement: &str| {
+        let mut connection = server.connect().unwrap();
+        for statement in ["SET SESSION sql_log_bin = 0", statement] {
+            mysql::prelude::Queryable::query_drop(&mut connection, statement).unwrap();
+        }
+    };
+    alone(&pair.a, "REVOKE SLAVE MONITOR ON *.* FROM 'vrrp_probe'@'localhost'");
+    alone(&pair.a, "REVOKE INSERT ON vrrp.heartbeat FROM 'vrrp'@'localhost'");
+    alone(&pair.b, "DROP TABLE vrrp.heartbeat");
+    alone(&pair.b, "DROP USER 'vrrp_peer'@'10.99.0.%'");
+    let report = look();
+    for (severity, node, check, mend) in [
+        ("error", "local", "watch-rights", "GRANT SLAVE MONITOR ON *.* TO 'vrrp_probe'@'localhost'"),
+        ("error", "local", "heartbeat-rights", "ON vrrp.heartbeat TO 'vrrp'@'localhost'"),
+        ("error", "peer", "heartbeat-table", "CREATE TABLE"),
+        ("warning", "peer", "watch-user", "mysql-users"),
+    ] {
+        assert_has(&report, severity, node, check, mend);
+    }
+}
+
+fn the_address_without_its_daemon_and_a_backup_that_stops_writes_are_found() {
+    let lab = Lab::pair("stray").unwrap();
+    let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    pair.b.set_read_only(false).unwrap();
+    let file = configuration(&pair);
+    let address = format!("{VIP}/24");
+    lab.host("a").namespace().ip(&["address", "add", &address, "dev", "eth0"]).unwrap();
+    let report = examine_with(&lab, &pair, &["--config", &file]);
+    assert_has(&report, "error", "local", "address-without-daemon", "ip address del");
+    assert_has(&report, "error", "local", "address-and-writer", "vrrp status");
+    pair.b.set_read_only(true).unwrap();
+    pair.a.set_read_only(false).unwrap();
+    let mut backup = pair.a.connect().unwrap();
+    mysql::prelude::Queryable::query_drop(&mut backup, "FLUSH TABLES WITH READ LOCK").unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (1, 1)"));
+        let waits = || {
+            let rows = pair.a.rows("SHOW PROCESSLIST").unwrap();
+            rows.iter().any(|row| row.get("State").is_some_and(|state| state.starts_with("Waiting for")))
+        };
+        assert!(clock::wait_until(LIMIT, waits), "the write does not wait");
+        let report = examine_with(&lab, &pair, &["--config", &file]);
+        drop(backup);
+        writer.join().unwrap().unwrap();
+        assert_has(&report, "warning", "local", "backup-lock", "standby");
+    });
+}
+
+fn faults_of_a_mysql_pair_are_found_with_what_mends_them() {
+    let lab = Lab::pair("unfit56").unwrap();
+    let weak = Setup::new(Flavour::MySql56, 2)
+        .with("slave_parallel_workers = 2")
+        .with("replicate_ignore_db = shop")
+        .with("read_only = 0");
+    let pair = Pair::start_with(&lab, Setup::new(Flavour::MySql56, 1), weak).unwrap();
+    pair.a.set_read_only(false).unwrap();
+    pair.a.sql("STOP SLAVE").unwrap();
+    pair.a.sql("CHANGE MASTER TO MASTER_RETRY_COUNT = 10, MASTER_HEARTBEAT_PERIOD = 30").unwrap();
+    pair.a.sql("START SLAVE").unwrap();
+    let report = examine(&lab, &pair, "10.99.0.2");
+    for (severity, node, check, mend) in [
+        ("error", "pair", "one-writer", "SET GLOBAL read_only = 1"),
+        ("error", "pair", "filters-differ", "replicate_*"),
+        ("warning", "peer", "filters", "replicate_*"),
+        ("warning", "local", "retry-count", "MASTER_RETRY_COUNT = 86400"),
+        ("warning", "local", "heartbeat-period", "MASTER_HEARTBEAT_PERIOD = 1"),
+        ("info", "peer", "commit-order", "slave_parallel_workers = 0"),
+    ] {
+        assert_has(&report, severity, node, check, mend);
+    }
+}
+
 fn a_server_that_does_not_answer_is_an_error_and_no_password_is_shown() {
     let lab = Lab::pair("silent").unwrap();
     let mut pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
     pair.a.set_read_only(false).unwrap();
     pair.b.kill();
-    let output = doctor(&lab, &pair, &["--json", "--peer", "10.99.0.2", "--peer-user", "doctor"]);
+    let output = doctor(
+        &lab,
+        &pair,
+        &["--json", "--peer", "10.99.0.2", "--peer-user", "doctor", "--config", "/nonexistent"],
+    );
     assert_eq!(output.status.code(), Some(2));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(
         found(&report, "error").any(|finding| finding["check"] == "answers" && finding["node"] == "peer")
     );
     pair.a.freeze();
-    let output = doctor(&lab, &pair, &["--user", "vrrp_probe"]);
+    let output = doctor(&lab, &pair, &["--user", "vrrp_probe", "--config", "/nonexistent"]);
     let shown =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(shown.contains("did not answer within"), "{shown}");
@@ -127,7 +231,24 @@ fn a_server_that_does_not_answer_is_an_error_and_no_password_is_shown() {
 const PASSWORD: &str = "doctors-password";
 
 fn examine(lab: &Lab, pair: &Pair, peer: &str) -> Value {
-    let output = doctor(lab, pair, &["--json", "--peer", peer, "--peer-user", "doctor"]);
+    read(&doctor(lab, pair, &["--json", "--peer", peer, "--peer-user", "doctor", "--config", "/nonexistent"]))
+}
+
+fn examine_with(lab: &Lab, pair: &Pair, arguments: &[&str]) -> Value {
+    let usual = ["--json", "--peer", "10.99.0.2", "--peer-user", "doctor"];
+    read(&doctor(lab, pair, &[&usual, arguments].concat()))
+}
+
+fn assert_has(report: &Value, severity: &str, node: &str, check: &str, mend: &str) {
+    let is_one = |finding: &Value| {
+        finding["node"] == node
+            && finding["check"] == check
+            && finding["mend"].as_str().unwrap().contains(mend)
+    };
+    assert!(found(report, severity).any(is_one), "{severity} {node} {check}: {report:#}");
+}
+
+fn read(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let report: Value = serde_json::from_str(&text)
         .unwrap_or_else(|error| panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr)));
@@ -155,13 +276,15 @@ fn doctor(lab: &Lab, pair: &Pair, arguments: &[&str]) -> Output {
     }
     let mut command = Command::new("ip");
     command.args(["netns", "exec", lab.host("a").namespace().name()]).arg(daemon::binary().unwrap());
-    command.args(["doctor", "--socket", &pair.a.socket().to_string_lossy(), "--config", "/nonexistent"]);
+    command.args(["doctor", "--socket", &pair.a.socket().to_string_lossy()]);
     command.args(arguments).env("VRRP_DOCTOR_PEER_PASSWORD", PASSWORD).output().unwrap()
 }
 
 fn found<'a>(report: &'a Value, severity: &'a str) -> impl Iterator<Item = &'a Value> {
-    // How full this machine's disk is says nothing about the servers.
-    let all = report["findings"].as_array().unwrap().iter().filter(|finding| finding["check"] != "disk");
+    // How full this machine's disk is and who keeps its clock say nothing about the servers.
+    let machine = ["disk", "shared-disk", "clock-sync"];
+    let is_server = move |finding: &&Value| !machine.iter().any(|check| finding["check"] == *check);
+    let all = report["findings"].as_array().unwrap().iter().filter(is_server);
     all.filter(move |finding| finding["severity"] == severity)
 }
 

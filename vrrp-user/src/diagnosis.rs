@@ -9,10 +9,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use vrrp_user::config::Config;
+use vrrp_user::config::{Config, Instance};
 use vrrp_user::database::{Login, Place};
-use vrrp_user::doctor::{Context, Question, examine};
+use vrrp_user::doctor::{Context, Heartbeat, Question, examine};
 use vrrp_user::health::secret::{Secret, Source};
+use vrrp_user::health::settings::{Kind, Mysql};
 
 use crate::cli::Doctor;
 
@@ -67,21 +68,67 @@ fn question(options: &Doctor) -> Result<Question> {
         }
         None => None,
     };
+    let peer_address = peer.as_ref().and_then(|login| match &login.place {
+        Place::Tcp(address, _) if !address.is_loopback() => Some(address.to_string()),
+        Place::Tcp(..) | Place::Socket(_) => None,
+    });
     let context = Context {
-        virtual_addresses: virtual_addresses(&options.file.config)?,
         daemon_user: options.daemon_user.clone(),
+        peer_address,
+        ..configured(&options.file.config)?
     };
     Ok(Question { local, is_here, peer, context })
 }
 
-/// Of the configuration, if there is one: the doctor may come before it.
-fn virtual_addresses(file: &Path) -> Result<Vec<String>> {
+/// What the configuration says, if there is one: the doctor may come before it.
+fn configured(file: &Path) -> Result<Context> {
     if !file.exists() {
-        return Ok(Vec::new());
+        return Ok(Context::default());
     }
     let loaded = Config::load(file)?;
-    let all = loaded.config.instances.iter().flat_map(|instance| &instance.virtual_addresses);
-    Ok(all.map(|virtual_address| virtual_address.address.to_string()).collect())
+    Ok(named(&loaded.config.instances))
+}
+
+fn named(instances: &[Instance]) -> Context {
+    let addresses = |is_one: &dyn Fn(&&Instance) -> bool| -> Vec<String> {
+        let all = instances.iter().filter(is_one).flat_map(|instance| &instance.virtual_addresses);
+        all.map(|virtual_address| virtual_address.address.to_string()).collect()
+    };
+    let virtual_addresses = addresses(&|_| true);
+    let mut context = Context::default();
+    let of_servers =
+        addresses(&|instance| instance.role.is_some() || mysql_checks(instance).next().is_some());
+    // A pair without such a check still is a pair of servers: that is what the doctor is asked about.
+    context.service_addresses = if of_servers.is_empty() { virtual_addresses.clone() } else { of_servers };
+    context.virtual_addresses = virtual_addresses;
+    for instance in instances {
+        for check in mysql_checks(instance) {
+            let user = check.account.user.clone();
+            if let Some(write) = &check.write {
+                let table = format!("{}.{}", write.table.0, write.table.1);
+                context.heartbeats.push(Heartbeat { table, user: user.clone() });
+            }
+            context.watch_users.push(user);
+            context.login_users.extend(check.login.iter().map(|login| login.account.user.clone()));
+        }
+        if let Some(role) = &instance.role {
+            let user = role.local.account.user.clone();
+            let table = role.settings.heartbeat_table.clone();
+            context.heartbeats.push(Heartbeat { table, user: user.clone() });
+            context.login_users.push(user);
+            context.watch_users.extend(role.peer.iter().map(|peer| peer.account.user.clone()));
+        }
+    }
+    context.watch_users.sort();
+    context.watch_users.dedup();
+    context
+}
+
+fn mysql_checks(instance: &Instance) -> impl Iterator<Item = &Mysql> {
+    instance.checks.iter().filter_map(|check| match &check.kind {
+        Kind::Mysql(mysql) => Some(mysql.as_ref()),
+        Kind::Tcp(_) | Kind::Script(_) => None,
+    })
 }
 
 fn parse(text: &str) -> Result<Place> {
@@ -104,4 +151,27 @@ fn password(file: Option<&Path>, variable: &str) -> Result<Option<Secret>> {
         None => Source::Empty,
     };
     Ok(source.read()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_pair_names_its_users_its_table_and_its_address() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/mysql-pair-a.yaml");
+        let context = configured(&file).unwrap();
+        assert_eq!(context.service_addresses, ["192.168.1.200"]);
+        assert_eq!(context.watch_users, ["vrrp_peer", "vrrp_probe"]);
+        assert_eq!(context.login_users, ["vrrp_probe", "vrrp"]);
+        let writers: Vec<(&str, &str)> =
+            context.heartbeats.iter().map(|one| (one.table.as_str(), one.user.as_str())).collect();
+        assert_eq!(writers, [("vrrp.heartbeat", "vrrp_probe"), ("vrrp.heartbeat", "vrrp")]);
+    }
+
+    #[test]
+    fn before_there_is_a_configuration_nothing_is_named() {
+        let context = configured(Path::new("/nonexistent")).unwrap();
+        assert!(context.virtual_addresses.is_empty() && context.heartbeats.is_empty());
+    }
 }

@@ -9,11 +9,12 @@ mod collect;
 mod facts;
 mod finding;
 mod host;
+mod options;
 mod report;
 mod rules;
 
 pub use report::Report;
-pub use rules::Context;
+pub use rules::{Context, Heartbeat};
 
 use facts::{Answers, Facts};
 use finding::{Findings, Node};
@@ -31,9 +32,10 @@ pub struct Question {
 
 /// Asks both and judges. A server that does not answer is a finding, not a failure.
 pub async fn examine(question: &Question) -> Report {
-    let local = collect::ask(&question.local).await;
+    let heartbeats = question.context.heartbeat_tables();
+    let local = collect::ask(&question.local, &heartbeats).await;
     let peer = match &question.peer {
-        Some(peer) => Some((peer, collect::ask(peer).await)),
+        Some(peer) => Some((peer, collect::ask(peer, &heartbeats).await)),
         None => None,
     };
     let mut findings = Vec::new();

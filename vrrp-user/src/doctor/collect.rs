@@ -18,6 +18,21 @@ const BINLOG_LIMIT: Duration = Duration::from_secs(2);
 const ACCOUNTS: &str = "SELECT user AS user, host AS host, plugin AS plugin FROM mysql.user";
 const PRIVILEGES: &str =
     "SELECT grantee AS grantee, privilege_type AS privilege_type FROM information_schema.user_privileges";
+/// Only what a heartbeat needs.
+const TABLE_PRIVILEGES: &str = "SELECT grantee AS grantee, table_schema AS table_schema, table_name AS table_name, \
+    privilege_type AS privilege_type FROM information_schema.table_privileges \
+    WHERE privilege_type IN ('INSERT', 'UPDATE')";
+const SCHEMA_PRIVILEGES: &str = "SELECT grantee AS grantee, table_schema AS table_schema, \
+    privilege_type AS privilege_type FROM information_schema.schema_privileges \
+    WHERE privilege_type IN ('INSERT', 'UPDATE')";
+const SESSIONS: &str = "SHOW FULL PROCESSLIST";
+const PROGRAMS: &str = "SELECT attr_value AS program FROM performance_schema.session_connect_attrs \
+    WHERE attr_name IN ('program_name', '_program_name')";
+/// MySQL from 5.7.
+const HEARTBEAT_INTERVAL: &str =
+    "SELECT heartbeat_interval AS period FROM performance_schema.replication_connection_configuration";
+/// No such database, no such table.
+const ABSENT: [u16; 2] = [1049, 1146];
 const EVENTS: &str = "SELECT COUNT(*) AS events FROM information_schema.events WHERE status = 'ENABLED'";
 /// Tables that are no InnoDB tables, or have no primary key. By columns: constraints are shown only to who may write.
 const TABLES: &str = "SELECT t.table_schema AS table_schema, t.table_name AS table_name, t.engine AS engine, \
@@ -30,8 +45,8 @@ const TABLES: &str = "SELECT t.table_schema AS table_schema, t.table_name AS tab
     HAVING engine <> 'InnoDB' OR has_key IS NULL OR has_key = 0 LIMIT 1000";
 const CLOCK: &str = "SELECT UNIX_TIMESTAMP(NOW(6)) AS now";
 
-/// Logs in and asks.
-pub(super) async fn ask(login: &Login) -> Result<Answers, DatabaseError> {
+/// Logs in and asks; `heartbeats` are tables, as `schema.table` of plain words.
+pub(super) async fn ask(login: &Login, heartbeats: &[&str]) -> Result<Answers, DatabaseError> {
     let mut session = Session::open(login, LIMIT).await?;
     let version = session.row("version", statements::VERSION, LIMIT).await?;
     let flavour = Flavour::of(version.as_ref().and_then(|row| row.at(0)).unwrap_or_default());
@@ -44,6 +59,18 @@ pub(super) async fn ask(login: &Login) -> Result<Answers, DatabaseError> {
         rows(session, "replication", flavour.replica_status(), LIMIT).await?.unwrap_or_default();
     answers.accounts = rows(session, "accounts", ACCOUNTS, LIMIT).await?.unwrap_or_default();
     answers.privileges = rows(session, "privileges", PRIVILEGES, LIMIT).await?.unwrap_or_default();
+    for (what, sql) in [("table rights", TABLE_PRIVILEGES), ("schema rights", SCHEMA_PRIVILEGES)] {
+        answers.narrow_privileges.extend(rows(session, what, sql, LIMIT).await?.unwrap_or_default());
+    }
+    for table in heartbeats {
+        answers.heartbeats.push(((*table).to_owned(), is_there(session, table).await?));
+    }
+    answers.sessions = rows(session, "sessions", SESSIONS, LIMIT).await?.unwrap_or_default();
+    answers.programs = rows(session, "programs", PROGRAMS, LIMIT).await?.unwrap_or_default();
+    if flavour.is_mysql_from(5, 7, 0) {
+        let periods = rows(session, "heartbeat period", HEARTBEAT_INTERVAL, LIMIT).await?.unwrap_or_default();
+        answers.heartbeat_interval = periods.first().and_then(|row| row.get(&["period"])).map(str::to_owned);
+    }
     answers.tables = rows(session, "tables", TABLES, LIMIT).await?;
     let events = rows(session, "events", EVENTS, LIMIT).await?;
     answers.events = events.and_then(|rows| rows.first()?.number(&["events"]));
@@ -68,6 +95,16 @@ async fn rows(
     match session.rows(what, sql, limit).await {
         Ok(rows) => Ok(Some(rows)),
         Err(DatabaseError::Refused { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// None: this login may not look.
+async fn is_there(session: &mut Session, table: &str) -> Result<Option<bool>, DatabaseError> {
+    let sql = format!("SELECT 1 FROM {table} LIMIT 0");
+    match session.rows("heartbeat table", &sql, LIMIT).await {
+        Ok(_) => Ok(Some(true)),
+        Err(DatabaseError::Refused { code, .. }) => Ok(ABSENT.contains(&code).then_some(false)),
         Err(error) => Err(error),
     }
 }

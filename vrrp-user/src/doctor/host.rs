@@ -1,6 +1,7 @@
-//! What only the host that a server runs on can tell: free room, option files, other programs that move addresses.
+//! What only the host that a server runs on can tell: free room, addresses, its clock, other programs that move addresses.
 //!
-//! Owns reading files and file systems. Refuses to judge, and to fail: what cannot be read is not known.
+//! Owns reading files, file systems and the kernel's list of addresses. Refuses to judge, and to fail: what cannot be read is
+//! not known.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,38 +9,90 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 
-use super::facts::{Disk, HostFacts};
+use super::facts::{Clock, Disk, HostFacts};
+use super::options;
 use crate::mysql::Row;
+use crate::net::netlink::Netlink;
 
 /// Programs that put addresses on hosts, as the kernel shows their names.
 const MANAGERS: [&str; 5] = ["keepalived", "pacemakerd", "corosync", "ucarp", "vrrpd"];
-/// Where a server looks for its options when it is not told.
-const OPTION_FILES: [&str; 3] = ["/etc/my.cnf", "/etc/mysql/my.cnf", "/etc/mysql/mariadb.cnf"];
-/// Includes within includes.
-const MAX_DEPTH: u8 = 8;
+/// Programs that set the clock by others; the kernel keeps 15 bytes of a name.
+const CLOCKS: [&str; 5] = ["chronyd", "ntpd", "ntp-daemon", "phc2sys", TIMESYNCD];
+const TIMESYNCD: &str = "systemd-timesyn";
+/// Programs that copy a running server.
+const BACKUPS: [&str; 8] = [
+    "mariabackup",
+    "mariadb-backup",
+    "xtrabackup",
+    "mysqlbackup",
+    "mysqldump",
+    "mariadb-dump",
+    "mysqlpump",
+    "mydumper",
+];
 
 /// Everything, for the server with these variables.
 pub(super) fn look(variables: &Row) -> HostFacts {
+    let processes = processes();
+    let named = |names: &[&str], is_everywhere: bool| {
+        let is_one = |process: &&Process| {
+            names.contains(&process.name.as_str()) && (is_everywhere || process.shares_our_network)
+        };
+        let mut found: Vec<String> =
+            processes.iter().filter(is_one).map(|process| process.name.clone()).collect();
+        found.sort();
+        found.dedup();
+        found
+    };
     HostFacts {
         disks: disks(variables),
-        starts_read_only: starts_read_only(variables),
-        other_managers: processes().into_iter().filter(|name| MANAGERS.contains(&name.as_str())).collect(),
-        allows_nonlocal_bind: fs::read_to_string("/proc/sys/net/ipv4/ip_nonlocal_bind")
-            .ok()
-            .map(|text| text.trim() == "1"),
+        binlog_shares_disk: binlog_shares_disk(variables),
+        starts_as: options::starts_as(variables),
+        other_managers: named(&MANAGERS, false),
+        has_daemon: processes.iter().any(|process| process.is_our_daemon && process.shares_our_network),
+        backups: named(&BACKUPS, true),
+        clock: clock(&named(&CLOCKS, true), Path::new("/run/systemd/timesync/synchronized").exists()),
+        addresses: addresses(),
+        allows_nonlocal_bind: sysctl("ip_nonlocal_bind").map(|value| value == 1),
+        keepalive_seconds: sysctl("tcp_keepalive_time"),
     }
 }
 
+fn sysctl(name: &str) -> Option<u64> {
+    fs::read_to_string(format!("/proc/sys/net/ipv4/{name}")).ok()?.trim().parse().ok()
+}
+
+fn addresses() -> Option<Vec<String>> {
+    let held = Netlink::open().and_then(|mut netlink| netlink.addresses()).ok()?;
+    Some(held.iter().map(|held| held.address.to_string()).collect())
+}
+
+/// Of timesyncd its own word is known; of others only that they run.
+fn clock(keepers: &[String], is_synchronised: bool) -> Clock {
+    match keepers {
+        [] => Clock::Unkept,
+        [only] if only == TIMESYNCD && !is_synchronised => Clock::Adrift,
+        _ => Clock::Kept,
+    }
+}
+
+/// The folder of a file that a variable names, relative to the data folder or not.
+fn folder(variables: &Row, name: &str) -> Option<PathBuf> {
+    let data = variables.get(&["datadir"]).map(PathBuf::from).unwrap_or_default();
+    data.join(variables.get(&[name])?).parent().map(Path::to_path_buf)
+}
+
+fn binlog_shares_disk(variables: &Row) -> Option<bool> {
+    let data = fs::metadata(variables.get(&["datadir"])?).ok()?;
+    let binlog = fs::metadata(folder(variables, "log_bin_basename")?).ok()?;
+    Some(data.dev() == binlog.dev())
+}
+
 fn disks(variables: &Row) -> Vec<Disk> {
-    let data = variables.get(&["datadir"]).map(PathBuf::from);
-    let parent = |name: &str| {
-        let path = data.clone().unwrap_or_default().join(variables.get(&[name])?);
-        path.parent().map(Path::to_path_buf)
-    };
     let places = [
-        ("data", data.clone()),
-        ("binary log", parent("log_bin_basename")),
-        ("relay log", parent("relay_log_basename")),
+        ("data", variables.get(&["datadir"]).map(PathBuf::from)),
+        ("binary log", folder(variables, "log_bin_basename")),
+        ("relay log", folder(variables, "relay_log_basename")),
     ];
     let mut disks: Vec<Disk> = Vec::new();
     for (what, path) in places {
@@ -59,143 +112,75 @@ fn disks(variables: &Row) -> Vec<Disk> {
     disks
 }
 
-/// By the option files that this very server was started with.
-fn starts_read_only(variables: &Row) -> Option<bool> {
-    let data = PathBuf::from(variables.get(&["datadir"])?);
-    let pid_file = data.join(variables.get(&["pid_file"])?);
-    let pid = fs::read_to_string(pid_file).ok()?.trim().parse::<u32>().ok()?;
-    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let arguments: Vec<String> =
-        line.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect();
-    let named =
-        |name: &str| arguments.iter().find_map(|argument| argument.strip_prefix(name)).map(PathBuf::from);
-    let files =
-        match (named("--defaults-file="), arguments.iter().any(|argument| argument == "--no-defaults")) {
-            (Some(file), _) => vec![file],
-            (None, true) => Vec::new(),
-            (None, false) => {
-                let mut files: Vec<PathBuf> = OPTION_FILES.iter().map(PathBuf::from).collect();
-                files.dedup_by_key(|file| fs::canonicalize(&*file).ok());
-                files.extend(named("--defaults-extra-file="));
-                files
-            }
-        };
-    let mut value = false;
-    for file in files {
-        apply_file(&file, MAX_DEPTH, &mut value);
-    }
-    for argument in &arguments {
-        if let Some(option) = argument.strip_prefix("--") {
-            apply_option(option, &mut value);
-        }
-    }
-    Some(value)
+struct Process {
+    name: String,
+    /// Another network namespace is another host, as far as addresses go.
+    shares_our_network: bool,
+    /// `vrrp run`.
+    is_our_daemon: bool,
 }
 
-fn apply_file(path: &Path, depth: u8, value: &mut bool) {
-    let Ok(text) = fs::read_to_string(path) else { return };
-    apply_text(&text, value, &mut |include, value| {
-        let Some(deeper) = depth.checked_sub(1) else { return };
-        match include {
-            Include::File(file) => apply_file(Path::new(file), deeper, value),
-            Include::Folder(folder) => {
-                let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-                let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-                files.retain(|file| file.extension().is_some_and(|extension| extension == "cnf"));
-                files.sort();
-                files.iter().for_each(|file| apply_file(file, deeper, value));
-            }
-        }
-    });
-}
-
-enum Include<'a> {
-    File(&'a str),
-    Folder(&'a str),
-}
-
-/// The last word counts; only groups that the server itself reads.
-fn apply_text(text: &str, value: &mut bool, include: &mut dyn FnMut(Include<'_>, &mut bool)) {
-    let mut is_ours = false;
-    for line in text.lines().map(str::trim) {
-        if let Some(group) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            is_ours = ["mysqld", "server", "mariadb", "mariadbd"].iter().any(|own| {
-                group == *own || group.strip_prefix(own).is_some_and(|version| version.starts_with('-'))
-            });
-        } else if let Some(folder) = line.strip_prefix("!includedir ") {
-            include(Include::Folder(folder.trim()), value);
-        } else if let Some(file) = line.strip_prefix("!include ") {
-            include(Include::File(file.trim()), value);
-        } else if is_ours && !line.starts_with(['#', ';']) {
-            apply_option(line, value);
-        }
-    }
-}
-
-fn apply_option(option: &str, value: &mut bool) {
-    let option = option.split('#').next().unwrap_or_default();
-    let (name, given) = option.split_once('=').unwrap_or((option, "1"));
-    let name = name.trim().replace('-', "_").to_ascii_lowercase();
-    let given = given.trim().trim_matches(['"', '\'']);
-    // MariaDB before 12 takes any word that it does not know on its command line for OFF.
-    let is_on = ["1", "ON", "TRUE", "YES"].iter().any(|yes| given.eq_ignore_ascii_case(yes));
-    match name.as_str() {
-        "read_only" => *value = is_on,
-        "super_read_only" if is_on => *value = true,
-        "skip_read_only" | "disable_read_only" => *value = false,
-        _ => {}
-    }
-}
-
-fn processes() -> Vec<String> {
+fn processes() -> Vec<Process> {
+    let ours = fs::read_link("/proc/self/ns/net").ok();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()))
-        .filter_map(|entry| fs::read_to_string(entry.path().join("comm")).ok())
-        .map(|name| name.trim().to_owned())
-        .collect();
-    names.sort();
-    names.dedup();
-    names
+    let numbered =
+        entries.filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()));
+    let read = |folder: PathBuf| {
+        let name = fs::read_to_string(folder.join("comm")).ok()?.trim().to_owned();
+        let theirs = fs::read_link(folder.join("ns/net")).ok();
+        Some(Process {
+            name,
+            shares_our_network: theirs.is_none() || theirs == ours,
+            is_our_daemon: is_our_daemon(&fs::read(folder.join("cmdline")).unwrap_or_default()),
+        })
+    };
+    numbered.filter_map(|entry| read(entry.path())).collect()
+}
+
+fn is_our_daemon(command_line: &[u8]) -> bool {
+    let mut words = command_line.split(|byte| *byte == 0);
+    let program = words.next().unwrap_or_default().rsplit(|byte| *byte == b'/').next();
+    program == Some(b"vrrp".as_slice()) && words.next() == Some(b"run".as_slice())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn reads(text: &str) -> bool {
-        let mut value = false;
-        apply_text(text, &mut value, &mut |_, _| {});
-        value
-    }
-
     #[test]
-    fn the_last_word_in_the_servers_own_groups_counts() {
-        for (text, expected) in [
-            ("[mysqld]\nread_only = 1", true),
-            ("[mysqld]\nread-only", true),
-            ("[mariadb-10.11]\nread_only=ON # why", true),
-            ("[mysqld]\nsuper_read_only = ON", true),
-            ("[client]\nread_only = 1", false),
-            ("[mysqld]\nread_only = 1\n[mysqld]\nread_only = 0", false),
-            ("[mysqld]\n#read_only = 1", false),
-            ("[mysqld]\nread_only = NO_LOCK_NO_ADMIN", false),
-            ("[mysqld]\nread_only\nskip-read-only", false),
+    fn the_daemon_is_told_from_its_guard_and_from_this_program() {
+        for (line, expected) in [
+            ("/usr/sbin/vrrp\0run\0--config\0x\0", true),
+            ("vrrp\0run\0", true),
+            ("vrrp\0guard\0", false),
+            ("vrrp\0doctor\0--config\0run\0", false),
+            ("/usr/sbin/vrrpd\0run\0", false),
+            ("", false),
         ] {
-            assert_eq!(reads(text), expected, "{text}");
+            assert_eq!(is_our_daemon(line.as_bytes()), expected, "{line:?}");
         }
     }
 
     #[test]
-    fn included_files_are_read_in_the_order_of_their_names() {
+    fn a_clock_is_kept_by_whoever_runs_unless_it_says_that_it_has_no_time_yet() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(clock(&names(&[]), false), Clock::Unkept);
+        assert_eq!(clock(&names(&["chronyd"]), false), Clock::Kept);
+        assert_eq!(clock(&names(&[TIMESYNCD]), true), Clock::Kept);
+        assert_eq!(clock(&names(&[TIMESYNCD]), false), Clock::Adrift);
+        assert_eq!(clock(&names(&["chronyd", TIMESYNCD]), false), Clock::Kept);
+    }
+
+    #[test]
+    fn a_log_beside_the_data_shares_their_disk() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-        write("main.txt", &format!("[mysqld]\nread_only=0\n!includedir {}\n", folder.path().display()));
-        write("10.cnf", "[mysqld]\nread_only=0\n");
-        write("20.cnf", "[mysqld]\nread_only=1\n");
-        write("30.off", "[mysqld]\nread_only=0\n");
-        let mut value = false;
-        apply_file(&folder.path().join("main.txt"), MAX_DEPTH, &mut value);
-        assert!(value);
+        let row = |binlog: &str| -> Row {
+            let data = folder.path().display().to_string();
+            let cells = [("datadir", data.as_str()), ("log_bin_basename", binlog)];
+            cells.into_iter().map(|(name, value)| (name.to_owned(), Some(value.to_owned()))).collect()
+        };
+        assert_eq!(binlog_shares_disk(&row("binlog")), Some(true));
+        assert_eq!(binlog_shares_disk(&row("/proc/binlog")), Some(false));
+        assert_eq!(binlog_shares_disk(&row("/nonexistent/binlog")), None);
     }
 }

@@ -91,14 +91,6 @@ pub(super) fn daemon_user(facts: &Facts, context: &Context, findings: &mut Findi
                 format!("GRANT {} ON *.* TO '{}'@'{}'", lacks.join(", "), account.user, account.host),
             );
         }
-        if !PLUGINS.contains(&account.plugin.as_str()) {
-            findings.error(
-                "daemon-login",
-                format!("'{}'@'{}' logs in by {}", account.user, account.host, account.plugin),
-                "this program does not know that way of logging in",
-                "give it one of caching_sha2_password, ed25519, mysql_native_password",
-            );
-        }
     }
     if !is_there {
         findings.warn(
@@ -107,5 +99,59 @@ pub(super) fn daemon_user(facts: &Facts, context: &Context, findings: &mut Findi
             "the daemon has nobody to log in as",
             format!("run config/{file}, or name the user with --daemon-user"),
         );
+    }
+}
+
+/// Probes, and the other host's daemon: both read who the server is and how it replicates.
+pub(super) fn watch_users(facts: &Facts, context: &Context, findings: &mut Findings) {
+    // That they cannot be read is said of the daemon's user.
+    if facts.accounts.is_empty() {
+        return;
+    }
+    let needs: &[&str] = if facts.flavour.is_mariadb_from(10, 5, 0) {
+        &["SLAVE MONITOR", "REPLICA MONITOR", "SUPER"]
+    } else {
+        &["REPLICATION CLIENT", "SUPER"]
+    };
+    for user in &context.watch_users {
+        let mut is_there = false;
+        for account in facts.accounts_of(user) {
+            is_there = true;
+            if !needs.iter().any(|right| account.rights.iter().any(|has| has == right)) {
+                let lacks = needs.first().copied().unwrap_or_default();
+                findings.error(
+                    "watch-rights",
+                    format!("'{}'@'{}' lacks {lacks}", account.user, account.host),
+                    "role and replication cannot be read with it: the check is misconfigured, the gate blind",
+                    format!("GRANT {lacks} ON *.* TO '{}'@'{}'", account.user, account.host),
+                );
+            }
+        }
+        if !is_there {
+            findings.warn(
+                "watch-user",
+                format!("there is no user {user:?}, whom the configuration names"),
+                "a check or the other host's daemon has nobody to log in as",
+                "run config/mysql-users-*.sql on both servers, or name another user",
+            );
+        }
+    }
+}
+
+/// Every user that the configuration names.
+pub(super) fn ways_to_log_in(facts: &Facts, context: &Context, findings: &mut Findings) {
+    let mut users: Vec<&str> = vec![&context.daemon_user];
+    users.extend(context.watch_users.iter().chain(&context.login_users).map(String::as_str));
+    users.sort_unstable();
+    users.dedup();
+    for account in users.into_iter().flat_map(|user| facts.accounts_of(user)) {
+        if !PLUGINS.contains(&account.plugin.as_str()) {
+            findings.error(
+                if account.user == context.daemon_user { "daemon-login" } else { "user-login" },
+                format!("'{}'@'{}' logs in by {}", account.user, account.host, account.plugin),
+                "this program does not know that way of logging in",
+                "give it one of caching_sha2_password, ed25519, mysql_native_password",
+            );
+        }
     }
 }

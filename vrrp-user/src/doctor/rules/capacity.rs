@@ -36,6 +36,21 @@ pub(super) fn room_and_tables(facts: &Facts, _context: &Context, findings: &mut 
     }
 }
 
+/// Where logs and data share a disk, the logs fill it for both.
+pub(super) fn shared_disk(facts: &Facts, _context: &Context, findings: &mut Findings) {
+    let Some(host) = facts.host.as_ref().filter(|host| host.binlog_shares_disk == Some(true)) else { return };
+    let percent =
+        host.disks.iter().map(|disk| disk.free.saturating_mul(100) / disk.total.max(1)).min().unwrap_or(0);
+    const WHY: &str = "logs that pile up fill the data's disk, too, and the server crashes";
+    const MEND: &str = "my.cnf: log_bin on a file system of its own, or bounds: binlog_expire_logs_seconds";
+    let found = format!("data and binary log are on one file system, {percent} % of it free");
+    if percent < 30 {
+        findings.warn("shared-disk", found, WHY, MEND);
+    } else {
+        findings.info("shared-disk", found, WHY, MEND);
+    }
+}
+
 fn some(tables: &[String]) -> String {
     let shown: Vec<&str> = tables.iter().take(SHOWN).map(String::as_str).collect();
     if tables.len() > SHOWN { format!("{}, ...", shown.join(", ")) } else { shown.join(", ") }

@@ -1,6 +1,7 @@
 //! Ids, binary log and channel: can this server follow the other, and be followed?
 
 use super::Context;
+use super::channel::change;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Findings;
 use crate::mysql::Thread;
@@ -77,6 +78,23 @@ pub(super) fn transaction_ids(facts: &Facts, _context: &Context, findings: &mut 
     }
 }
 
+/// MySQL: gtid_mode cannot be ON without it, but may be on its way there.
+pub(super) fn gtid_consistency(facts: &Facts, _context: &Context, findings: &mut Findings) {
+    let name = "enforce_gtid_consistency";
+    let Some(value) = facts.variable(&[name]).filter(|_| !facts.flavour.is_mariadb()) else { return };
+    if facts.is_on(&[name]) != Some(true) {
+        findings.error(
+            "gtid-consistency",
+            format!("{name} is {value}"),
+            "statements that no transaction id can be given to are let through, and break the replica",
+            match facts.flavour.is_mysql_from(5, 7, 6) {
+                true => format!("SET GLOBAL {name} = ON; my.cnf: {name} = ON"),
+                false => format!("my.cnf: {name} = 1, and restart"),
+            },
+        );
+    }
+}
+
 pub(super) fn strict_mode(facts: &Facts, _context: &Context, findings: &mut Findings) {
     if facts.flavour.is_mariadb() && facts.is_on(&["gtid_strict_mode"]) == Some(false) {
         findings.error(
@@ -104,7 +122,7 @@ pub(super) fn channel(facts: &Facts, context: &Context, findings: &mut Findings)
                 "channel-source",
                 format!("replicates from {source}, the virtual address"),
                 "after a failover a server would replicate from itself",
-                "STOP SLAVE; CHANGE MASTER TO MASTER_HOST = the other server's own address; START SLAVE",
+                change(facts.flavour, "HOST = the other server's own address"),
             );
         }
         for (name, thread, error) in [
@@ -146,7 +164,7 @@ pub(super) fn channel(facts: &Facts, context: &Context, findings: &mut Findings)
                 "delay",
                 format!("applies {} s late on purpose", replica.delay),
                 "a takeover would wait that long, or lose it",
-                "STOP SLAVE; CHANGE MASTER TO MASTER_DELAY = 0; START SLAVE",
+                change(facts.flavour, "DELAY = 0"),
             );
         }
     }
@@ -178,7 +196,7 @@ pub(super) fn channel_timeouts(facts: &Facts, _context: &Context, findings: &mut
                 "connect-retry",
                 format!("the channel from {} retries every {seconds} s", replica.source_host),
                 WHY,
-                "STOP SLAVE; CHANGE MASTER TO MASTER_CONNECT_RETRY = 1; START SLAVE",
+                change(facts.flavour, "CONNECT_RETRY = 1"),
             );
         }
     }
@@ -187,7 +205,7 @@ pub(super) fn channel_timeouts(facts: &Facts, _context: &Context, findings: &mut
             "heartbeat-period",
             format!("the source says that it lives every {period} ms (0: never)"),
             WHY,
-            "STOP SLAVE; CHANGE MASTER TO MASTER_HEARTBEAT_PERIOD = 1; START SLAVE",
+            change(facts.flavour, "HEARTBEAT_PERIOD = 1"),
         );
     }
 }

@@ -1,5 +1,6 @@
 //! What only both servers together can tell.
 
+use super::{Context, channel};
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Findings;
 use crate::mysql::Relation;
@@ -17,13 +18,23 @@ const EQUAL: [&str; 9] = [
     "event_scheduler",
 ];
 /// Should be about equal: the peer must carry the load.
-const PARITY: [&str; 2] = ["max_connections", "innodb_buffer_pool_size"];
+/// MariaDB's thread_pool_size is the number of processors, unless set.
+const PARITY: [&str; 5] = [
+    "max_connections",
+    "innodb_buffer_pool_size",
+    "innodb_io_capacity",
+    "thread_pool_size",
+    "version_compile_machine",
+];
 
-pub(super) fn judge(local: &Facts, peer: &Facts, findings: &mut Findings) {
+pub(super) fn judge(local: &Facts, peer: &Facts, context: &Context, findings: &mut Findings) {
     identities(local, peer, findings);
     roles(local, peer, findings);
     positions(local, peer, findings);
     keys(local, peer, findings);
+    channel::from_the_other((local, peer), context.peer_address.as_deref(), findings);
+    channel::from_the_other((peer, local), None, findings);
+    filters(local, peer, findings);
     versions(local, peer, findings);
     values(local, peer, findings);
 }
@@ -131,6 +142,31 @@ fn keys(local: &Facts, peer: &Facts, findings: &mut Findings) {
     } else {
         findings.warn("auto-increment", found, WHY, MEND);
     }
+}
+
+/// That there are any is said of each node.
+fn filters(local: &Facts, peer: &Facts, findings: &mut Findings) {
+    let all = |facts: &Facts| {
+        let mut all = facts.channel_filters.clone();
+        let binlog = facts.binlog_filter.iter().filter(|filter| !filter.is_empty());
+        all.extend(binlog.map(|filter| format!("binary log: {filter}")));
+        all.sort();
+        all
+    };
+    // What did not come cannot be compared.
+    if local.binlog_filter.is_none() || peer.binlog_filter.is_none() || all(local) == all(peer) {
+        return;
+    }
+    let shown = |facts: &Facts| match all(facts).as_slice() {
+        [] => "none".to_owned(),
+        some => some.join(", "),
+    };
+    findings.error(
+        "filters-differ",
+        format!("filters here: {}; there: {}", shown(local), shown(peer)),
+        "what one server leaves out the other one has: tables are missing, or stale, after a failover",
+        "remove replicate_*, binlog_do_db and binlog_ignore_db from my.cnf, on both",
+    );
 }
 
 fn versions(local: &Facts, peer: &Facts, findings: &mut Findings) {

@@ -56,7 +56,7 @@ pub(super) fn limits(facts: &Facts, _context: &Context, findings: &mut Findings)
         } else {
             "my.cnf: admin_address = 127.0.0.1 and create_admin_listener_thread = ON"
         };
-        findings.info(
+        findings.warn(
             "admin-port",
             "there is no listener of its own for administration",
             "with all connections taken, one is left for the daemon and for a person together",

@@ -1,7 +1,7 @@
 //! Is a server that is not the active one kept from being written to?
 
 use super::Context;
-use crate::doctor::facts::Facts;
+use crate::doctor::facts::{Facts, StartsAs};
 use crate::doctor::finding::Findings;
 use crate::mysql::Writability;
 
@@ -16,7 +16,7 @@ pub(super) fn starts_read_only(facts: &Facts, _context: &Context, findings: &mut
     let is_set_by_file = facts.read_only_origin.as_deref().is_some_and(|origin| {
         ["CONFIG", "GLOBAL", "EXPLICIT", "SERVER", "EXTRA", "PERSISTED", "COMMAND_LINE"].contains(&origin)
     });
-    let from_file = facts.host.as_ref().and_then(|host| host.starts_read_only);
+    let from_file = facts.host.as_ref().and_then(|host| host.starts_as).map(StartsAs::is_read_only);
     match (from_file, is_set_by_file) {
         // What a file says beats what is in force: the daemon changes the latter.
         (Some(true), _) => {}
@@ -33,6 +33,19 @@ pub(super) fn starts_read_only(facts: &Facts, _context: &Context, findings: &mut
             WHY,
             format!("run this on that host; {mend}"),
         ),
+    }
+}
+
+/// MySQL from 5.7.8. Only where the files can be read; not read-only at all is said by the other rule.
+pub(super) fn starts_super_read_only(facts: &Facts, _context: &Context, findings: &mut Findings) {
+    let Some(starts_as) = facts.host.as_ref().and_then(|host| host.starts_as) else { return };
+    if facts.flavour.has_super_read_only() && starts_as.read_only && !starts_as.super_read_only {
+        findings.error(
+            "starts-super-read-only",
+            "my.cnf makes it start with read_only, and without super_read_only",
+            "users with administrative rights write to a host that comes back before the daemon has decided",
+            "my.cnf: super_read_only = ON",
+        );
     }
 }
 

@@ -4,6 +4,31 @@ use super::Context;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Findings;
 
+/// A pair has one replica: to wait for more is to wait for nobody.
+pub(super) fn who_is_waited_for(facts: &Facts, _context: &Context, findings: &mut Findings) {
+    let Some(semi) = facts.semi_sync.as_ref().filter(|semi| semi.is_source_enabled) else { return };
+    let (count, no_replica) = match semi.has_new_names {
+        true => ("rpl_semi_sync_source_wait_for_replica_count", "rpl_semi_sync_source_wait_no_replica"),
+        false => ("rpl_semi_sync_master_wait_for_slave_count", "rpl_semi_sync_master_wait_no_slave"),
+    };
+    if semi.wait_for > 1 {
+        findings.warn(
+            "semi-sync-count",
+            format!("{count} is {}", semi.wait_for),
+            "the other server of a pair is one replica: commits wait for the timeout, then nothing is safe",
+            format!("SET GLOBAL {count} = 1; the same in my.cnf"),
+        );
+    }
+    if facts.is_on(&[no_replica]) == Some(false) {
+        findings.warn(
+            "semi-sync-no-replica",
+            format!("{no_replica} is OFF"),
+            "when the replica's connection ends, commits at once go on without it, and nobody waits for it to come back",
+            format!("SET GLOBAL {no_replica} = 1; the same in my.cnf"),
+        );
+    }
+}
+
 pub(super) fn settings(facts: &Facts, _context: &Context, findings: &mut Findings) {
     let Some(semi) = &facts.semi_sync else {
         findings.warn(

@@ -1,15 +1,27 @@
 //! Every rule against a pair that is as it should be, with one thing changed; MySQL 8 from recorded answers.
 
 use super::*;
-use crate::doctor::facts::{Answers, Disk, HostFacts};
+use crate::doctor::facts::{Answers, Clock, Disk, HostFacts, StartsAs};
 use crate::doctor::finding::Severity;
 use crate::mysql::Row;
 use crate::mysql::row::tests::recorded;
 
 const UUIDS: [&str; 2] = ["3e11fa47-71ca-11e1-9e33-c80aa9429562", "4e11fa47-71ca-11e1-9e33-c80aa9429562"];
 
+mod people;
+mod place;
+mod replication;
+
 fn context() -> Context {
-    Context { virtual_addresses: vec!["10.99.0.200".to_owned()], daemon_user: "vrrp".to_owned() }
+    Context {
+        virtual_addresses: vec!["10.99.0.200".to_owned()],
+        service_addresses: vec!["10.99.0.200".to_owned()],
+        daemon_user: "vrrp".to_owned(),
+        watch_users: vec!["vrrp_probe".to_owned()],
+        login_users: vec!["app".to_owned()],
+        heartbeats: vec![Heartbeat { table: "vrrp.heartbeat".to_owned(), user: "vrrp".to_owned() }],
+        peer_address: Some("10.99.0.9".to_owned()),
+    }
 }
 
 fn pairs(text: &str) -> Vec<Row> {
@@ -32,6 +44,16 @@ fn rights(user: &str, all: &[&str]) -> Vec<Row> {
         .collect()
 }
 
+fn heartbeat_rights(all: &[&str]) -> Vec<Row> {
+    all.iter()
+        .map(|right| {
+            recorded(&format!(
+                "grantee: 'vrrp'@'localhost'\ntable_schema: vrrp\ntable_name: heartbeat\nprivilege_type: {right}"
+            ))
+        })
+        .collect()
+}
+
 /// A MySQL 8.0 as the manual shows its answers, number 0 or 1 of a pair, the first writable.
 fn mysql8(number: usize) -> Answers {
     let (own, id) = (UUIDS[number], number + 1);
@@ -43,7 +65,8 @@ fn mysql8(number: usize) -> Answers {
              gtid_executed: {uuid}:1-100\nversion: 8.0.36"
         )),
         variables: pairs(&format!(
-            "log_bin: ON\nlog_replica_updates: ON\ngtid_mode: ON\nbinlog_format: ROW\nbinlog_row_image: FULL\n\
+            "log_bin: ON\nlog_replica_updates: ON\ngtid_mode: ON\nenforce_gtid_consistency: ON\nreplica_parallel_workers: 4\n\
+             replica_preserve_commit_order: ON\nbinlog_format: ROW\nbinlog_row_image: FULL\n\
              sync_binlog: 1\ninnodb_flush_log_at_trx_commit: 1\nrelay_log_recovery: ON\nbinlog_expire_logs_seconds: 2592000\n\
              auto_increment_increment: 2\nauto_increment_offset: {id}\nreplica_net_timeout: 4\nskip_networking: OFF\n\
              bind_address: *\nskip_name_resolve: ON\nmax_connect_errors: 1000000\nadmin_address: 127.0.0.1\n\
@@ -51,27 +74,42 @@ fn mysql8(number: usize) -> Answers {
              max_connections: 151\ninnodb_buffer_pool_size: 134217728\nwait_timeout: 28800\ninteractive_timeout: 28800\n\
              sql_mode: STRICT_TRANS_TABLES\ntime_zone: SYSTEM\nevent_scheduler: OFF\n\
              rpl_semi_sync_source_enabled: ON\nrpl_semi_sync_replica_enabled: ON\nrpl_semi_sync_source_timeout: 1000\n\
-             rpl_semi_sync_source_wait_point: AFTER_SYNC"
+             rpl_semi_sync_source_wait_point: AFTER_SYNC\nrpl_semi_sync_source_wait_for_replica_count: 1\n\
+             rpl_semi_sync_source_wait_no_replica: ON"
         )),
         status: pairs("Rpl_semi_sync_source_status: ON\nRpl_semi_sync_source_clients: 1"),
-        replicas: vec![recorded(
+        replicas: vec![recorded(&format!(
             "Source_Host: 10.99.0.9\nSource_Port: 3306\nConnect_Retry: 1\nReplica_IO_Running: Yes\nReplica_SQL_Running: Yes\n\
-             Seconds_Behind_Source: 0\nLast_IO_Errno: 0\nLast_SQL_Errno: 0\nSource_Server_Id: 2\nAuto_Position: 1\nSQL_Delay: 0",
-        )],
+             Seconds_Behind_Source: 0\nLast_IO_Errno: 0\nLast_SQL_Errno: 0\nSource_Server_Id: {}\nAuto_Position: 1\n\
+             SQL_Delay: 0\nSource_Retry_Count: 86400\nReplicate_Do_DB:",
+            2 - number
+        ))],
         binlog: Some(vec![recorded("File: binlog.000002\nPosition: 157\nBinlog_Do_DB:\nBinlog_Ignore_DB:")]),
-        privileges: rights(
-            "vrrp",
-            &[
-                "PROCESS",
-                "REPLICATION CLIENT",
-                "SYSTEM_VARIABLES_ADMIN",
-                "CONNECTION_ADMIN",
-                "REPLICATION_SLAVE_ADMIN",
-            ],
-        ),
-        accounts: vec![recorded("user: vrrp\nhost: localhost\nplugin: caching_sha2_password")],
+        privileges: [
+            rights(
+                "vrrp",
+                &[
+                    "PROCESS",
+                    "REPLICATION CLIENT",
+                    "SYSTEM_VARIABLES_ADMIN",
+                    "CONNECTION_ADMIN",
+                    "REPLICATION_SLAVE_ADMIN",
+                ],
+            ),
+            rights("vrrp_probe", &["REPLICATION CLIENT"]),
+            rights("app", &["USAGE"]),
+        ]
+        .concat(),
+        narrow_privileges: heartbeat_rights(&["INSERT", "UPDATE"]),
+        accounts: ["vrrp", "vrrp_probe", "app"]
+            .map(|user| recorded(&format!("user: {user}\nhost: localhost\nplugin: caching_sha2_password")))
+            .to_vec(),
         tables: Some(Vec::new()),
         events: Some(0),
+        heartbeats: vec![("vrrp.heartbeat".to_owned(), Some(true))],
+        sessions: vec![recorded("Id: 8\nCommand: Query\nState: init\nInfo: SHOW FULL PROCESSLIST")],
+        programs: vec![recorded("program: mysql")],
+        heartbeat_interval: Some("1.000".to_owned()),
         read_only_origin: Some("DYNAMIC".to_owned()),
         clock_offset_ms: Some(3),
     }
@@ -81,8 +119,13 @@ fn host() -> HostFacts {
     let disk = Disk { what: "data", path: "/var/lib/mysql".to_owned(), device: 1, free: 500, total: 1000 };
     HostFacts {
         disks: vec![disk],
-        starts_read_only: Some(true),
+        binlog_shares_disk: Some(false),
+        starts_as: Some(StartsAs { read_only: true, super_read_only: true }),
+        has_daemon: true,
+        clock: Clock::Kept,
+        addresses: Some(["127.0.0.1", "10.99.0.1", "10.99.0.200"].map(str::to_owned).to_vec()),
         allows_nonlocal_bind: Some(false),
+        keepalive_seconds: Some(60),
         ..HostFacts::default()
     }
 }
@@ -128,7 +171,7 @@ fn each_setting_of_one_node_is_noticed() {
         ("skip_networking", "ON", Error, "listener"),
         ("skip_name_resolve", "OFF", Warning, "name-resolve"),
         ("max_connect_errors", "100", Warning, "connect-errors"),
-        ("admin_address", "", Info, "admin-port"),
+        ("admin_address", "", Warning, "admin-port"),
         ("replica_exec_mode", "IDEMPOTENT", Warning, "exec-mode"),
         ("replica_skip_errors", "1062", Warning, "skip-errors"),
         ("replicate_same_server_id", "ON", Error, "same-server-id"),
@@ -195,7 +238,8 @@ fn roles_and_positions_of_the_two_are_held_against_each_other() {
     let started = (Error, Node::Peer, "starts-read-only");
     assert_eq!(both, [started, (Error, Node::Pair, "one-writer")], "its files made it writable");
     let none = judged(|local, _, _| change("read_only: 0", "read_only: 1")(&mut local.identity));
-    assert_eq!(none, [(Warning, Node::Pair, "one-writer")]);
+    let address = (Warning, Node::Local, "address-and-writer");
+    assert_eq!(none, [address, (Warning, Node::Pair, "one-writer")]);
     let weak = judged(|_, peer, _| change("super_read_only: 1", "super_read_only: 0")(&mut peer.identity));
     assert_eq!(weak, [(Warning, Node::Peer, "super-read-only")]);
     let behind = judged(|_, peer, _| change(":1-100", ":1-90")(&mut peer.identity));
@@ -225,8 +269,12 @@ fn channels_are_looked_at() {
     assert_eq!(local("SQL_Delay: 0", "SQL_Delay: 3600"), [(Error, Node::Local, "delay")]);
     assert_eq!(judged(|local, _, _| local.replicas.clear()), [(Error, Node::Local, "channel")]);
     assert_eq!(judged(|local, _, _| local.binlog = None), [(Error, Node::Local, "binary-log-answers")]);
-    let filtered = judged(|local, _, _| local.binlog = Some(vec![recorded("Binlog_Do_DB: shop")]));
-    assert_eq!(filtered, [(Warning, Node::Local, "filters")]);
+    let both = |local: &mut Answers, peer: &mut Answers| {
+        local.binlog = Some(vec![recorded("Binlog_Do_DB: shop")]);
+        peer.binlog = local.binlog.clone();
+    };
+    let filtered = judged(|local, peer, _| both(local, peer));
+    assert_eq!(filtered, [(Warning, Node::Local, "filters"), (Warning, Node::Peer, "filters")]);
 }
 
 #[test]
@@ -242,15 +290,15 @@ fn accounts_host_and_tables_are_looked_at() {
     assert_eq!(poor, [(Error, Node::Local, "daemon-rights")]);
     assert_eq!(judged(|local, _, _| local.accounts.clear()), [(Info, Node::Local, "daemon-user")]);
     let other = judged(|local, _, _| {
-        local.accounts = vec![recorded("user: root\nhost: localhost\nplugin: auth_socket")]
+        local.accounts[0] = recorded("user: root\nhost: localhost\nplugin: auth_socket")
     });
     assert_eq!(other, [(Warning, Node::Local, "daemon-user")]);
     let kerberos = judged(|local, _, _| {
-        local.accounts = vec![recorded("user: vrrp\nhost: localhost\nplugin: authentication_kerberos")]
+        local.accounts[0] = recorded("user: vrrp\nhost: localhost\nplugin: authentication_kerberos")
     });
     assert_eq!(kerberos, [(Error, Node::Local, "daemon-login")]);
     assert_eq!(
-        judged(|_, _, host| host.starts_read_only = Some(false)),
+        judged(|_, _, host| host.starts_as = Some(StartsAs::default())),
         [(Error, Node::Local, "starts-read-only")]
     );
     assert_eq!(judged(|_, peer, _| peer.read_only_origin = None), [(Info, Node::Peer, "starts-read-only")]);
