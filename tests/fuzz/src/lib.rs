@@ -63,8 +63,7 @@ pub const GTID: Target = Target { name: "gtid", check: gtid::check, seeds: gtid:
 /// A database's rows.
 pub const ANSWERS: Target = Target { name: "answers", check: answers::check, seeds: answers::seeds };
 /// The kernel's tables of sockets and routes.
-pub const TABLES: Target =
-    Target { name: "tables", check: kernel::check_tables, seeds: kernel::table_seeds };
+pub const TABLES: Target = Target { name: "tables", check: kernel::check_tables, seeds: kernel::table_seeds };
 /// Control messages, and the witness's records.
 pub const KERNEL_RECORD: Target =
     Target { name: "kernel_record", check: kernel::check_record, seeds: kernel::record_seeds };

@@ -26,8 +26,13 @@ pub(crate) fn check(input: &[u8]) -> bool {
 }
 
 pub(crate) fn drained_seeds() -> Vec<Vec<u8>> {
-    let files =
-        [r#"{"drained":["VI_1","VI_2"]}"#, r#"{"drained":[]}"#, r#"{"drained":["VI_1","VI_1","\u00e4 \""]}"#, "{", ""];
+    let files = [
+        r#"{"drained":["VI_1","VI_2"]}"#,
+        r#"{"drained":[]}"#,
+        r#"{"drained":["VI_1","VI_1","\u00e4 \""]}"#,
+        "{",
+        "",
+    ];
     files.map(|file| file.as_bytes().to_vec()).to_vec()
 }
 

@@ -47,7 +47,8 @@ pub fn find(control: &[u8]) -> Option<Timespec> {
         let (kind, after) = after.split_first_chunk()?;
         // Its own header included.
         let data = after.get(..usize::from_ne_bytes(*length).checked_sub(HEADER)?)?;
-        if i32::from_ne_bytes(*level) == libc::SOL_SOCKET && i32::from_ne_bytes(*kind) == libc::SCM_TIMESTAMPNS
+        if i32::from_ne_bytes(*level) == libc::SOL_SOCKET
+            && i32::from_ne_bytes(*kind) == libc::SCM_TIMESTAMPNS
         {
             let (seconds, data) = data.split_first_chunk()?;
             let (nanoseconds, _) = data.split_first_chunk()?;
