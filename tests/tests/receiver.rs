@@ -12,6 +12,7 @@ use rustix::thread::{UnshareFlags, unshare_unsafe};
 use rustix::time::{ClockId, clock_gettime};
 use vrrp_ebpf::abi::{AUTH_NONE, Counter, FAMILY_IPV4, FAMILY_IPV6, PeerKey, RULE_PEERS_ONLY, Rule, RuleKey};
 use vrrp_ebpf::samples::Sample;
+use vrrp_user::net::packet::{PacketSockets, Sent};
 use vrrp_user::net::receiver::{Choice, Control, OpenError, Receiver, open};
 use vrrp_user::net::xdp::{Diagnostics, Sizes};
 use vrrp_user::net::{Interface, Mode};
@@ -29,6 +30,10 @@ const CASES: &[Case] = &[
     ("adverts_arrive_by_xdp", adverts_arrive_by_xdp),
     ("adverts_arrive_by_tcx", adverts_arrive_by_tcx),
     ("adverts_arrive_by_socket", adverts_arrive_by_socket),
+    (
+        "what_a_send_socket_takes_arrives_whole_and_in_order",
+        what_a_send_socket_takes_arrives_whole_and_in_order,
+    ),
     ("socket_forgets_removed_rules_and_peers", socket_forgets_removed_rules_and_peers),
     ("nothing_stays_attached", nothing_stays_attached),
     ("the_group_is_joined_in_every_mode", the_group_is_joined_in_every_mode),
@@ -226,6 +231,27 @@ fn adverts_arrive_by_tcx() {
 
 fn adverts_arrive_by_socket() {
     adverts_arrive(Choice::Socket, Mode::Socket);
+}
+
+/// More than two system calls' worth; every frame is news, so every one is delivered.
+fn what_a_send_socket_takes_arrives_whole_and_in_order() {
+    let (mut receiver, mut control) = start(Choice::Xdp, &["left"]);
+    control.insert_rule(key(FAMILY_IPV4), V3).unwrap();
+    let frames: Vec<_> = (1..=70).map(|priority| Sample { priority, ..Sample::v3() }.frame()).collect();
+    let right = interface("right").index;
+    let sockets = PacketSockets::open([right, right]).unwrap();
+    let sent = sockets.send(right, frames.iter().map(Vec::as_slice));
+    assert_eq!(sent, Sent { frames: 70, refused: 0 });
+    for frame in &frames {
+        assert_eq!(receiver.next_record().unwrap().frame(), frame);
+    }
+    assert!(receiver.next_record().is_none());
+
+    // Longer than any link takes, among good ones; an interface without a socket.
+    let long = vec![0; 70_000];
+    let mixed = [frames[0].as_slice(), &long, &frames[1]];
+    assert_eq!(sockets.send(right, mixed.into_iter()), Sent { frames: 2, refused: 1 });
+    assert_eq!(sockets.send(4242, mixed.into_iter()), Sent { frames: 0, refused: 3 });
 }
 
 fn socket_forgets_removed_rules_and_peers() {

@@ -5,7 +5,7 @@
 
 mod advert_thread;
 mod checks;
-mod drained;
+pub mod drained;
 mod frames;
 mod journal;
 mod leftovers;

@@ -11,7 +11,7 @@ mod files;
 mod glob;
 mod globals;
 mod group;
-mod host;
+pub mod host;
 mod instance;
 mod lines;
 mod notify;

@@ -26,7 +26,7 @@ pub mod ring;
 pub mod slots;
 pub mod sockets;
 pub mod soft;
-pub(crate) mod stamp;
+pub mod stamp;
 pub mod xdp;
 
 use std::fmt;

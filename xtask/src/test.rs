@@ -38,7 +38,7 @@ pub(crate) struct Totals {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
     skipped: u64,
-    reasons: Vec<String>,
+    pub(crate) reasons: Vec<String>,
 }
 
 /// How a run of tests ended.

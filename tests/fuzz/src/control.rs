@@ -1,8 +1,10 @@
-//! The bodies of the control socket, in both directions, and the table that a person is shown of any status at all.
+//! The bodies of the control socket, in both directions, the table that a person is shown of any status at all, and the
+//! lines of the watched stream.
 
 use serde::{Serialize, de::DeserializeOwned};
 use vrrp_user::control::{
     message::{Done, Failure, Selection},
+    sight::{Sight, from_hex, to_hex},
     snapshot::Snapshot,
     table::{Style, render},
 };
@@ -30,6 +32,16 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         r#"{"all":true}"#,
         r#"{"done":["a"],"warnings":[]}"#,
         r#"{"error":"x"}"#,
+        r#"{"instances":["VI_1"],"all":false,"force":true}"#,
+        r#"{"type":"transition","time_unix_ns":1764000007250000000,"time_monotonic_ns":277000000000000,"instance":"VI_1",
+"interface":"eth0","from":"BACKUP","to":"MASTER","why":"no master heard"}"#,
+        r#"{"type":"advert","time_unix_ns":18446744073709551615,"time_monotonic_ns":0,"instance":"VI_1","interface":"eth0",
+"way":"rejected","reason":"ip_ttl","message":{"source":"192.0.2.251","source_mac":"00:00:5e:00:01:0a",
+"destination":"224.0.0.18","ttl":9,"version":3,"virtual_router_id":10,"priority":0,"interval_ms":1500,
+"addresses":["192.0.2.200","fe80::1"]},"length":42,"frame":"01005E00001200005e00010a0800"}"#,
+        r#"{"type":"advert","time_unix_ns":0,"time_monotonic_ns":0,"instance":"","interface":"","way":"sent","message":null,
+"length":0,"frame":""}"#,
+        r#"{"type":"lost","count":7}"#,
         "{}",
     ];
     let reversed = STATUS.replace("\"MASTER\"", "\"BACKUP\"").replace("8040000000000", "null");
@@ -55,9 +67,24 @@ pub(crate) fn check(input: &[u8]) -> bool {
         }
         return true;
     }
+    if let Some(sight) = same_again::<Sight>(input) {
+        check_sight(&sight);
+        return true;
+    }
     same_again::<Selection>(input).is_some()
         || same_again::<Done>(input).is_some()
         || same_again::<Failure>(input).is_some()
+}
+
+/// As `vrrp watch` shows it, or writes it to a capture file.
+fn check_sight(sight: &Sight) {
+    let text = sight.to_string();
+    assert!(sight.instance().is_none_or(|name| text.contains(name)), "{text} does not say whose it is");
+    if let Sight::Advert(advert) = sight
+        && let Some(frame) = from_hex(&advert.frame)
+    {
+        assert_eq!(to_hex(&frame), advert.frame.to_ascii_lowercase());
+    }
 }
 
 /// What is read is written so that it reads the same.

@@ -6,11 +6,16 @@
 
 use std::{env, fs, path::PathBuf};
 
+mod answers;
 mod classify;
 mod config;
 mod control;
+mod gtid;
 mod import;
+mod kernel;
+mod peek;
 mod plan;
+mod tcp;
 mod wire;
 
 /// Where [`Target::plant`] puts its files.
@@ -43,14 +48,49 @@ pub const CONFIG: Target = Target { name: "config", check: config::check, seeds:
 pub const VALUE: Target = Target { name: "value", check: config::check_value, seeds: config::value_seeds };
 /// The guard's plan.
 pub const PLAN: Target = Target { name: "plan", check: plan::check, seeds: plan::seeds };
-/// The bodies of the control socket.
+/// The bodies and the lines of the control socket.
 pub const CONTROL: Target = Target { name: "control", check: control::check, seeds: control::seeds };
-
 /// A keepalived.conf.
 pub const IMPORT: Target = Target { name: "import", check: import::check, seeds: import::seeds };
+/// Any VRRP frame, right or wrong, as a person sees it.
+pub const PEEK: Target = Target { name: "peek", check: peek::check, seeds: peek::seeds };
+/// A stranger's TCP segment, and the reset that answers it.
+pub const RESET: Target = Target { name: "reset", check: tcp::check_reset, seeds: tcp::reset_seeds };
+/// The same in the kernel half, which refuses it.
+pub const BLOCK: Target = Target { name: "block", check: tcp::check_block, seeds: tcp::block_seeds };
+/// Two positions by transaction id, of either product.
+pub const GTID: Target = Target { name: "gtid", check: gtid::check, seeds: gtid::seeds };
+/// A database's rows.
+pub const ANSWERS: Target = Target { name: "answers", check: answers::check, seeds: answers::seeds };
+/// The kernel's tables of sockets and routes.
+pub const TABLES: Target = Target { name: "tables", check: kernel::check_tables, seeds: kernel::table_seeds };
+/// Control messages, and the witness's records.
+pub const KERNEL_RECORD: Target =
+    Target { name: "kernel_record", check: kernel::check_record, seeds: kernel::record_seeds };
+/// The file of what is drained.
+pub const DRAINED: Target =
+    Target { name: "drained", check: plan::check_drained, seeds: plan::drained_seeds };
 
-pub const TARGETS: [Target; 10] =
-    [ADVERT, FRAME, ARP, CLASSIFY, RECORD, CONFIG, VALUE, PLAN, CONTROL, IMPORT];
+pub const TARGETS: [Target; 18] = [
+    ADVERT,
+    FRAME,
+    ARP,
+    CLASSIFY,
+    RECORD,
+    CONFIG,
+    VALUE,
+    PLAN,
+    CONTROL,
+    IMPORT,
+    PEEK,
+    RESET,
+    BLOCK,
+    GTID,
+    ANSWERS,
+    TABLES,
+    KERNEL_RECORD,
+    DRAINED,
+];
 
 impl Target {
     /// The folder of its corpus in the source tree.

@@ -1,6 +1,7 @@
-//! The guard's plan: a line of JSON on its standard input. What is read is written to a line that reads the same.
+//! What the daemon writes for a process of its own: the guard's plan, a line of JSON on its standard input, and the state
+//! file that tells the next daemon what is drained. What is read is written so that it reads the same.
 
-use vrrp_user::net::guard::Plan;
+use vrrp_user::{daemon::drained::Content, net::guard::Plan};
 
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let plans = [
@@ -19,6 +20,28 @@ pub(crate) fn check(input: &[u8]) -> bool {
             let line = serde_json::to_vec(&plan).unwrap();
             assert!(!line.contains(&b'\n'), "a plan is one line");
             assert_eq!(serde_json::from_slice::<Plan>(&line).unwrap(), plan);
+            true
+        }
+    }
+}
+
+pub(crate) fn drained_seeds() -> Vec<Vec<u8>> {
+    let files = [
+        r#"{"drained":["VI_1","VI_2"]}"#,
+        r#"{"drained":[]}"#,
+        r#"{"drained":["VI_1","VI_1","\u00e4 \""]}"#,
+        "{",
+        "",
+    ];
+    files.map(|file| file.as_bytes().to_vec()).to_vec()
+}
+
+pub(crate) fn check_drained(input: &[u8]) -> bool {
+    match serde_json::from_slice::<Content>(input) {
+        Err(error) => super::refused(&error),
+        Ok(content) => {
+            let file = serde_json::to_vec(&content).unwrap();
+            assert_eq!(serde_json::from_slice::<Content>(&file).unwrap(), content);
             true
         }
     }

@@ -89,6 +89,14 @@ replay! {
     plan_keeps_its_promises PLAN,
     control_keeps_its_promises CONTROL,
     import_keeps_its_promises IMPORT,
+    peek_tells_what_the_strict_parser_reads PEEK,
+    reset_answers_as_the_rfc_says RESET,
+    block_refuses_what_the_daemon_reads_too BLOCK,
+    gtid_is_arithmetic_on_sets GTID,
+    answers_are_taken_for_no_more_than_they_say ANSWERS,
+    tables_keep_their_promises TABLES,
+    kernel_record_keeps_its_promises KERNEL_RECORD,
+    drained_keeps_its_promises DRAINED,
 }
 
 #[test]

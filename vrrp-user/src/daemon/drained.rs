@@ -26,9 +26,10 @@ pub(super) enum DrainedError {
     Form { path: PathBuf, source: serde_json::Error },
 }
 
-#[derive(Default, Serialize, Deserialize)]
-struct Content {
-    drained: BTreeSet<String>,
+/// What stands in the file.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    pub drained: BTreeSet<String>,
 }
 
 /// What the disk says at a start: those that there are of them stay out from the beginning.

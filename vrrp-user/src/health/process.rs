@@ -221,7 +221,7 @@ fn holds(pid: u32, inodes: &[u64]) -> bool {
 }
 
 /// Listening sockets with this path, of /proc/net/unix.
-fn unix_inodes(table: &str, path: &Path) -> Vec<u64> {
+pub fn unix_inodes(table: &str, path: &Path) -> Vec<u64> {
     /// __SO_ACCEPTCON.
     const LISTENING: &str = "00010000";
     // /var/run is /run: what was bound by one name is asked for by another.
@@ -241,7 +241,7 @@ fn unix_inodes(table: &str, path: &Path) -> Vec<u64> {
 }
 
 /// Listening sockets that a connection to this address and port reaches, of /proc/net/tcp and tcp6.
-fn tcp_inodes(table: &str, address: IpAddr, port: u16) -> Vec<u64> {
+pub fn tcp_inodes(table: &str, address: IpAddr, port: u16) -> Vec<u64> {
     /// TCP_LISTEN.
     const LISTEN: &str = "0A";
     let listeners = table.lines().filter_map(|line| {

@@ -17,7 +17,7 @@ pub fn local_addresses() -> Vec<IpAddr> {
 }
 
 /// In /proc/net/fib_trie an address stands in the line above `/32 host LOCAL`.
-fn parse(trie: &str) -> Vec<IpAddr> {
+pub fn parse(trie: &str) -> Vec<IpAddr> {
     let mut found = Vec::new();
     let mut last = None;
     for line in trie.lines().map(str::trim) {

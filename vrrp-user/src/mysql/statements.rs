@@ -115,16 +115,17 @@ impl Flavour {
     /// Waits until that position is applied; [`is_reached`] reads the answer. Whole seconds on MySQL before 5.7.5.
     pub fn wait_applied(self, position: &Position, limit: Duration) -> String {
         let seconds = limit.as_secs().max(1);
+        let position = literal(&position.to_string());
         match self.product {
             Product::MariaDb => {
                 let bound = format!("{}.{:03}", limit.as_secs(), limit.subsec_millis());
-                format!("SELECT MASTER_GTID_WAIT('{position}', {bound})")
+                format!("SELECT MASTER_GTID_WAIT({position}, {bound})")
             }
             Product::MySql if self.is_mysql_from(5, 7, 5) => {
-                format!("SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds})")
+                format!("SELECT WAIT_FOR_EXECUTED_GTID_SET({position}, {seconds})")
             }
             // Since 5.6.5; it answers NULL when the thread does not run.
-            Product::MySql => format!("SELECT WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS('{position}', {seconds})"),
+            Product::MySql => format!("SELECT WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS({position}, {seconds})"),
         }
     }
 
@@ -157,6 +158,11 @@ impl Flavour {
     fn replica(self) -> &'static str {
         if self.says_replica() { "REPLICA" } else { "SLAVE" }
     }
+}
+
+/// A text as a value, whoever wrote it: a position is the other server's word.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\\', r"\\").replace('\'', "''"))
 }
 
 /// What the answer to [`Flavour::wait_applied`] means: 0 or more is reached, but 1 of WAIT_FOR_EXECUTED_GTID_SET and -1 of
@@ -216,6 +222,16 @@ mod tests {
         );
         assert!(v80.identity().contains("super_read_only") && !v56.identity().contains("super_read_only"));
         assert!(!m12.identity().contains("offline_mode"), "1193 on MariaDB");
+    }
+
+    #[test]
+    fn a_position_is_one_value_whatever_a_server_calls_its_transactions() {
+        let name = r"3e11fa47-71ca-11e1-9e33-c80aa9429562:x' OR \'1".to_owned();
+        let position = Position::MySql([(name, vec![(1, 1)])].into());
+        let statement = of("8.4.0").wait_applied(&position, Duration::from_secs(2));
+        let inner = statement.strip_prefix("SELECT WAIT_FOR_EXECUTED_GTID_SET('").unwrap();
+        let inner = inner.strip_suffix("', 2)").unwrap();
+        assert_eq!(inner, r"3e11fa47-71ca-11e1-9e33-c80aa9429562:x'' OR \\''1:1");
     }
 
     #[test]

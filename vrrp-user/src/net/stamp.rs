@@ -2,11 +2,12 @@
 //!
 //! Owns finding it among the control messages, and its way to the one clock. Refuses to know sockets and what was received.
 
-use std::mem::MaybeUninit;
-
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 const CONTROL: usize = 128;
+const HEADER: usize = size_of::<libc::cmsghdr>();
+// On every machine with 64 bits; `find` reads them so.
+const _: () = assert!(HEADER == 16 && size_of::<libc::timespec>() == 16);
 
 /// Room for control messages.
 #[repr(align(8))]
@@ -29,28 +30,33 @@ impl Control {
 /// # Safety
 /// recvmsg(2) has filled in the message, and its control buffer lives.
 pub(crate) unsafe fn of(message: &libc::msghdr) -> Option<Timespec> {
-    // SAFETY: the caller's promise.
-    let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
-    while !header.is_null() {
-        // SAFETY: not null, so within the control buffer.
-        let head = unsafe { *header };
-        if head.cmsg_level == libc::SOL_SOCKET && head.cmsg_type == libc::SCM_TIMESTAMPNS {
-            let mut stamp = MaybeUninit::<libc::timespec>::uninit();
-            // SAFETY: this control message carries a timespec, perhaps unaligned; both sides have its size.
-            let stamp = unsafe {
-                std::ptr::copy_nonoverlapping(
-                    libc::CMSG_DATA(header),
-                    stamp.as_mut_ptr().cast::<u8>(),
-                    size_of::<libc::timespec>(),
-                );
-                stamp.assume_init()
-            };
-            return Some(Timespec { tv_sec: stamp.tv_sec, tv_nsec: stamp.tv_nsec });
-        }
-        // SAFETY: the header lies within this message.
-        header = unsafe { libc::CMSG_NXTHDR(message, header) };
+    if message.msg_control.is_null() {
+        return None;
     }
-    None
+    // SAFETY: the caller's promise: so many bytes are there, and nobody writes to them meanwhile.
+    let control = unsafe { std::slice::from_raw_parts(message.msg_control.cast(), message.msg_controllen) };
+    find(control)
+}
+
+/// The stamp among control messages as they lie in memory: cmsg(3).
+pub fn find(control: &[u8]) -> Option<Timespec> {
+    let mut rest = control;
+    loop {
+        let (length, after) = rest.split_first_chunk()?;
+        let (level, after) = after.split_first_chunk()?;
+        let (kind, after) = after.split_first_chunk()?;
+        // Its own header included.
+        let data = after.get(..usize::from_ne_bytes(*length).checked_sub(HEADER)?)?;
+        if i32::from_ne_bytes(*level) == libc::SOL_SOCKET
+            && i32::from_ne_bytes(*kind) == libc::SCM_TIMESTAMPNS
+        {
+            let (seconds, data) = data.split_first_chunk()?;
+            let (nanoseconds, _) = data.split_first_chunk()?;
+            let (tv_sec, tv_nsec) = (i64::from_ne_bytes(*seconds), i64::from_ne_bytes(*nanoseconds));
+            return Some(Timespec { tv_sec, tv_nsec });
+        }
+        rest = after.get(data.len().next_multiple_of(size_of::<usize>())..)?;
+    }
 }
 
 /// The stamp moved to CLOCK_MONOTONIC: as long ago as it is on its own clock, and never in the future, whatever
@@ -69,7 +75,7 @@ fn nanoseconds(time: Timespec) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{arrived_ns, nanoseconds};
+    use super::{arrived_ns, find, nanoseconds};
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
     #[test]
@@ -78,6 +84,32 @@ mod tests {
         stamp.tv_sec -= 2;
         let age = nanoseconds(clock_gettime(ClockId::Monotonic)) - arrived_ns(Some(stamp));
         assert!((1_900_000_000..2_100_000_000).contains(&age), "{age}");
+    }
+
+    fn message(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
+        let length = 16 + data.len();
+        let mut bytes = length.to_ne_bytes().to_vec();
+        bytes.extend(level.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(data);
+        bytes.resize(length.next_multiple_of(8), 0);
+        bytes
+    }
+
+    #[test]
+    fn the_stamp_is_found_behind_others_and_only_if_it_is_whole() {
+        let stamp = [7_i64.to_ne_bytes(), 9_i64.to_ne_bytes()].concat();
+        let stamp = message(libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS, &stamp);
+        let other = message(libc::SOL_PACKET, 8, &[1; 5]);
+        let both = [other.clone(), stamp.clone()].concat();
+        assert_eq!(find(&both).map(|stamp| (stamp.tv_sec, stamp.tv_nsec)), Some((7, 9)));
+        for length in 0..both.len() {
+            assert!(find(&both[..length]).is_none(), "{length}");
+        }
+        assert!(find(&other).is_none());
+        let mut endless = other;
+        endless[..8].copy_from_slice(&0_usize.to_ne_bytes());
+        assert!(find(&[endless, stamp].concat()).is_none());
     }
 
     #[test]
