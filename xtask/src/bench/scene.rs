@@ -340,7 +340,8 @@ pub(crate) const fn is_to(sighting: &Sighting, half: u16) -> bool {
     sighting.outgoing && sighting.port % 2 == half
 }
 
-fn tail(log: &str) -> String {
+/// The last lines of a log.
+pub(crate) fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join("\n")
 }

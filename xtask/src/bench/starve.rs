@@ -18,7 +18,7 @@ use super::{
     Rounds,
     machine::{CpuTime, noise},
     report::{Plot, Row, Section, Series, Table},
-    scene::{Contender, PRIORITIES, Router, Scene, Setting, is_from},
+    scene::{Contender, PRIORITIES, Router, Scene, Setting, is_from, tail},
     stats::{milliseconds, spread},
     tries::Tries,
 };
@@ -237,9 +237,10 @@ fn dead_master(
     });
     anyhow::ensure!(
         all_taken,
-        "only {} of {} instances were taken over",
+        "only {} of {} instances were taken over:\n{}",
         taken.len(),
-        scene.setting.instances
+        scene.setting.instances,
+        tail(&b.process().log())
     );
     Ok(milliseconds(awake, last) / (scene.setting.interval().as_secs_f64() * 1e3))
 }
