@@ -14,7 +14,7 @@ use super::{
     Rounds,
     machine::{CpuTime, noise},
     report::{Lane, Plot, Row, Section, Series, Table},
-    scene::{Contender, PRIORITIES, Router, Scene, Setting, is_from, is_to},
+    scene::{Contender, PRIORITIES, Router, Scene, Setting, is_from, is_to, tail},
     stats::{Samples, cell, milliseconds},
     tries::Tries,
 };
@@ -258,10 +258,11 @@ fn strike(
     let announced = announcements(scene, &all, from_survivor, at);
     if !complete {
         anyhow::bail!(
-            "after the {} only {} of {} addresses were announced within {limit:?}",
+            "after the {} only {} of {} addresses were announced within {limit:?}:\n{}",
             event.name(),
             announced.len(),
-            scene.setting.instances
+            scene.setting.instances,
+            tail(&halves[survivor].process().log())
         );
     }
     let spoke_before = all.iter().any(|sighting| {
