@@ -113,7 +113,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
                 "replaced after, intervals",
             ],
         );
-        let stops = if advert_ms == INTERVALS[1] { rounds.count } else { rounds.count.min(2) };
+        let stops = if advert_ms == INTERVALS[1] { rounds.count } else { 1 };
         let loads = Case::LOADS.into_iter().filter(|_| !rounds.quick).map(|case| (case, 1));
         let stalls = Case::STALLS.into_iter().chain([Case::DeadMaster]).map(|case| (case, stops));
         for (case, count) in loads.chain(stalls) {
