@@ -34,6 +34,7 @@ pub enum Junk {
     /// TTL 254, as after one router hop.
     WrongTtl,
     BadChecksum,
+    /// Version 3 has no password: there it is an advert of version 2 that brings one.
     WrongPassword,
     /// A virtual router that nobody here runs.
     ForeignVrid,
@@ -58,7 +59,12 @@ impl Junk {
             let mut advert = Advert { source: *source, priority: 254, ..model.clone() };
             match self {
                 Self::WrongTtl => advert.ttl = 254,
-                Self::WrongPassword => advert.auth = advert.auth.map(|_| (1, *b"wrong\0\0\0")),
+                Self::WrongPassword => {
+                    // A second, where the model's unit is a hundredth of it.
+                    advert.interval = if advert.version == 2 { advert.interval } else { 1 };
+                    advert.version = 2;
+                    advert.auth = Some((1, *b"wrong\0\0\0"));
+                }
                 Self::ForeignVrid => {
                     advert.vrid = vrids.get(index * 31 % vrids.len()).copied().unwrap_or(255)
                 }
@@ -69,8 +75,6 @@ impl Junk {
             let mut frame = advert.emit(source_mac);
             match self {
                 Self::BadChecksum => flip(&mut frame, VRRP + 6),
-                // Version 3 has no password: what stands for one there is a checksum that does not fit.
-                Self::WrongPassword if model.version == 3 => flip(&mut frame, VRRP + 7),
                 Self::Truncated => truncate(&mut frame),
                 Self::WrongTtl
                 | Self::WrongPassword
@@ -140,6 +144,12 @@ impl Flood {
     /// Packets sent so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Ends it now; what it came to.
+    pub fn stop(self) -> Result<FloodReport> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.finish()
     }
 
     /// Waits for its bound; what it came to.

@@ -23,6 +23,7 @@ impl Load {
     }
 
     /// Two processes that fill and free half a gigabyte each, again and again; each ends itself after a minute of CPU time.
+    /// The machine is not short of memory by it, unless it has little.
     pub fn memory(lab: &Lab) -> Result<Self> {
         // `tail` without a newline in sight keeps everything it has read.
         Self::shells(lab, "memory", 2, "while :; do head -c 500M /dev/zero | tail -n 1 > /dev/null; done")

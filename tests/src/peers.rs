@@ -105,6 +105,16 @@ pub fn configuration(globals: &[&str], peers: &[Peer]) -> String {
 pub struct Keepalived {
     process: Process,
     config: PathBuf,
+    talk: Talk,
+}
+
+/// How much it logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Talk {
+    /// As installed.
+    Usual,
+    /// `-D`: a line for each gratuitous ARP, too.
+    Detailed,
 }
 
 impl Keepalived {
@@ -123,14 +133,19 @@ impl Keepalived {
 
     /// Starts it with this file.
     pub fn start_with_file(host: &Host, config: &Path) -> Result<Self> {
-        Ok(Self { process: spawn(host, config)?, config: config.to_owned() })
+        Self::start_talking(host, Talk::Detailed, config)
+    }
+
+    /// Starts it with this file, logging that much.
+    pub fn start_talking(host: &Host, talk: Talk, config: &Path) -> Result<Self> {
+        Ok(Self { process: spawn(host, talk, config)?, config: config.to_owned(), talk })
     }
 
     /// Ends what is left of it and starts it again, same file, same log.
     pub fn restart(&mut self, host: &Host) -> Result<()> {
         self.process.kill_tree();
         self.process.wait(Duration::from_secs(5));
-        self.process = spawn(host, &self.config)?;
+        self.process = spawn(host, self.talk, &self.config)?;
         Ok(())
     }
 
@@ -163,7 +178,7 @@ impl DerefMut for Keepalived {
     }
 }
 
-fn spawn(host: &Host, config: &Path) -> Result<Process> {
+fn spawn(host: &Host, talk: Talk, config: &Path) -> Result<Process> {
     let program = find_program("keepalived").context("keepalived is not installed")?;
     let pid_files = ["main", "vrrp", "checkers"].map(|name| {
         // One that a killed keepalived left would keep the next from starting.
@@ -173,7 +188,10 @@ fn spawn(host: &Host, config: &Path) -> Result<Process> {
     });
     let [main, vrrp, checkers] = &pid_files;
     let file = config.to_string_lossy();
-    // Only the VRRP child (-P), in the foreground, detailed log to standard output and none to syslog.
-    let arguments = ["-P", "-n", "-l", "-D", "-G", "-f", &file, "-p", main, "-r", vrrp, "-c", checkers];
+    // Only the VRRP child (-P), in the foreground, its log to standard output and none to syslog.
+    let mut arguments = vec!["-P", "-n", "-l", "-G", "-f", &file, "-p", main, "-r", vrrp, "-c", checkers];
+    if talk == Talk::Detailed {
+        arguments.push("-D");
+    }
     host.spawn("keepalived", &program, &arguments)
 }

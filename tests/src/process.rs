@@ -232,6 +232,11 @@ pub fn process_state(pid: u32) -> Option<char> {
     stat_fields(pid)?.first()?.chars().next()
 }
 
+/// What the kernel calls any process: the first 15 bytes of its program's name; `None` when gone.
+pub fn process_name(pid: u32) -> Option<String> {
+    Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())
+}
+
 type Job = (Command, mpsc::Sender<std::io::Result<Child>>);
 
 /// The kernel sends the parent-death signal when the *thread* that forked ends, so one that never does forks them all.

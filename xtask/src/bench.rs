@@ -25,12 +25,16 @@ mod html;
 mod kernel_half;
 mod limits;
 mod machine;
+mod metrics;
 mod mysql;
 mod report;
 mod scene;
 mod starve;
 mod stats;
 mod text;
+mod times;
+mod tries;
+mod verdict;
 
 use report::{Report, SCHEMA};
 use scene::Contender;
@@ -123,40 +127,50 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut machine = machine::Machine::look();
     let mut sections = Vec::new();
     let mut findings = goals::Findings::default();
+    let mut times = times::Times::start();
     // The cheap ones first: a run that is cut short has said something.
     if wanted(Topic::Xdp) {
         sections.push(kernel_half::costs(rounds, &binary, &mut findings.kernel_half)?);
+        times.note("xdp");
     }
     if wanted(Topic::Latency) {
         sections.push(kernel_half::latency(rounds, &binary, &mut findings.kernel_half)?);
+        times.note("latency");
     }
     if wanted(Topic::Density) {
         let (section, found) = density::run(rounds, &binary)?;
         sections.push(section);
         findings.density = Some(found);
+        times.note("density");
     }
     if wanted(Topic::Failover) {
         let (section, found) = failover::run(rounds, &binary)?;
         sections.push(section);
         findings.failover = Some(found);
+        times.note("failover");
     }
     if wanted(Topic::Flood) {
         let (section, found) = flood::run(rounds, &binary)?;
         sections.push(section);
         findings.flood = Some(found);
+        times.note("flood");
     }
     if wanted(Topic::Starve) {
         let (section, found) = starve::run(rounds, &binary)?;
         sections.push(section);
         findings.starve = Some(found);
+        times.note("starve");
     }
     if wanted(Topic::Mysql) {
         let (section, found) = mysql::run(rounds, &binary)?;
         sections.push(section);
         findings.mysql = Some(found);
+        times.note("mysql");
     }
     let goals = goals::judge(rounds, &findings);
     sections.extend(limits::section(&goals, &findings, &binary));
+    times.note("limits");
+    sections.push(times.section(rounds));
     machine.load_after = machine::load();
     machine.steal = cpu.steal_since();
     let report = Report {

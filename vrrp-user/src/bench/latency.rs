@@ -34,6 +34,8 @@ use crate::net::{Interface, Mode, clock, realtime};
 const PATIENCE: Duration = Duration::from_millis(50);
 /// A configuration says otherwise.
 const REALTIME_PRIORITY: u8 = 50;
+/// A picture needs no more steps.
+const QUANTILES: usize = 200;
 /// Two stamps of one packet are not further apart; adverts of one sender for one router are never this close.
 const SAME_PACKET_NS: u64 = 3_000_000;
 
@@ -80,6 +82,8 @@ pub struct Way {
     pub origin: String,
     /// Arrival to decision, of the same packets.
     pub latency: Percentiles,
+    /// The same at equal distances from the least to the most, for whoever draws them; none if there was no advert.
+    pub quantiles_ns: Vec<u64>,
 }
 
 /// Wake-ups with adverts, by how adverts are delivered.
@@ -327,8 +331,20 @@ fn pair(ring: &[Sample], raw: &[Sample]) -> Vec<(Sample, Sample)> {
 }
 
 fn way<'a>(origin: &str, samples: impl Iterator<Item = &'a Sample>) -> Way {
-    let latency = Percentiles::of(samples.map(|sample| sample.decided_ns.saturating_sub(sample.arrived_ns)));
-    Way { origin: origin.into(), latency }
+    let mut all: Vec<u64> =
+        samples.map(|sample| sample.decided_ns.saturating_sub(sample.arrived_ns)).collect();
+    all.sort_unstable();
+    Way {
+        origin: origin.into(),
+        latency: Percentiles::of(all.iter().copied()),
+        quantiles_ns: quantiles(&all),
+    }
+}
+
+/// Of values in their order.
+fn quantiles(sorted: &[u64]) -> Vec<u64> {
+    let Some(last) = sorted.len().checked_sub(1) else { return Vec::new() };
+    (0..=QUANTILES).filter_map(|number| sorted.get(number * last / QUANTILES)).copied().collect()
 }
 
 fn differences(

@@ -2,32 +2,48 @@
 //!
 //! Owns the scenes and the translation of what the binary says. Refuses to measure anything itself.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
-use vrrp_lab::flood::{Bound, Flood, Junk};
+use vrrp_lab::{
+    Instance,
+    flood::{Bound, Flood, Junk},
+};
 
 use super::{
     Rounds,
     machine::noise,
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, Scene, Setting},
-    stats::{Samples, cell},
+    stats::{Samples, cell, spread},
+    tries::Tries,
 };
 
 /// What the goals are judged by.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// Median of the ring's p50 less the raw socket's, in microseconds.
-    pub(crate) ring_later_us: Option<f64>,
-    /// Best ns per packet by the name of the row.
-    pub(crate) costs: Vec<Cost>,
+    pub(crate) latency: Tries<Later>,
+    /// All kinds of packet, of each round.
+    pub(crate) costs: Tries<Vec<Cost>>,
+}
+
+/// One round of `vrrp bench latency`, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Later {
+    pub(crate) ring_p50: f64,
+    pub(crate) raw_p50: f64,
 }
 
 impl Findings {
-    pub(crate) fn cost(&self, name: &str) -> Option<&Cost> {
-        self.costs.iter().find(|cost| cost.name == name)
+    /// Of one kind of packet, round by round.
+    pub(crate) fn cost(&self, name: &str, value: impl Fn(&Cost) -> f64) -> Samples {
+        self.costs.values(|costs| costs.iter().find(|cost| cost.name == name).map(&value))
+    }
+
+    /// Median ns of one kind of packet: of the rounds' medians.
+    pub(crate) fn median_ns(&self, name: &str) -> Option<f64> {
+        self.cost(name, |cost| cost.median_ns).median()
     }
 }
 
@@ -63,6 +79,7 @@ struct XdpReport {
 
 #[derive(Debug, Deserialize)]
 struct VerdictReport {
+    machine: Machine,
     mode: String,
     dropped_per_second: u64,
     most_dropped_per_second: u64,
@@ -84,6 +101,8 @@ struct Percentiles {
 struct Way {
     origin: String,
     latency: Percentiles,
+    /// At equal distances, the least and the most among them.
+    quantiles_ns: Vec<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,24 +128,32 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> R
         "xdp",
         "Cost of a packet in the kernel half",
         "BPF_PROG_TEST_RUN, all kinds of packet in turn, beside a program that passes everything at once and one that only \
-         reads the clock. Best and median of the rounds, in whole nanoseconds.",
+         reads the clock. In each round every kind is run eleven times, alternately, and counts with its median, in whole \
+         nanoseconds; here is the median of the rounds, with the least and the most, and beside it the best single run.",
     );
-    println!("xdp: BPF_PROG_TEST_RUN");
-    let count = if rounds.quick { "11" } else { "41" };
-    let report: XdpReport = ask(Command::new(binary).args(["bench", "xdp", "--json", "--rounds", count]))?;
+    let mut sizes_seen = Vec::new();
+    for round in 1..=rounds.count {
+        println!("xdp: BPF_PROG_TEST_RUN, round {round}");
+        let report: XdpReport = ask(Command::new(binary).args(["bench", "xdp", "--json", "--rounds", "11"]))?;
+        findings.costs.push(report.rows, report.machine.steal);
+        sizes_seen = report.sizes;
+    }
+    let kinds: Vec<Cost> = findings.costs.runs.first().cloned().unwrap_or_default();
     let mut table =
-        Table::new("ns per packet", &["verdict", "packet", "best", "median", "times the empty program"]);
-    for cost in &report.rows {
+        Table::new("ns per packet", &["verdict", "packet", "ns", "best run", "times the empty program"]);
+    for Cost { name, group, .. } in &kinds {
+        let (ns, best) =
+            (findings.cost(name, |cost| cost.median_ns), findings.cost(name, |cost| cost.best_ns));
         table.rows.push(Row {
             cells: vec![
-                cost.group.clone(),
-                cost.name.clone(),
-                cell(Some(cost.best_ns)),
-                cell(Some(cost.median_ns)),
-                cell(Some(cost.ratio)),
+                group.clone(),
+                name.clone(),
+                spread(&ns),
+                cell(best.min()),
+                cell(findings.cost(name, |cost| cost.ratio).median()),
             ],
-            noise: noise(report.machine.steal),
-            samples: Vec::new(),
+            noise: noise(findings.costs.steal),
+            samples: vec![("median_ns".to_owned(), ns), ("best_ns".to_owned(), best)],
         });
     }
     section.tables.push(table);
@@ -134,7 +161,7 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> R
         "The programs",
         &["program", "instructions", "machine code, bytes", "verified instructions", "of the limit, %"],
     );
-    for size in &report.sizes {
+    for size in &sizes_seen {
         let verified = size.verified_instructions.map(f64::from);
         sizes.rows.push(Row {
             cells: vec![
@@ -148,18 +175,18 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> R
         });
     }
     section.tables.push(sizes);
-    let usual = |cost: &&Cost| cost.best_ns < 1_000.0;
+    let usual: Vec<(String, f64)> = kinds
+        .iter()
+        .filter_map(|cost| Some((cost.name.clone(), findings.median_ns(&cost.name)?)))
+        .filter(|(_, ns)| *ns < 1_000.0)
+        .collect();
     section.plots.push(Plot::Bars {
-        title: "ns per packet, best round".to_owned(),
+        title: "ns per packet, median of the rounds".to_owned(),
         unit: "ns".to_owned(),
         logarithmic: false,
-        labels: report.rows.iter().filter(usual).map(|cost| cost.name.clone()).collect(),
-        series: vec![Series {
-            name: "vrrp".to_owned(),
-            values: report.rows.iter().filter(usual).map(|cost| cost.best_ns).collect(),
-        }],
+        labels: usual.iter().map(|(name, _)| name.clone()).collect(),
+        series: vec![Series { name: "vrrp".to_owned(), values: usual.iter().map(|(_, ns)| *ns).collect() }],
     });
-    findings.costs = report.rows;
     section.tables.push(throughput(rounds, binary)?);
     Ok(section)
 }
@@ -180,28 +207,24 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<Table> {
     let stranger = scene.host("b");
     let model = vrrp_lab::frame::Advert::v3(scene.host("a").address(), 1, 100, 10, &[[10, 99, 1, 1].into()]);
     let frames = Junk::WrongTtl.forge(&model, stranger.mac());
-    let namespace = scene.host("client").namespace().name().to_owned();
-    let time = format!("{seconds}s");
-    let counting = std::thread::spawn({
-        let binary = binary.to_owned();
-        move || {
-            ask::<VerdictReport>(Command::new("ip").args(["netns", "exec", &namespace]).arg(binary).args([
-                "bench",
-                "xdp",
-                "--interface",
-                "eth0",
-                "--for",
-                &time,
-                "--json",
-            ]))
-        }
-    });
-    // It listens for virtual routers before it attaches and counts.
-    std::thread::sleep(Duration::from_millis(2500));
-    let flood = Flood::start(stranger, frames, Bound::seconds(seconds))?.finish()?;
-    let report = counting.join().map_err(|_panic| anyhow::anyhow!("the counting thread panicked"))??;
+    // With a configuration it need not listen first for what there is: it counts at once, and the flood is there by then.
+    let counter = scene.host("client");
+    let config = counter.file("verdicts.yaml");
+    let instance = Instance { vrid: 1, ..Instance::v3(1, "100ms") };
+    fs::write(&config, vrrp_lab::daemon::yaml("verdicts", &[instance]))
+        .with_context(|| format!("write {}", config.display()))?;
+    // Ends with the counting; a bound of its own in case that never does.
+    let flood = Flood::start(stranger, frames, Bound::seconds(seconds + 30))?;
+    std::thread::sleep(Duration::from_millis(200));
+    let report: VerdictReport = ask(Command::new("ip")
+        .args(["netns", "exec", counter.namespace().name()])
+        .arg(binary)
+        .args(["bench", "xdp", "--interface", "eth0", "--for", &format!("{seconds}s"), "--json", "--config"])
+        .arg(&config))?;
+    let flood = flood.stop()?;
     #[expect(clippy::cast_precision_loss, reason = "packets of seconds")]
-    let per_second = |count: u64| cell(Some(count as f64));
+    let number = |count: u64| count as f64;
+    let per_second = |count: u64| cell(Some(number(count)));
     table.rows.push(Row {
         cells: vec![
             "TTL 254".to_owned(),
@@ -211,7 +234,11 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<Table> {
             per_second(report.most_dropped_per_second),
             per_second(report.passed_per_second),
         ],
-        ..Row::default()
+        noise: noise(report.machine.steal),
+        samples: vec![
+            ("sent_per_second".to_owned(), std::iter::once(number(flood.rate())).collect()),
+            ("dropped_per_second".to_owned(), std::iter::once(number(report.dropped_per_second)).collect()),
+        ],
     });
     Ok(table)
 }
@@ -240,20 +267,28 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
     drop(observer);
     let namespace = scene.host("client").namespace().name();
     let time = if rounds.quick { "3s" } else { "6s" };
-    let mut differences = Samples::default();
+    let mut quantiles = [Samples::default(), Samples::default()];
     for round in 1..=rounds.count {
         println!("latency: round {round}");
         let report: LatencyReport = ask(Command::new("ip")
             .args(["netns", "exec", namespace])
             .arg(binary)
             .args(["bench", "latency", "--interface", "eth0", "--for", time, "--json"]))?;
-        let later = report.ring.latency.p50_ns - report.raw_socket.latency.p50_ns;
-        differences.push(later / 1e3);
-        for (way, name) in
-            [(&report.ring, format!("ring, {}", report.mode)), (&report.raw_socket, "raw socket".to_owned())]
-        {
+        let later = Later {
+            ring_p50: report.ring.latency.p50_ns / 1e3,
+            raw_p50: report.raw_socket.latency.p50_ns / 1e3,
+        };
+        findings.latency.push(later, report.machine.steal);
+        let ways =
+            [(&report.ring, format!("ring, {}", report.mode)), (&report.raw_socket, "raw socket".to_owned())];
+        for ((way, name), quantiles) in ways.into_iter().zip(&mut quantiles) {
+            #[expect(clippy::cast_precision_loss, reason = "nanoseconds of seconds")]
+            quantiles.0.extend(way.quantiles_ns.iter().map(|ns| *ns as f64 / 1e3));
             let Percentiles { count, p50_ns, p90_ns, p99_ns, p99_9_ns, p99_99_ns, max_ns } = way.latency;
             let us = |ns: f64| cell(Some(ns / 1e3));
+            // One sample beyond it, or it is the greatest under another name.
+            let rare = |least: u64, ns: f64| if count >= least { us(ns) } else { "n/a".to_owned() };
+            let one = |name: &str, ns: f64| (name.to_owned(), std::iter::once(ns / 1e3).collect());
             table.rows.push(Row {
                 cells: vec![
                     round.to_string(),
@@ -263,12 +298,12 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
                     us(p50_ns),
                     us(p90_ns),
                     us(p99_ns),
-                    us(p99_9_ns),
-                    us(p99_99_ns),
+                    rare(1_000, p99_9_ns),
+                    rare(10_000, p99_99_ns),
                     us(max_ns),
                 ],
                 noise: noise(report.machine.steal),
-                samples: Vec::new(),
+                samples: vec![one("p50_us", p50_ns), one("p99_us", p99_ns), one("max_us", max_ns)],
             });
         }
         for kind in &report.wakeups {
@@ -286,7 +321,14 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
             section.remarks.extend(report.notes);
         }
     }
-    findings.ring_later_us = differences.median();
+    let [ring, raw] = quantiles;
+    let series = |name: &str, values| Series { name: name.to_owned(), values };
+    section.plots.push(Plot::Cdf {
+        title: "arrival to decision, quantiles of all rounds".to_owned(),
+        unit: "µs".to_owned(),
+        logarithmic: true,
+        series: vec![series("ring", ring), series("raw socket", raw)],
+    });
     section.tables.extend([table, wakeups]);
     Ok(section)
 }

@@ -1,4 +1,5 @@
-//! What stands in the way of the goals that were missed: where the time goes, looked at with the kernel's own tools.
+//! What stands in the way of the goals that were missed: their numbers round by round, and where the time goes, looked at with
+//! the kernel's own tools.
 //!
 //! Owns which profile belongs to which goal. A pair is brought up once more for it: a profiled run is slower and is never among
 //! the measured ones. Refuses to judge.
@@ -7,6 +8,10 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use vrrp_lab::capability::find_program;
+
+mod calls;
+mod programs;
+mod scheduler;
 
 use super::{
     goals::Findings,
@@ -19,6 +24,8 @@ const SECONDS: u64 = 2;
 /// Symbols below this share, in per cent, tell nothing.
 const WORTH_A_LINE: f64 = 1.5;
 const MOST_LINES: usize = 14;
+/// A pair whose steady adverts the kernel half is looked at with.
+const STEADY: Setting = Setting { version: 3, advert_ms: 10, instances: 20 };
 
 /// None: there is nothing to explain.
 pub(crate) fn section(goals: &[Goal], findings: &Findings, binary: &Path) -> Option<Section> {
@@ -29,48 +36,62 @@ pub(crate) fn section(goals: &[Goal], findings: &Findings, binary: &Path) -> Opt
     let mut section = Section::new(
         "limits",
         "What stands in the way",
-        "Of each goal that was missed, where the time goes. Profiles are of a pair brought up once more, by perf, in per cent of \
-         the daemon's own CPU time; what a sender pays for the switch and for the receiver's kernel half is in it.",
+        "Of each goal that was missed, its numbers round by round; and of those about CPU, punctuality and the kernel half, \
+         where the time goes. Profiles are of a pair brought up once more: by perf, in per cent of the daemon's own CPU time \
+         (what a sender pays for the switch and for the receiver's kernel half is in it); by the scheduler, how long its \
+         threads ran and how long they waited for a CPU; by strace, which slows it down, its system calls.",
     );
     let mut profiled = Vec::new();
     for goal in missed {
-        match goal.subject {
+        section.tables.push(rounds(goal));
+        let (setting, profile): (_, fn(&Scene) -> Result<Profile>) = match goal.subject {
             Subject::Density { advert_ms, instances } => {
-                let setting = Setting { version: 3, advert_ms, instances };
-                if profiled.contains(&setting) {
-                    continue;
-                }
-                profiled.push(setting);
-                println!("limits: {}", setting.label());
-                match profile(setting, binary) {
-                    Ok(tables) => section.tables.extend(tables),
-                    Err(error) => section.remarks.push(format!("{}: no profile: {error:#}", goal.what)),
-                }
+                (Setting { version: 3, advert_ms, instances }, density)
             }
-            Subject::KernelHalf => section.tables.extend(costs(findings)),
-            Subject::Latency => section.remarks.push(format!(
-                "{}: one packet wakes both threads. The ring's is woken from an interrupt of its own, after the frame has been \
-                 through the kernel half, and then asks epoll and the ring; the raw socket's is woken in the same softirq and \
-                 has its answer with the call that it slept in. With no more CPUs than threads one waits for the other.",
-                goal.what
-            )),
-            Subject::Timeline => {
-                section.remarks.push(format!("{}: see the timelines and distributions of its topic.", goal.what));
+            Subject::KernelHalf => {
+                section.tables.extend(costs(findings));
+                (STEADY, kernel_half)
             }
+            Subject::Latency | Subject::Timeline => continue,
+        };
+        if profiled.contains(&setting) {
+            continue;
+        }
+        profiled.push(setting);
+        println!("limits: {}", setting.label());
+        match Scene::new("limits", setting, binary).and_then(|scene| profile(&scene)) {
+            Ok((tables, remarks)) => {
+                section.tables.extend(tables);
+                section.remarks.extend(remarks);
+            }
+            Err(error) => section.remarks.push(format!("{}: no profile: {error:#}", goal.what)),
         }
     }
     Some(section)
 }
 
+/// Tables, and what could not be looked at.
+type Profile = (Vec<Table>, Vec<String>);
+
+/// The values that a goal was judged by.
+fn rounds(goal: &Goal) -> Table {
+    let mut table = Table::new(&format!("{}: {}", goal.what, goal.measured), &["value", "round by round"]);
+    for (name, samples) in &goal.samples {
+        let values: Vec<String> = samples.0.iter().map(|value| cell(Some(*value))).collect();
+        table.rows.push(Row { cells: vec![name.clone(), values.join(", ")], ..Row::default() });
+    }
+    table
+}
+
 /// The steps of a delivered advert, each as the difference between two kinds of packet that differ by it.
 fn costs(findings: &Findings) -> Option<Table> {
-    let best = |name: &str| findings.kernel_half.cost(name).map(|cost| cost.best_ns);
-    let empty = best("empty program")?;
-    let (clock, checked) = (best("bpf_ktime_get_ns")?, best("checksum")?);
-    let (recorded, delivered) = (best("accepted, slot only")?, best("delivered, v3 RFC 9568")?);
+    let median = |name: &str| findings.kernel_half.median_ns(name);
+    let empty = median("empty program")?;
+    let (clock, checked) = (median("bpf_ktime_get_ns")?, median("checksum")?);
+    let (recorded, delivered) = (median("accepted, slot only")?, median("delivered, v3")?);
     let steps = [
         ("entering a program at all", empty),
-        ("checks: headers, rule, both checksums, one count", checked - empty),
+        ("checks: headers, rule, checksum, one count", checked - empty),
         ("the kernel's clock (bpf_ktime_get_ns)", clock - empty),
         ("recording it in the slot, under its sequence lock", recorded - checked - (clock - empty)),
         ("a token from the sender's bucket, and the copy into the ring", delivered - recorded),
@@ -82,11 +103,32 @@ fn costs(findings: &Findings) -> Option<Table> {
     Some(table)
 }
 
-fn profile(setting: Setting, binary: &Path) -> Result<Vec<Table>> {
-    let scene = Scene::new("limits", setting, binary)?;
+fn density(scene: &Scene) -> Result<Profile> {
     let observer = scene.observe(false)?;
     let (a, b, _) = scene.settle(Contender::Ours, &observer)?;
-    [(&a, "master"), (&b, "backup")].into_iter().map(|(router, name)| half(&scene, router, name)).collect()
+    let (mut tables, mut remarks) = (Vec::new(), Vec::new());
+    let halves = [(&a, "master"), (&b, "backup")];
+    for (router, name) in halves {
+        tables.push(scheduler::table(scene, router, name));
+        match half(scene, router, name) {
+            Ok(table) => tables.push(table),
+            Err(error) => remarks.push(format!("{}, {name}: {error:#}", scene.setting.label())),
+        }
+    }
+    // Last, since the pair may not live through it.
+    for (router, name) in halves {
+        match calls::table(scene, router, name) {
+            Ok(table) => tables.push(table),
+            Err(error) => remarks.push(format!("{}, {name}: {error:#}", scene.setting.label())),
+        }
+    }
+    Ok((tables, remarks))
+}
+
+fn kernel_half(scene: &Scene) -> Result<Profile> {
+    let observer = scene.observe(false)?;
+    let (_a, _b, _) = scene.settle(Contender::Ours, &observer)?;
+    Ok((vec![programs::table(scene)?], Vec::new()))
 }
 
 fn half(scene: &Scene, router: &Router, name: &str) -> Result<Table> {

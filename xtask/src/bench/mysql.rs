@@ -11,9 +11,10 @@ mod pair;
 
 use super::{
     Rounds,
-    machine::noise,
+    machine::{CpuTime, noise},
     report::{Lane, Plot, Row, Section, Series, Table},
-    stats::{Samples, cell},
+    stats::cell,
+    tries::{Tries, Worst},
 };
 use pair::Pair;
 
@@ -84,38 +85,32 @@ pub(crate) struct Outcome {
     pub(crate) announced: Option<f64>,
     /// Acknowledged before the event, or by then, and not on the server that serves in the end.
     pub(crate) lost: usize,
-    steal: f64,
+    pub(crate) steal: f64,
     lanes: Vec<Lane>,
 }
 
 /// What the goals are judged by.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    outcomes: BTreeMap<(Event, Way), Vec<Outcome>>,
+    outcomes: BTreeMap<(Event, Way), Tries<Outcome>>,
     /// Rows that were there twice.
     twice: BTreeMap<Way, usize>,
 }
 
 impl Findings {
-    fn of(&self, event: Event, way: Way) -> &[Outcome] {
-        self.outcomes.get(&(event, way)).map_or(&[], Vec::as_slice)
+    /// The rounds of one case; none if it was not run.
+    pub(crate) fn of(&self, event: Event, way: Way) -> Tries<Outcome> {
+        self.outcomes.get(&(event, way)).cloned().unwrap_or_default()
     }
 
-    /// How often it was measured.
-    pub(crate) fn count(&self, event: Event, way: Way) -> usize {
-        self.of(event, way).len()
-    }
-
-    /// Median of the outages, if there was an end to each.
+    /// Median of the outages; None without one, and where the middle one had no end.
     pub(crate) fn outage(&self, event: Event, way: Way) -> Option<f64> {
-        let all = self.of(event, way);
-        let ended: Samples = all.iter().filter_map(|outcome| outcome.outage).collect();
-        (ended.0.len() == all.len()).then(|| ended.median()).flatten()
+        self.of(event, way).median(Worst::Most, |outcome| outcome.outage).filter(|outage| outage.is_finite())
     }
 
-    /// Median of the times to the announcement.
+    /// Median of the times to the announcement, of the rounds that came to a result.
     pub(crate) fn announced(&self, event: Event, way: Way) -> Option<f64> {
-        self.of(event, way).iter().filter_map(|outcome| outcome.announced).collect::<Samples>().median()
+        self.of(event, way).values(|outcome| outcome.announced).median()
     }
 
     /// All rows that were there twice, after whatever event.
@@ -125,7 +120,7 @@ impl Findings {
 
     /// All that were lost.
     pub(crate) fn lost(&self, event: Event, way: Way) -> usize {
-        self.of(event, way).iter().map(|outcome| outcome.lost).sum()
+        self.of(event, way).sum(|outcome| outcome.lost)
     }
 }
 
@@ -164,7 +159,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
          kernel's own SYN timers, a new attempt 5 ms after a failure. An outage is the time between two acknowledged writes. \
          Lost are writes that were acknowledged and are not on the server that serves in the end; \"told at once\" and \
          \"recipe's check\" leave both servers writable, as the recipe does; \"told at once\" is told by this bench at the \
-         moment of the event, which no check could be; \"recipe's check\" is a script that connects every 2 s, three failures.",
+         moment of the event, which no check could be, and logs as installed; \"recipe's check\" is a script that connects every 2 s, three failures. Each timeline is of the round with the median outage.",
     );
     let mut findings = Findings::default();
     let sessions: &[Session] = if rounds.quick { &QUICK } else { &SESSIONS };
@@ -177,14 +172,21 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
             let names: Vec<_> = session.events.iter().map(|event| event.name()).collect();
             let what = format!("{}, {}", names.join(", "), session.way.name());
             println!("mysql: {what}, round {}", round + 1);
+            let cpu = CpuTime::now();
             match play(*session, binary) {
                 Ok((outcomes, twice)) => {
                     *findings.twice.entry(session.way).or_default() += twice;
                     for (event, outcome) in outcomes {
-                        findings.outcomes.entry((event, session.way)).or_default().push(outcome);
+                        let steal = outcome.steal;
+                        findings.outcomes.entry((event, session.way)).or_default().push(outcome, steal);
                     }
                 }
                 Err(error) => {
+                    // Without the reckoning at its end nothing of a session counts.
+                    for event in session.events {
+                        let tries = findings.outcomes.entry((*event, session.way)).or_default();
+                        tries.fail(cpu.steal_since());
+                    }
                     println!("  no result: {error:#}");
                     section.remarks.push(format!("{what}: {error:#}"));
                 }
@@ -234,11 +236,11 @@ fn table(findings: &Findings) -> Table {
         let ours = findings.outage(event, Way::Managed);
         for way in Way::ALL {
             let all = findings.of(event, way);
-            if all.is_empty() {
+            if all.rounds() == 0 {
                 continue;
             }
-            let ended: Samples = all.iter().filter_map(|outcome| outcome.outage).collect();
-            let endless = all.iter().filter(|outcome| outcome.outage.is_none());
+            let ended = all.values(|outcome| outcome.outage);
+            let endless = all.runs.iter().filter(|outcome| outcome.outage.is_none());
             let longest = endless
                 .map(|outcome| outcome.waited)
                 .fold(None, |most: Option<f64>, waited| Some(most.map_or(waited, |most| most.max(waited))));
@@ -247,12 +249,11 @@ fn table(findings: &Findings) -> Table {
                 Some(waited) => format!("none within {} s", cell(Some(waited / 1e3))),
             };
             let times = findings.outage(event, way).zip(ours).map(|(theirs, ours)| theirs / ours);
-            let steal = all.iter().map(|outcome| outcome.steal).fold(0.0, f64::max);
             table.rows.push(Row {
                 cells: vec![
                     event.name().to_owned(),
                     way.name().to_owned(),
-                    all.len().to_string(),
+                    all.count(),
                     outage,
                     cell(ended.min()),
                     cell(ended.max()),
@@ -260,10 +261,10 @@ fn table(findings: &Findings) -> Table {
                     findings.lost(event, way).to_string(),
                     cell(times),
                 ],
-                noise: noise(steal),
+                noise: noise(all.steal),
                 samples: vec![
                     ("outage_ms".to_owned(), ended),
-                    ("announced_ms".to_owned(), all.iter().filter_map(|outcome| outcome.announced).collect()),
+                    ("announced_ms".to_owned(), all.values(|outcome| outcome.announced)),
                 ],
             });
         }
@@ -277,8 +278,7 @@ fn plots(findings: &Findings) -> Vec<Plot> {
         let series: Vec<Series> = Way::ALL
             .into_iter()
             .filter_map(|way| {
-                let values: Samples =
-                    findings.of(event, way).iter().filter_map(|outcome| outcome.outage).collect();
+                let values = findings.of(event, way).values(|outcome| outcome.outage);
                 (!values.0.is_empty()).then(|| Series { name: way.name().to_owned(), values })
             })
             .collect();
@@ -287,11 +287,21 @@ fn plots(findings: &Findings) -> Vec<Plot> {
             plots.push(Plot::Cdf { title, unit: "ms".to_owned(), logarithmic: true, series });
         }
         for way in Way::ALL {
-            if let Some(outcome) = findings.of(event, way).first() {
+            if let Some(outcome) = median_outcome(&findings.of(event, way)) {
                 let title = format!("{}: {}", event.name(), way.name());
                 plots.push(Plot::Timeline { title, lanes: outcome.lanes.clone() });
             }
         }
     }
     plots
+}
+
+/// The round whose outage was neither shortest nor longest.
+fn median_outcome(tries: &Tries<Outcome>) -> Option<&Outcome> {
+    let mut runs: Vec<&Outcome> = tries.runs.iter().collect();
+    runs.sort_by(|one, other| {
+        let outage = |outcome: &Outcome| outcome.outage.unwrap_or(f64::INFINITY);
+        outage(one).total_cmp(&outage(other))
+    });
+    runs.get(runs.len() / 2).copied()
 }

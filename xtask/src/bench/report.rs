@@ -122,6 +122,8 @@ pub(crate) struct Goal {
     pub(crate) goal: String,
     pub(crate) measured: String,
     pub(crate) reached: Verdict,
+    /// Our values behind it, round by round, by name.
+    pub(crate) samples: Vec<(String, Samples)>,
     #[serde(skip)]
     pub(crate) subject: Subject,
 }

@@ -5,16 +5,19 @@
 use std::{collections::HashSet, fs, net::Ipv4Addr, path::Path, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use vrrp_lab::{
     Daemon, Host, Instance, Keepalived, Lab, Observer, Peer, clock,
     observer::{Kind, Port, Sighting},
-    process::Process,
+    peers::Talk,
+    process::{Process, process_name},
 };
+
+use super::metrics::Metrics;
 
 /// One segment carries no more virtual routers than this; the next ones get a segment of their own.
 const PER_SEGMENT: usize = 250;
-/// From this many on our configuration is the one that the documentation recommends for dense hosts.
+/// From this many on the kernel half keeps our adverts from the stack of a host where nobody else wants them.
 const DENSE: usize = 200;
 /// Priority of `a`, the master, and of `b`.
 pub(crate) const PRIORITIES: [u8; 2] = [100, 90];
@@ -41,7 +44,7 @@ impl Contender {
 }
 
 /// The pair's protocol and size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Setting {
     pub(crate) version: u8,
     pub(crate) advert_ms: u32,
@@ -142,13 +145,15 @@ impl Scene {
                     .with_context(|| format!("write {}", config.display()))?;
                 Program::Ours(Daemon::start_with_file(on, &self.binary, &config)?)
             }
-            Contender::Keepalived | Contender::Tuned => Program::Keepalived(Keepalived::start_with(
-                on,
-                tuning(contender),
-                &self.theirs(priority, Last::AsIs),
-            )?),
+            Contender::Keepalived | Contender::Tuned => {
+                let config = on.file("keepalived.conf");
+                let peers = self.theirs(priority, Last::AsIs);
+                fs::write(&config, vrrp_lab::peers::configuration(tuning(contender), &peers))
+                    .with_context(|| format!("write {}", config.display()))?;
+                Program::Keepalived(Keepalived::start_talking(on, Talk::Usual, &config)?)
+            }
         };
-        Ok(Router { program, host, contender })
+        Ok(Router { program, host, contender, orphans: Vec::new() })
     }
 
     /// Has a running router read its file again, in which the last virtual router holds another address instead of its
@@ -173,7 +178,8 @@ impl Scene {
 
     fn our_file(&self, host: &str, last: Last) -> String {
         let priority = PRIORITIES[usize::from(host == "b")];
-        let mut text = vrrp_lab::daemon::yaml(&format!("bench-{host}"), &self.ours(host, priority, last));
+        let text = vrrp_lab::daemon::yaml(&format!("bench-{host}"), &self.ours(host, priority, last));
+        let mut text = vrrp_lab::daemon::with_control(self.lab.host(host), &text);
         if self.setting.instances >= DENSE {
             text.push_str("consume: true\n");
         }
@@ -334,7 +340,8 @@ pub(crate) const fn is_to(sighting: &Sighting, half: u16) -> bool {
     sighting.outgoing && sighting.port % 2 == half
 }
 
-fn tail(log: &str) -> String {
+/// The last lines of a log.
+pub(crate) fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines.get(lines.len().saturating_sub(8)..).unwrap_or_default().join("\n")
 }
@@ -345,6 +352,8 @@ pub(crate) struct Router {
     program: Program,
     host: &'static str,
     contender: Contender,
+    /// What a killed keepalived may have left running.
+    orphans: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -368,21 +377,40 @@ impl Router {
         }
     }
 
-    /// `kill -9` of the daemon, as an operator or the kernel's OOM killer would do it: our guard lives on, and of
-    /// keepalived both processes go, since the parent would restart the child.
+    /// `kill -9` of the daemon, as an operator does it with the pid of its pid file, or the kernel's OOM killer: our guard
+    /// lives on, and so does keepalived's child, as long as it wants to.
     pub(crate) fn kill(&mut self) {
-        match &mut self.program {
-            Program::Ours(daemon) => daemon.kill(),
-            Program::Keepalived(keepalived) => keepalived.kill_tree(),
+        if let Program::Keepalived(keepalived) = &self.program {
+            self.orphans = keepalived.tree();
         }
+        self.process_mut().kill();
+    }
+
+    /// `kill -9` of every process at once.
+    pub(crate) fn kill_all(&mut self) {
+        self.process_mut().kill_tree();
     }
 
     /// Starts it again on its host after it ended.
     pub(crate) fn restart(&mut self, scene: &Scene) -> Result<()> {
         let host = scene.lab.host(self.host);
+        for pid in self.orphans.drain(..) {
+            // Most are gone, and the number may be another's by now.
+            if process_name(pid).as_deref() == Some("keepalived") {
+                end(pid);
+            }
+        }
         match &mut self.program {
             Program::Ours(daemon) => daemon.restart(host),
             Program::Keepalived(keepalived) => keepalived.restart(host),
+        }
+    }
+
+    /// What our daemon counts; None for keepalived, which has no such numbers.
+    pub(crate) fn metrics(&self, scene: &Scene) -> Option<Metrics> {
+        match &self.program {
+            Program::Ours(_) => Metrics::read(&vrrp_lab::daemon::socket(scene.host(self.host))).ok(),
+            Program::Keepalived(_) => None,
         }
     }
 
@@ -398,6 +426,13 @@ impl Router {
         }
         usage.resident_kib += files;
         usage
+    }
+}
+
+fn end(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        // It may have ended this very moment.
+        kill_process(pid, Signal::KILL).unwrap_or_default();
     }
 }
 

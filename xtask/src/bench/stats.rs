@@ -104,6 +104,17 @@ pub(crate) fn cell(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), short)
 }
 
+/// The median, and of more than one sample the least and the most behind it: `12.3 (11.9-14.0)`.
+pub(crate) fn spread(samples: &Samples) -> String {
+    let range = samples.min().zip(samples.max()).filter(|(least, most)| short(*least) != short(*most));
+    match range {
+        Some((least, most)) => {
+            format!("{} ({}\u{2013}{})", cell(samples.median()), short(least), short(most))
+        }
+        None => cell(samples.median()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +139,13 @@ mod tests {
         let quantiles = many["quantiles"].as_array().unwrap();
         assert_eq!(quantiles.len(), KEPT + 1);
         assert_eq!([&quantiles[0], &quantiles[KEPT / 2], &quantiles[KEPT]], [0.0, 50_000.0, 100_000.0]);
+    }
+
+    #[test]
+    fn a_spread_is_said_where_there_is_one() {
+        let of = |values: &[f64]| spread(&Samples(values.to_vec()));
+        assert_eq!(of(&[2.0, 1.0, 9.0]), "2.00 (1.00\u{2013}9.00)");
+        assert_eq!([of(&[3.0, 3.0]), of(&[5.0]), of(&[])], ["3.00", "5.00", "-"]);
     }
 
     #[test]

@@ -36,8 +36,8 @@ fn a_report_survives_json() {
         realtime_priority: Some(50),
         adverts: 1,
         unmatched: 0,
-        ring: Way { origin: "tcx-sw".into(), latency },
-        raw_socket: Way { origin: "skb-sw".into(), latency },
+        ring: Way { origin: "tcx-sw".into(), latency, quantiles_ns: vec![1, 2] },
+        raw_socket: Way { origin: "skb-sw".into(), latency, quantiles_ns: Vec::new() },
         ring_later_by: Differences { count: 1, p10_ns: -1, p50_ns: -150, p90_ns: 3 },
         raw_stamp_later_by: Differences::default(),
         wakeups: vec![Wakeups {
@@ -55,4 +55,13 @@ fn a_report_survives_json() {
     for part in ["51.2", "-0.1", "0.250", "eth0 by tcx"] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
+}
+
+#[test]
+fn quantiles_go_from_the_least_to_the_most() {
+    assert!(quantiles(&[]).is_empty());
+    assert!(quantiles(&[7]).iter().all(|value| *value == 7));
+    let all: Vec<u64> = (0..=10_000).collect();
+    let quantiles = quantiles(&all);
+    assert_eq!([quantiles[0], quantiles[QUANTILES / 2], quantiles[QUANTILES]], [0, 5_000, 10_000]);
 }

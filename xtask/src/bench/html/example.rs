@@ -71,6 +71,7 @@ fn goals() -> Vec<Goal> {
         goal: goal.to_owned(),
         measured: measured.to_owned(),
         reached,
+        samples: Vec::new(),
         subject: Subject::Timeline,
     };
     vec![

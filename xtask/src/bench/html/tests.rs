@@ -85,6 +85,7 @@ fn foreign_text_stays_text() {
         goal: EVIL.to_owned(),
         measured: EVIL.to_owned(),
         reached: Verdict::Reached,
+        samples: Vec::new(),
         subject: Subject::Timeline,
     }];
     let mut section = crate::bench::report::Section::new(EVIL, EVIL, EVIL);

@@ -188,6 +188,8 @@ impl Pair {
             self.servers.on_mut(name).thaw();
         }
         let record = writer.finish()?;
+        // It may have lost what the outcomes were told by.
+        self.observer.finish()?;
         let server = self.servers.on(HOSTS[self.active]);
         let compare = || Ledger::read(server).map(|ledger| ledger.compare(&record));
         // What was received is applied a moment later.
@@ -195,17 +197,9 @@ impl Pair {
         let verdict = compare()?;
         let mut lost = vec![0; self.events.len()];
         for number in &verdict.lost {
-            lost[self.cause(&record, *number)] += 1;
+            lost[cause(&self.events, &record, *number)] += 1;
         }
         Ok((lost, verdict.duplicated.len()))
-    }
-
-    /// The first event that was not over when the write was acknowledged; the last one for what came behind it.
-    fn cause(&self, record: &Record, number: u64) -> usize {
-        let at =
-            record.acknowledged.iter().find(|write| write.number == number).map_or(0, |write| write.at_ns);
-        let later = self.events.iter().position(|event| *event >= at);
-        later.unwrap_or_else(|| self.events.len().saturating_sub(1))
     }
 
     fn hand_over(&mut self, from: usize) -> Result<()> {
@@ -239,6 +233,13 @@ impl Pair {
         }
         self.servers.wait_replicating(START).with_context(|| format!("{passive} does not follow"))
     }
+}
+
+/// The first event that was not over when the write was acknowledged; the last one for what came behind it.
+fn cause(events: &[u64], record: &Record, number: u64) -> usize {
+    let at = record.acknowledged.iter().find(|write| write.number == number).map_or(0, |write| write.at_ns);
+    let later = events.iter().position(|event| *event >= at);
+    later.unwrap_or_else(|| events.len().saturating_sub(1))
 }
 
 const fn is_claim(kind: &Kind) -> bool {
@@ -291,7 +292,7 @@ fn theirs(lab: &Lab, half: usize, head: &str, track: &str) -> Result<Keeper> {
     let text = text.replacen("vrrp_instance", &format!("{head}vrrp_instance"), 1);
     let config = host.file("keepalived.conf");
     fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
-    Keepalived::start_with_file(host, &config).map(Keeper::Keepalived)
+    Keepalived::start_talking(host, peers::Talk::Usual, &config).map(Keeper::Keepalived)
 }
 
 fn track_file(lab: &Lab, half: usize) -> PathBuf {

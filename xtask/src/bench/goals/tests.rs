@@ -1,0 +1,131 @@
+//! Runs as they could have been, and the verdicts that they must lead to.
+
+use super::*;
+use crate::bench::report::Verdict;
+
+const ROUNDS: Rounds = Rounds { count: 5, quick: false, keepalived: true, tuned: false };
+
+fn dense(false_masters: usize, longest_silence: f64) -> density::Run {
+    density::Run {
+        settled_ms: 1.0,
+        sent_share: 1.0,
+        sent_per_second: 20_000.0,
+        lateness_ms: Samples(vec![0.1]),
+        false_masters,
+        longest_silence,
+        backup_wakes: Some(1_000.0),
+        master_cpu: 10.0,
+        backup_cpu: 2.0,
+        master_mib: 9.0,
+        backup_mib: 9.0,
+        reload: None,
+    }
+}
+
+fn tries<T: Clone>(run: &T, count: usize) -> Tries<T> {
+    Tries { runs: vec![run.clone(); count], failed: 0, steal: 0.0 }
+}
+
+/// The verdict of the goal whose name begins so.
+fn verdict_of(goals: &[Goal], what: &str) -> Verdict {
+    goals.iter().find(|goal| goal.what.starts_with(what)).unwrap_or_else(|| panic!("no {what}")).reached
+}
+
+fn density_goals(change: impl FnOnce(&mut Tries<density::Run>)) -> Vec<Goal> {
+    let mut ours = tries(&dense(0, 1.1), 5);
+    change(&mut ours);
+    let mut found = density::Findings::default();
+    found.runs.insert((10, 200, OURS), ours);
+    let theirs = density::Run { master_cpu: 40.0, backup_cpu: 20.0, ..dense(3, 9.0) };
+    found.runs.insert((10, 200, THEIRS), tries(&theirs, 5));
+    judge(ROUNDS, &Findings { density: Some(found), ..Findings::default() })
+}
+
+fn density_verdict(change: impl FnOnce(&mut Tries<density::Run>)) -> Verdict {
+    verdict_of(&density_goals(change), "200 instances at 10 ms")
+}
+
+#[test]
+fn false_masters_are_summed_over_the_rounds_not_their_median() {
+    assert_eq!(density_verdict(|_| {}), Verdict::Reached);
+    assert_eq!(density_verdict(|ours| ours.runs[3].false_masters = 1), Verdict::Missed);
+}
+
+#[test]
+fn one_silent_router_is_a_miss_however_many_adverts_there_were() {
+    assert_eq!(density_verdict(|ours| ours.runs[0].longest_silence = 3.2), Verdict::Missed);
+}
+
+#[test]
+fn a_failed_round_is_a_miss_and_said() {
+    let goals = density_goals(|ours| {
+        ours.runs.pop();
+        ours.fail(0.0);
+    });
+    assert_eq!(verdict_of(&goals, "200 instances at 10 ms"), Verdict::Missed);
+    assert!(goals[0].measured.ends_with("; 1 failed round"), "{}", goals[0].measured);
+    // Less CPU than half, also with the worst for a fifth one.
+    assert_eq!(verdict_of(&goals, "CPU at 200"), Verdict::Reached);
+}
+
+#[test]
+fn noise_excuses_a_miss_and_makes_no_success() {
+    assert_eq!(density_verdict(|ours| ours.steal = 0.3), Verdict::Reached);
+    let noisy = |ours: &mut Tries<density::Run>| {
+        ours.steal = 0.3;
+        ours.runs[0].false_masters = 2;
+    };
+    assert_eq!(density_verdict(noisy), Verdict::Unknown);
+}
+
+#[test]
+fn each_goal_counts_its_own_rounds() {
+    let few = |ours: &mut Tries<density::Run>| ours.runs.truncate(4);
+    assert_eq!(density_verdict(few), Verdict::Unknown);
+}
+
+#[test]
+fn wake_ups_are_judged_in_every_setting() {
+    let goals = |wakes| {
+        let mut found = density::Findings::default();
+        found.runs.insert((10, 255, OURS), tries(&dense(0, 1.1), 5));
+        let many = density::Run { backup_wakes: Some(wakes), ..dense(0, 1.1) };
+        found.runs.insert((10, 1000, OURS), tries(&many, 5));
+        judge(ROUNDS, &Findings { density: Some(found), ..Findings::default() })
+    };
+    assert_eq!(verdict_of(&goals(4_900.0), "quiet backup"), Verdict::Reached);
+    assert_eq!(verdict_of(&goals(25_000.0), "quiet backup"), Verdict::Missed);
+}
+
+#[test]
+fn sooner_than_nobody_is_not_sooner() {
+    let verdict = |ours: &[f64], theirs: &[f64]| {
+        let tries = |values: &[f64]| Tries { runs: values.to_vec(), failed: 0, steal: 0.0 };
+        let mut goals = Goals { quick: false, all: Vec::new() };
+        goals.sooner("", "", (&tries(ours), &tries(theirs)), |value| Some(*value));
+        goals.all[0].reached
+    };
+    assert_eq!(verdict(&[1.0; 5], &[650.0; 5]), Verdict::Reached);
+    assert_eq!(verdict(&[1.0; 5], &[]), Verdict::Unknown);
+    assert_eq!(verdict(&[1.0; 5], &[650.0; 4]), Verdict::Unknown);
+    assert_eq!(verdict(&[1.0; 5], &[50.0; 5]), Verdict::Missed);
+    assert_eq!(verdict(&[9.0; 5], &[]), Verdict::Missed, "too late whatever the others do");
+}
+
+#[test]
+fn a_dead_master_that_nobody_replaced_is_a_miss() {
+    let goals = |failed| {
+        let mut found = starve::Findings::default();
+        let run = starve::Run { false_masters: 0, replaced_after: Some(0.4) };
+        let mut dead = tries(&run, 5 - failed);
+        dead.failed = failed;
+        found.runs.insert((Case::DeadMaster, 10, OURS), dead);
+        for case in Case::STALLS {
+            found.runs.insert((case, 10, OURS), tries(&starve::Run { replaced_after: None, ..run }, 5));
+        }
+        judge(ROUNDS, &Findings { starve: Some(found), ..Findings::default() })
+    };
+    assert_eq!(verdict_of(&goals(0), "master dies"), Verdict::Reached);
+    assert_eq!(verdict_of(&goals(1), "master dies"), Verdict::Missed);
+    assert_eq!(verdict_of(&goals(1), "a stopped backup"), Verdict::Reached);
+}

@@ -1,0 +1,122 @@
+//! The rounds of one contender in one case: those that came to a result, and those that did not.
+//!
+//! Owns what a failed round counts for: it is the worst there is, never left out. Refuses to know what was measured.
+
+use anyhow::Result;
+
+use super::{machine::CpuTime, stats::Samples};
+
+/// Which end of a scale is the bad one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Worst {
+    Most,
+    Least,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Tries<T> {
+    /// What came to a result.
+    pub(crate) runs: Vec<T>,
+    /// How many rounds did not.
+    pub(crate) failed: usize,
+    /// The hypervisor's share of the CPU, of the round from which it took most.
+    pub(crate) steal: f64,
+}
+
+impl<T> Default for Tries<T> {
+    fn default() -> Self {
+        Self { runs: Vec::new(), failed: 0, steal: 0.0 }
+    }
+}
+
+impl<T> Tries<T> {
+    /// One more round, whatever it comes to: a result and what was stolen meanwhile, or its error.
+    pub(crate) fn attempt(&mut self, round: impl FnOnce() -> Result<(T, f64)>) -> Option<anyhow::Error> {
+        let cpu = CpuTime::now();
+        match round() {
+            Ok((run, steal)) => {
+                self.push(run, steal);
+                None
+            }
+            Err(error) => {
+                self.fail(cpu.steal_since());
+                Some(error)
+            }
+        }
+    }
+
+    /// A result, measured while this much was stolen.
+    pub(crate) fn push(&mut self, run: T, steal: f64) {
+        self.runs.push(run);
+        self.note(steal);
+    }
+
+    /// A round without a result.
+    pub(crate) fn fail(&mut self, steal: f64) {
+        self.failed += 1;
+        self.note(steal);
+    }
+
+    fn note(&mut self, steal: f64) {
+        self.steal = self.steal.max(steal);
+    }
+
+    pub(crate) fn rounds(&self) -> usize {
+        self.runs.len() + self.failed
+    }
+
+    /// For a cell: `5`, or `4 of 5` when one failed.
+    pub(crate) fn count(&self) -> String {
+        match self.failed {
+            0 => self.runs.len().to_string(),
+            _ => format!("{} of {}", self.runs.len(), self.rounds()),
+        }
+    }
+
+    /// What `value` takes from each result; failed rounds are not in it.
+    pub(crate) fn values(&self, value: impl Fn(&T) -> Option<f64>) -> Samples {
+        self.runs.iter().filter_map(value).collect()
+    }
+
+    /// The median over all rounds, each failed one, and each that has no such value, as bad as can be.
+    pub(crate) fn median(&self, worst: Worst, value: impl Fn(&T) -> Option<f64>) -> Option<f64> {
+        let bad = if worst == Worst::Most { f64::INFINITY } else { f64::NEG_INFINITY };
+        let mut samples: Samples = self.runs.iter().map(|run| value(run).unwrap_or(bad)).collect();
+        samples.0.extend(std::iter::repeat_n(bad, self.failed));
+        samples.median()
+    }
+
+    /// Of all results together.
+    pub(crate) fn sum(&self, value: impl Fn(&T) -> usize) -> usize {
+        self.runs.iter().map(value).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tries(values: &[f64], failed: usize) -> Tries<f64> {
+        Tries { runs: values.to_vec(), failed, steal: 0.0 }
+    }
+
+    #[test]
+    fn a_failed_round_is_as_bad_as_can_be() {
+        let value = |value: &f64| Some(*value);
+        assert_eq!(tries(&[1.0, 2.0, 3.0], 0).median(Worst::Most, value), Some(2.0));
+        assert_eq!(tries(&[1.0, 2.0, 3.0], 2).median(Worst::Most, value), Some(3.0));
+        assert_eq!(tries(&[1.0, 2.0], 3).median(Worst::Most, value), Some(f64::INFINITY));
+        assert_eq!(tries(&[1.0, 2.0], 3).median(Worst::Least, value), Some(f64::NEG_INFINITY));
+        assert_eq!(tries(&[], 0).median(Worst::Most, value), None);
+        // A result without the value is no better.
+        assert_eq!(tries(&[1.0], 0).median(Worst::Most, |_| None), Some(f64::INFINITY));
+    }
+
+    #[test]
+    fn an_error_is_counted_and_told() {
+        let mut tries = Tries::default();
+        assert!(tries.attempt(|| Ok((1, 0.0))).is_none());
+        assert_eq!(tries.attempt(|| anyhow::bail!("no")).unwrap().to_string(), "no");
+        assert_eq!((tries.rounds(), tries.failed, tries.count().as_str()), (2, 1, "1 of 2"));
+    }
+}

@@ -1,0 +1,132 @@
+//! When a goal counts as reached, missed or unknown.
+//!
+//! Owns the rules: enough rounds of its own, and noise excuses a miss but never makes a success. Refuses to know the goals.
+
+use super::{
+    machine::noise,
+    report::Verdict,
+    stats::{Samples, cell},
+    tries::Tries,
+};
+
+/// Fewer rounds prove nothing.
+pub(super) const ENOUGH: usize = 5;
+
+/// The rounds that a verdict rests on.
+#[derive(Clone, Debug)]
+pub(super) struct Basis {
+    /// Of whatever was tried least often.
+    rounds: usize,
+    failed: usize,
+    steal: f64,
+    /// Round by round, for whoever asks why.
+    pub(super) values: Vec<(String, Samples)>,
+}
+
+impl Basis {
+    pub(super) const fn new(rounds: usize, failed: usize, steal: f64) -> Self {
+        Self { rounds, failed, steal, values: Vec::new() }
+    }
+
+    pub(super) fn of<T>(tries: &Tries<T>) -> Self {
+        Self::new(tries.rounds(), tries.failed, tries.steal)
+    }
+
+    /// Rests on both.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.rounds = self.rounds.min(other.rounds);
+        self.failed += other.failed;
+        self.steal = self.steal.max(other.steal);
+        self.values.extend(other.values);
+        self
+    }
+
+    /// Compares with another contender's results. What that one failed at is no result to compare with.
+    pub(super) fn against<T>(mut self, other: &Tries<T>) -> Self {
+        self.rounds = self.rounds.min(other.runs.len());
+        self.steal = self.steal.max(other.steal);
+        self
+    }
+
+    pub(super) fn with(mut self, name: &str, values: Samples) -> Self {
+        self.values.push((name.to_owned(), values));
+        self
+    }
+}
+
+/// The verdict, and what more there is to say about it. `reached` is None where there was nothing to judge or to compare
+/// with.
+pub(super) fn judge(basis: &Basis, quick: bool, reached: Option<bool>) -> (Verdict, Vec<String>) {
+    let mut more = Vec::new();
+    if basis.failed > 0 {
+        more.push(format!("{} failed round{}", basis.failed, if basis.failed == 1 { "" } else { "s" }));
+    }
+    let verdict = match reached {
+        None => Verdict::Unknown,
+        Some(_) if quick => Verdict::Unknown,
+        Some(_) if basis.rounds < ENOUGH => {
+            more.push(format!("{} of at least {ENOUGH} rounds", basis.rounds));
+            Verdict::Unknown
+        }
+        Some(true) => Verdict::Reached,
+        Some(false) => match noise(basis.steal) {
+            Some(noise) => {
+                more.push(format!("no verdict: up to {noise}"));
+                Verdict::Unknown
+            }
+            None => Verdict::Missed,
+        },
+    };
+    (verdict, more)
+}
+
+/// How many times the second is of the first; None if either is missing.
+pub(super) fn times(ours: Option<f64>, theirs: Option<f64>) -> Option<f64> {
+    ours.zip(theirs).map(|(ours, theirs)| theirs / ours)
+}
+
+/// `5.10 ms; keepalived 650 ms`, the second half only if there is one.
+pub(super) fn beside(ours: String, theirs: &[Option<f64>], unit: &str) -> String {
+    if theirs.iter().all(Option::is_none) {
+        return ours;
+    }
+    let theirs: Vec<String> = theirs.iter().map(|value| format!("{} {unit}", cell(*value))).collect();
+    format!("{ours}; keepalived {}", theirs.join(" and "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(rounds: usize, steal: f64, reached: Option<bool>) -> Verdict {
+        judge(&Basis::new(rounds, 0, steal), false, reached).0
+    }
+
+    #[test]
+    fn noise_makes_a_miss_unknown_and_never_a_success() {
+        assert_eq!(verdict(5, 0.0, Some(false)), Verdict::Missed);
+        assert_eq!(verdict(5, 0.2, Some(false)), Verdict::Unknown);
+        assert_eq!(verdict(5, 0.2, Some(true)), Verdict::Reached);
+        let (_, more) = judge(&Basis::new(5, 0, 0.2), false, Some(false));
+        assert_eq!(more, ["no verdict: up to 20 % of the CPU stolen"]);
+    }
+
+    #[test]
+    fn a_verdict_wants_enough_rounds_of_its_own() {
+        assert_eq!(verdict(4, 0.0, Some(true)), Verdict::Unknown);
+        let short = Basis::new(9, 0, 0.0).and(Basis::new(3, 0, 0.0));
+        assert_eq!(judge(&short, false, Some(false)).0, Verdict::Unknown);
+        assert_eq!(judge(&Basis::new(9, 0, 0.0), true, Some(true)).0, Verdict::Unknown, "quick");
+        assert_eq!(verdict(9, 0.0, None), Verdict::Unknown);
+    }
+
+    #[test]
+    fn what_the_other_failed_at_is_nothing_to_compare_with() {
+        let theirs = Tries { runs: vec![1, 2, 3, 4], failed: 1, steal: 0.0 };
+        assert_eq!(judge(&Basis::new(5, 0, 0.0).against(&theirs), false, Some(true)).0, Verdict::Unknown);
+        // Our own failures are rounds, and are told.
+        let ours = Tries { runs: vec![1, 2, 3, 4], failed: 1, steal: 0.0 };
+        let (verdict, more) = judge(&Basis::of(&ours), false, Some(false));
+        assert_eq!((verdict, more), (Verdict::Missed, vec!["1 failed round".to_owned()]));
+    }
+}
