@@ -91,6 +91,9 @@ impl Position {
             let mut has_interval = false;
             for piece in pieces {
                 if piece.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+                    if !piece.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                        return Err(fail("a tag is letters, digits and underscores"));
+                    }
                     name = format!("{uuid}:{piece}");
                     continue;
                 }
@@ -100,6 +103,10 @@ impl Position {
                 };
                 if first == 0 || last < first {
                     return Err(fail("a range counts upwards, from 1"));
+                }
+                // GNO_END of the server is its limit.
+                if last >= i64::MAX.unsigned_abs() {
+                    return Err(fail("a number is beyond what servers count to"));
                 }
                 sets.entry(name.clone()).or_default().push((first, last));
                 has_interval = true;
@@ -154,7 +161,7 @@ impl Position {
                     None => !is_linear || **sequence >= shared(ours, theirs, key.0),
                 };
                 let show = |(key, sequence): (&(u32, u32), &u64)| {
-                    range(*key, shared(ours, theirs, key.0) + 1, *sequence)
+                    range(*key, shared(ours, theirs, key.0).saturating_add(1), *sequence)
                 };
                 ours.iter().filter(is_news).map(show).collect::<Vec<_>>()
             }
@@ -287,7 +294,9 @@ mod tests {
         for text in ["0-1", "x", "0-1-", "5000000000-1-1"] {
             assert!(Position::parse_mariadb(text).is_err(), "{text}");
         }
-        for text in ["0-1-5", A, &format!("{A}:0-3"), &format!("{A}:5-3"), &format!("{A}:x-y")] {
+        for text in
+            ["0-1-5", A, &format!("{A}:0-3"), &format!("{A}:5-3"), &format!("{A}:x-y"), &format!("{A}:x'y:1")]
+        {
             assert!(Position::parse_mysql(text).is_err(), "{text}");
         }
     }
