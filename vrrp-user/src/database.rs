@@ -3,6 +3,7 @@
 //! Owns the rules of the client crate: no pool, no prepared statements, and a connection that did not answer in time is
 //! dropped, since its next answer would be the late one's. Refuses to know what is asked.
 
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -207,14 +208,34 @@ fn options(login: &Login) -> OptsBuilder {
 
 /// Only what says that nobody is there counts as that: whoever asks may become the second writer by it.
 fn named(error: mysql_async::Error, place: Place, what: &'static str, limit: Duration) -> DatabaseError {
-    use std::io::ErrorKind;
     let reason = error.to_string();
     match error {
         mysql_async::Error::Server(error) => {
             DatabaseError::Refused { place, what, code: error.code, message: error.message }
         }
-        mysql_async::Error::Io(mysql_async::IoError::Io(error)) => match error.kind() {
-            ErrorKind::ConnectionRefused
+        mysql_async::Error::Io(mysql_async::IoError::Io(error)) if is_nobody(&error) => {
+            DatabaseError::Unreachable { place, what, reason }
+        }
+        // A socket whose queue is full: nobody takes connections out of it.
+        mysql_async::Error::Io(mysql_async::IoError::Io(error))
+            if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock) =>
+        {
+            DatabaseError::Silent { place, what, limit }
+        }
+        mysql_async::Error::Driver(mysql_async::DriverError::ConnectionClosed) => {
+            DatabaseError::Unreachable { place, what, reason }
+        }
+        mysql_async::Error::Io(_)
+        | mysql_async::Error::Driver(_)
+        | mysql_async::Error::Other(_)
+        | mysql_async::Error::Url(_) => DatabaseError::Unclear { place, what, reason },
+    }
+}
+
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused
             | ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
             | ErrorKind::NotConnected
@@ -223,19 +244,8 @@ fn named(error: mysql_async::Error, place: Place, what: &'static str, limit: Dur
             | ErrorKind::UnexpectedEof
             | ErrorKind::HostUnreachable
             | ErrorKind::NetworkUnreachable
-            | ErrorKind::NetworkDown => DatabaseError::Unreachable { place, what, reason },
-            // A socket whose queue is full: nobody takes connections out of it.
-            ErrorKind::TimedOut | ErrorKind::WouldBlock => DatabaseError::Silent { place, what, limit },
-            _ => DatabaseError::Unclear { place, what, reason },
-        },
-        mysql_async::Error::Driver(mysql_async::DriverError::ConnectionClosed) => {
-            DatabaseError::Unreachable { place, what, reason }
-        }
-        mysql_async::Error::Io(mysql_async::IoError::Tls(_))
-        | mysql_async::Error::Driver(_)
-        | mysql_async::Error::Other(_)
-        | mysql_async::Error::Url(_) => DatabaseError::Unclear { place, what, reason },
-    }
+            | ErrorKind::NetworkDown
+    )
 }
 
 fn read(row: &mysql_async::Row) -> Row {

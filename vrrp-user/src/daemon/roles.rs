@@ -91,6 +91,7 @@ impl Roles {
                 reports: Arc::clone(&lines.reports),
                 board: Arc::clone(&lines.board),
                 doors: Doors::new(Places { addresses, ports }, doorkeeper.clone()),
+                state_dir: config.control.state_dir.clone(),
             };
             let is_owner = instance.priority.get() == crate::vrrp::OWNER;
             let keeper = Keeper::new(
@@ -98,7 +99,6 @@ impl Roles {
                 Role::clone(role),
                 is_owner,
                 post,
-                &config.control.state_dir,
                 standing.clone(),
                 shown_in,
                 verdict_out,

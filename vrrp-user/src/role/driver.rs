@@ -308,11 +308,10 @@ impl<S: Sockets> Driver<S> {
     }
 
     async fn stop(&mut self, words: fn(Flavour, &str) -> String, by: Instant) -> Outcome {
-        match self.on_channels(words, by).await {
-            // There is no channel: nothing to stop.
-            Outcome::Refused { code: NO_CHANNEL | NO_CONNECTION, .. } => Outcome::Done,
-            outcome => outcome,
-        }
+        let outcome = self.on_channels(words, by).await;
+        // There is no channel: nothing to stop.
+        let is_none = matches!(outcome, Outcome::Refused { code: NO_CHANNEL | NO_CONNECTION, .. });
+        if is_none { Outcome::Done } else { outcome }
     }
 
     /// Says this of every channel. On a connection of its own: with a dead source it may sit in connect, and our own must stay

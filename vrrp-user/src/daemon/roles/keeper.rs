@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub(super) struct Post {
     pub(super) reports: Arc<Mailbox<Report>>,
     pub(super) board: Arc<Board>,
     pub(super) doors: Doors,
+    /// For what the next process must know.
+    pub(super) state_dir: PathBuf,
 }
 
 impl Post {
@@ -134,7 +136,6 @@ impl Keeper {
         role: Role,
         is_owner: bool,
         post: Post,
-        state_dir: &Path,
         standing: Standing,
         shown: watch::Sender<Shown>,
         verdict: watch::Receiver<Option<Verdict>>,
@@ -144,7 +145,7 @@ impl Keeper {
         };
         let (local, peer) = (open(&role.local), role.peer.as_ref().map(open));
         let driver = Driver::new(instance, role.settings.clone(), local, peer, post.doors.clone())
-            .remembering(state_dir.join(format!("semi-sync-lowered-{instance}")));
+            .remembering(post.state_dir.join(format!("semi-sync-lowered-{instance}")));
         Self {
             instance: instance.to_owned(),
             role,
@@ -439,14 +440,13 @@ impl Keeper {
     /// The addresses are gone and the server could not be made read-only. Without `may_write` it was never made writable here,
     /// and is not killed merely because it cannot be asked.
     async fn deal_with_stuck(&mut self, may_write: bool) {
-        let stuck = match self.role.settings.stuck {
-            Stuck::Kill if !may_write => Stuck::Retry,
-            stuck => stuck,
-        };
-        match stuck {
+        match self.role.settings.stuck {
             Stuck::Leave => {
                 self.is_left_alone = true;
                 self.say("the server could not be made read-only; stuck is leave: it is left as it is");
+            }
+            Stuck::Kill if !may_write => {
+                self.say("the server does not say that it is read-only; it was never made writable here");
             }
             Stuck::Retry => self.say("the server could not be made read-only; trying again until it is"),
             Stuck::Kill => {
