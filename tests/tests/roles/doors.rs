@@ -12,7 +12,11 @@ use tokio::{
     sync::oneshot,
 };
 use vrrp_lab::{Lab, Requirement, clock, harness::Test, tests};
-use vrrp_user::net::{doorkeeper::Doorkeeper, doors::Doors, farewell::Places};
+use vrrp_user::net::{
+    doorkeeper::{Doorkeeper, Hook},
+    doors::Doors,
+    farewell::Places,
+};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
 const PORT: u16 = 3306;
@@ -25,6 +29,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_service_that_leaves_refuses_who_comes_keeps_who_is_there_and_then_resets_everybody,
         a_block_ends_by_itself,
         other_services_of_the_host_are_not_blocked,
+        before_linux_6_6_the_block_is_the_same,
     ]
 }
 
@@ -40,6 +45,10 @@ struct Scene {
 
 impl Scene {
     fn new(name: &str) -> Self {
+        Self::at(name, Hook::Tcx)
+    }
+
+    fn at(name: &str, hook: Hook) -> Self {
         let lab = Lab::pair(name).unwrap();
         let namespace = lab.host("a").namespace();
         namespace.ip(&["address", "add", "10.99.0.200/32", "dev", "eth0"]).unwrap();
@@ -54,7 +63,7 @@ impl Scene {
                 let (end, ended) = oneshot::channel::<()>();
                 let handle = runtime.handle().clone();
                 std::thread::spawn(move || runtime.block_on(ended).unwrap_or_default());
-                let doorkeeper = Doorkeeper::attach(&["eth0".to_owned()], 1).unwrap();
+                let doorkeeper = Doorkeeper::attach_at(hook, &["eth0".to_owned()], 1).unwrap();
                 let doorkeeper = Arc::new(Mutex::new(doorkeeper));
                 let places = Places { addresses: vec![(index, VIP)], ports: vec![PORT] };
                 (Doors::new(places, Some(Arc::clone(&doorkeeper))), doorkeeper, handle, end)
@@ -95,7 +104,21 @@ fn answers(stream: &mut TcpStream) -> Result<(), ErrorKind> {
 }
 
 fn a_service_that_leaves_refuses_who_comes_keeps_who_is_there_and_then_resets_everybody() {
-    let scene = Scene::new("doors");
+    leaves(&Scene::new("doors"));
+}
+
+fn before_linux_6_6_the_block_is_the_same() {
+    leaves(&Scene::at("clsact", Hook::Clsact));
+    // Of one that was killed something stays, which blocks nobody and gives way to the next.
+    let scene = Scene::at("clsact-left", Hook::Clsact);
+    let host = scene.lab.host("a").namespace();
+    let again = host.enter(|| Doorkeeper::attach_at(Hook::Clsact, &["eth0".to_owned()], 1).unwrap()).unwrap();
+    let filters = host.run("tc", &["filter", "show", "dev", "eth0", "ingress"]).unwrap();
+    assert_eq!(filters.matches("direct-action").count(), 1, "{filters}");
+    drop(again);
+}
+
+fn leaves(scene: &Scene) {
     let mut early = scene.connect(PORT).unwrap();
     assert_eq!(answers(&mut early), Ok(()));
 

@@ -190,7 +190,10 @@ impl Costs {
             Supply::ForeignTokens => FOREIGN_TOKENS,
         };
         let (long, short) = (u64::from(lengths.long), u64::from(lengths.short));
-        (choose(&self.long) * long).saturating_sub(choose(&self.short) * short) / (long - short)
+        // Round by round: the best long run and the best short one need not be of the same moment.
+        let rounds = self.long.iter().zip(&self.short);
+        let costs = rounds.map(|(all, few)| (all * long).saturating_sub(few * short) / (long - short));
+        choose(&costs.collect::<Vec<_>>())
     }
 }
 

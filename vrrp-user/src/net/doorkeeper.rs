@@ -1,10 +1,14 @@
 //! The kernel half's doorkeeper: loaded, attached to each interface that services are on, told which to block.
 //!
-//! Owns the third BPF object. Refuses to know why a service is blocked. It may fail as a whole, as on kernels before Linux 6.6,
-//! which have no TCX: then clients that come while an address leaves are turned away only once it has left.
+//! Owns the third BPF object. Refuses to know why a service is blocked. It may fail as a whole: then clients that come while
+//! an address leaves are turned away only once it has left.
+
+use std::io;
 
 use aya::maps::{Array, HashMap, MapData, MapError};
-use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
+use aya::programs::tc::{
+    NlOptions, SchedClassifierLink, TcAttachOptions, TcError, qdisc_add_clsact, qdisc_detach_program,
+};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
 use aya::{EbpfError, EbpfLoader};
 use thiserror::Error;
@@ -22,16 +26,27 @@ pub enum DoorkeeperError {
         "this binary was built without its kernel half; install a BPF toolchain with `cargo xtask setup`, build again"
     )]
     NotBuilt,
-    #[error("load the doorkeeper: {0}; it needs root (CAP_BPF, CAP_NET_ADMIN) and Linux 6.6 or newer")]
+    #[error("load the doorkeeper: {0}; it needs root (CAP_BPF, CAP_NET_ADMIN)")]
     Load(#[from] EbpfError),
     #[error(
-        "attach the doorkeeper to {interface}: {source}; it needs root (CAP_BPF, CAP_NET_ADMIN) and Linux 6.6 or newer"
+        "attach the doorkeeper to {interface}: {source}; it needs root (CAP_BPF, CAP_NET_ADMIN) and Linux 6.6, or one with \
+         sch_clsact and cls_bpf"
     )]
     Attach { interface: String, source: ProgramError },
     #[error("the doorkeeper has no {0}: it was not built from this version's sources")]
     Missing(&'static str),
     #[error("the doorkeeper's map: {0}")]
     Map(#[from] MapError),
+}
+
+/// Where frames are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// Since Linux 6.6: in order with others, and gone with this process.
+    Tcx,
+    /// Before. The qdisc stays when this process ends, and so does the program when it is killed: what it blocks ends by
+    /// itself, and the next start replaces it.
+    Clsact,
 }
 
 /// See the file's head. Dropping it opens everything.
@@ -44,8 +59,19 @@ pub struct Doorkeeper {
 }
 
 impl Doorkeeper {
-    /// `services`: how many there can be.
+    /// At the best place there is. `services`: how many there can be.
     pub fn attach(interfaces: &[String], services: u32) -> Result<Self, DoorkeeperError> {
+        match Self::attach_at(Hook::Tcx, interfaces, services) {
+            Err(DoorkeeperError::Attach { interface, source }) => {
+                tracing::debug!("{interface}: no TCX ({source}): clsact instead");
+                Self::attach_at(Hook::Clsact, interfaces, services)
+            }
+            attached => attached,
+        }
+    }
+
+    /// At this place.
+    pub fn attach_at(hook: Hook, interfaces: &[String], services: u32) -> Result<Self, DoorkeeperError> {
         if OBJECT.is_empty() {
             return Err(DoorkeeperError::NotBuilt);
         }
@@ -60,7 +86,13 @@ impl Doorkeeper {
             if program.fd().is_err() {
                 program.load().map_err(failed)?;
             }
-            let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+            let options = match hook {
+                Hook::Tcx => TcAttachOptions::TcxOrder(LinkOrder::first()),
+                Hook::Clsact => {
+                    make_room(interface).map_err(|error| failed(error.into()))?;
+                    TcAttachOptions::Netlink(NlOptions { priority: 1, ..NlOptions::default() })
+                }
+            };
             let link = program
                 .attach_with_options(interface, TcAttachType::Ingress, options)
                 .and_then(|id| program.take_link(id));
@@ -90,5 +122,17 @@ impl Doorkeeper {
         if let Err(error) = self.blocked.remove(service) {
             tracing::trace!("{service:?} was not blocked: {error}");
         }
+    }
+}
+
+/// The qdisc is there, whoever made it, and nothing of a process that was killed.
+fn make_room(interface: &str) -> Result<(), TcError> {
+    if let Err(error) = qdisc_add_clsact(interface) {
+        // It is there already, or attaching says what is wrong.
+        tracing::trace!("{interface}: {error}");
+    }
+    match qdisc_detach_program(interface, TcAttachType::Ingress, PROGRAM) {
+        Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
     }
 }

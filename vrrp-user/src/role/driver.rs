@@ -390,7 +390,10 @@ impl<S: Sockets> Driver<S> {
         for row in rows {
             let Some(id) = row.number(&["id"]) else { continue };
             let is_idle = row.get(&["command"]) == Some("Sleep");
-            if Some(id) == own || (only_busy && is_idle) {
+            // The peer's daemon is about to ask, and has no rights to write.
+            let is_peers =
+                self.peer.as_ref().is_some_and(|peer| row.get(&["user"]) == Some(&peer.login.user));
+            if Some(id) == own || is_peers || (only_busy && is_idle) {
                 continue;
             }
             match self.ask_ours(by, |_| vec![flavour.end_session(id)]).await {
