@@ -46,7 +46,7 @@ use crate::net::links::{self, Picture};
 use crate::net::netlink::{Netlink, NetlinkError};
 use crate::net::receiver::{self, Choice, Control, OpenError, Receiver};
 use crate::net::xdp::{Diagnostics, Sizes};
-use crate::net::{Interface, Mode, realtime};
+use crate::net::{Interface, Mode};
 pub use advert_thread::AdvertThreadError;
 pub use roles::stand_down;
 use service::Running;
@@ -124,9 +124,6 @@ impl Source {
 /// Runs the daemon until it is told to end. `config` is what `source` said; a reload reads it again.
 pub fn run(mut config: Config, source: &Source) -> Result<(), DaemonError> {
     let _lock = lock()?;
-    if let Err(error) = realtime::lock_memory() {
-        tracing::warn!("{error}");
-    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         // Two for what the daemon itself asks; a name service that hangs keeps one for mail and one for a webhook.

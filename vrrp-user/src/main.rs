@@ -69,8 +69,11 @@ fn main() -> ExitCode {
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),
         Command::Guard => {
-            let _log = start_log(LogFormat::Human, LogLevel::Info);
-            finish(net::guard::watch::run().map_err(anyhow::Error::from))
+            let mut log = None;
+            let settled = || log = Some(start_locked_log(LogFormat::Human, LogLevel::Info));
+            let ended = net::guard::watch::run(settled);
+            let _log = log.unwrap_or_else(|| start_log(LogFormat::Human, LogLevel::Info));
+            finish(ended.map_err(anyhow::Error::from))
         }
         Command::StandDown { file, names } => match load(Config::load(&file.config)) {
             Ok(loaded) => {
@@ -131,7 +134,7 @@ fn serve(loaded: Loaded, source: &Source, format: Option<cli::LogFormat>) -> Exi
         Some(cli::LogFormat::Json) => LogFormat::Json,
         None => loaded.config.log.format,
     };
-    let _log = start_log(format, loaded.config.log.level);
+    let _log = start_locked_log(format, loaded.config.log.level);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -146,6 +149,16 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// For processes whose memory is locked: before the log has its thread, whose stack would be locked as a whole.
+fn start_locked_log(format: LogFormat, level: LogLevel) -> WorkerGuard {
+    let locked = net::realtime::lock_memory();
+    let rest = start_log(format, level);
+    if let Err(error) = locked {
+        tracing::warn!("{error}");
+    }
+    rest
 }
 
 /// Nobody waits for the log: a thread of its own writes it, and what whoever reads it does not take is left out, the newest

@@ -23,6 +23,8 @@ use crate::vrrp::{Instant, Job};
 
 /// A refused removal is tried again after this long.
 const RETRY: Duration = Duration::from_millis(100);
+/// A router whose announcements had to be put off is looked at again after this.
+const ANNOUNCE_RETRY: Duration = Duration::from_millis(2);
 /// Stack of the thread: it is locked into memory, so no larger than it needs.
 const STACK: usize = 256 * 1024;
 
@@ -135,6 +137,7 @@ pub fn start(
         board,
         reports,
         bursts: VecDeque::new(),
+        put_off: Vec::new(),
     };
     thread::Builder::new()
         .name("vip-executor".to_owned())
@@ -187,6 +190,8 @@ struct Executor {
     /// Bursts begun and not finished: (router, copies left). They wait until no job does, so that the first
     /// announcement of the last router does not queue behind the fifth of the first.
     bursts: VecDeque<(usize, u8)>,
+    /// Those that could not be announced just then.
+    put_off: Vec<(usize, u8)>,
 }
 
 impl Executor {
@@ -204,7 +209,8 @@ impl Executor {
             }
             self.finish_bursts(tasks);
             let now = clock::now();
-            let next = self.keep(now);
+            let again = (!self.put_off.is_empty()).then(|| now + ANNOUNCE_RETRY);
+            let next = [self.keep(now), again].into_iter().flatten().min();
             wait(tasks, next.map(|at| at.since(clock::now())));
         }
     }
@@ -247,9 +253,9 @@ impl Executor {
             refresh_at: after(holding.announcing.refresh),
             job,
         };
-        self.announce(router, 1);
+        let is_told = self.announce(router, 1);
         if let Some(holding) = self.holdings.get(router) {
-            self.bursts.push_back((router, holding.announcing.burst.saturating_sub(1)));
+            self.bursts.push_back((router, holding.announcing.burst.saturating_sub(u8::from(is_told))));
         }
         self.report(Report::Held { router, job, took: now.since(began) });
     }
@@ -264,7 +270,7 @@ impl Executor {
 
     /// Takes all addresses off, whatever was on. True if none is left.
     fn take_off(&mut self, router: usize, job: Job) -> bool {
-        self.bursts.retain(|(bursting, _)| *bursting != router);
+        self.forget_bursts(router);
         let Some(holding) = self.holdings.get(router) else { return true };
         let mut refused = None;
         for (place, vip) in holding.vips.iter().enumerate() {
@@ -299,7 +305,7 @@ impl Executor {
             Ok(sockets) => self.sockets = sockets,
             Err(error) => tracing::error!("VIP executor: {error}; no gratuitous ARP leaves there"),
         }
-        self.bursts.retain(|(bursting, _)| *bursting != router);
+        self.forget_bursts(router);
         let former = std::mem::replace(&mut self.holdings[router], next);
         let next = &self.holdings[router];
         if let State::On { renew_at, valid_until, .. } = &mut self.states[router]
@@ -376,35 +382,47 @@ impl Executor {
     fn announce_again(&mut self, router: usize) {
         if let (Some(State::On { .. }), Some(holding)) = (self.states.get(router), self.holdings.get(router))
         {
-            self.bursts.retain(|(bursting, _)| *bursting != router);
-            self.bursts.push_back((router, holding.announcing.burst));
+            let burst = holding.announcing.burst;
+            self.forget_bursts(router);
+            self.bursts.push_back((router, burst));
         }
+    }
+
+    fn forget_bursts(&mut self, router: usize) {
+        self.bursts.retain(|(bursting, _)| *bursting != router);
+        self.put_off.retain(|(bursting, _)| *bursting != router);
     }
 
     /// Finishes bursts until there is a task to do: a thousand announcements must not hold up a release.
     fn finish_bursts(&mut self, tasks: &Mailbox<Task>) {
+        self.bursts.extend(self.put_off.drain(..));
         while tasks.is_empty()
             && let Some((router, copies)) = self.bursts.pop_front()
         {
-            self.announce(router, copies);
+            if !self.announce(router, copies) {
+                self.put_off.push((router, copies));
+            }
         }
     }
 
-    /// Gratuitous ARP for what is ours at this moment: not for what the guard took off, nor for what we may have lost
-    /// while we did not run.
-    fn announce(&self, router: usize, copies: u8) {
-        if let Some(holding) = self.holdings.get(router)
-            && self.board.is_held(router)
-            && clock::now().since(self.board.last_sent(router)) <= holding.freeze_limit
-        {
-            let places = holding.vips.iter().zip(&holding.announcements);
-            let interfaces: BTreeSet<u32> = holding.vips.iter().map(|vip| vip.ifindex).collect();
-            for ifindex in interfaces {
-                let here = places.clone().filter(|(vip, _)| vip.ifindex == ifindex);
-                let copies = (0..copies).flat_map(|_| here.clone().map(|(_, frame)| frame.as_slice()));
-                self.sockets.send(ifindex, copies);
-            }
+    /// Gratuitous ARP for what is ours at this moment: not for what the guard took off. False: our last advert is so old that
+    /// we may have lost it while we did not run; the next one, or the guard, will tell.
+    fn announce(&self, router: usize, copies: u8) -> bool {
+        let Some(holding) = self.holdings.get(router) else { return true };
+        if !self.board.is_held(router) {
+            return true;
         }
+        if clock::now().since(self.board.last_sent(router)) > holding.freeze_limit {
+            return false;
+        }
+        let places = holding.vips.iter().zip(&holding.announcements);
+        let interfaces: BTreeSet<u32> = holding.vips.iter().map(|vip| vip.ifindex).collect();
+        for ifindex in interfaces {
+            let here = places.clone().filter(|(vip, _)| vip.ifindex == ifindex);
+            let copies = (0..copies).flat_map(|_| here.clone().map(|(_, frame)| frame.as_slice()));
+            self.sockets.send(ifindex, copies);
+        }
+        true
     }
 
     /// Renews, repeats, refreshes, retries what is due; returns when something is due next.

@@ -44,8 +44,9 @@ pub(crate) enum Case {
 impl Case {
     /// Seen once: what they do depends on the machine more than on the contenders.
     const LOADS: [Self; 3] = [Self::BusyLoops, Self::Memory, Self::Disk];
-    /// Each judged: no false master.
-    pub(crate) const STALLS: [Self; 4] = [Self::ShortStop, Self::LongStop, Self::SenderStop, Self::BothStop];
+    const STALLS: [Self; 4] = [Self::ShortStop, Self::LongStop, Self::SenderStop, Self::BothStop];
+    /// No false master. Not the stopped master: ours is relieved by its guard before the backup's time is up, on purpose.
+    pub(crate) const JUDGED: [Self; 3] = [Self::ShortStop, Self::LongStop, Self::BothStop];
 
     const fn name(self) -> &'static str {
         match self {
@@ -96,7 +97,9 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         "Ten instances, version 3. Busy loops, memory (two processes that fill and free half a gigabyte each) and disk load \
          press on both halves at once, since they share the machine; a stop is SIGSTOP of the whole daemon, as when a virtual machine pauses. False masters are instances for \
          which the backup spoke while the master lived. At 10 ms a stall of the machine itself beyond 36 ms takes every \
-         advert away, and a takeover is then what the protocol asks for.",
+         advert away, and a takeover is then what the protocol asks for. A stopped master is seen and not judged: of ours the guard \
+         takes the addresses off, and says so to the peer, once its daemon has been silent for the down interval less one advert \
+         interval, so that a frozen host never holds what another claims.",
     );
     let mut findings = Findings::default();
     let intervals: &[u32] = if rounds.quick { &[100] } else { &INTERVALS };

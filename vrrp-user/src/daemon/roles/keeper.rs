@@ -125,8 +125,10 @@ pub(super) struct Keeper {
     pub(super) lag: Lag,
     /// What was written here under this server's own name, by the first look at it as a standby.
     pub(super) own_at_rest: Option<Position>,
-    /// At the look before.
+    /// What the peer had at the look before.
     pub(super) peer_before: Option<Position>,
+    /// What was written here, as a standby, in words.
+    pub(super) errant: Option<String>,
     said: Option<(String, Instant)>,
 }
 
@@ -164,6 +166,7 @@ impl Keeper {
             lag: Lag::default(),
             own_at_rest: None,
             peer_before: None,
+            errant: None,
             said: None,
         }
     }
@@ -468,7 +471,8 @@ impl Keeper {
     }
 
     fn forget_the_standby(&mut self) {
-        (self.lag, self.own_at_rest, self.peer_before) = (Lag::default(), None, None);
+        (self.lag, self.own_at_rest) = (Lag::default(), None);
+        (self.peer_before, self.errant) = (None, None);
     }
 
     pub(super) fn show(&self, text: &str, is_idle: bool) {

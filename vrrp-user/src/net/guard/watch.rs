@@ -51,8 +51,8 @@ enum Cause {
     DaemonSilent,
 }
 
-/// Runs until the daemon is gone. Reads its plan from standard input.
-pub fn run() -> Result<(), WatchError> {
+/// Runs until the daemon is gone. Reads its plan from standard input; has all it needs when it calls `settled`.
+pub fn run(settled: impl FnOnce()) -> Result<(), WatchError> {
     let mut input = BufReader::new(std::io::stdin());
     let plan = read_plan(&mut input)?.ok_or_else(|| WatchError::Plan("it is closed".to_owned()))?;
     let daemon = open_daemon(&plan)?;
@@ -71,7 +71,8 @@ pub fn run() -> Result<(), WatchError> {
         plan,
     };
     let priority = watch.plan.realtime_priority.map_or(Ok(()), realtime::raise_priority);
-    for error in [realtime::lock_memory(), priority].into_iter().filter_map(Result::err) {
+    settled();
+    if let Err(error) = priority {
         tracing::debug!("guard: {error}");
     }
     say_ready().map_err(|source| WatchError::System { operation: "say that it watches", source })?;

@@ -120,7 +120,7 @@ fn a_dead_master_that_nobody_replaced_is_a_miss() {
         let mut dead = tries(&run, 5 - failed);
         dead.failed = failed;
         found.runs.insert((Case::DeadMaster, 10, OURS), dead);
-        for case in Case::STALLS {
+        for case in Case::JUDGED {
             found.runs.insert((case, 10, OURS), tries(&starve::Run { replaced_after: None, ..run }, 5));
         }
         judge(ROUNDS, &Findings { starve: Some(found), ..Findings::default() })
