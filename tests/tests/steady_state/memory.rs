@@ -104,16 +104,35 @@ pub(crate) fn memory_is_flat_under_a_hundred_thousand_adverts_a_second() {
         b.log()
     );
 
+    // On a machine that does not keep up roles change, and what that needs is touched for the first time later. What leaks
+    // grows in each window, what warms up does not.
+    for _ in 1..PATIENCE {
+        if samples.iter().all(|samples| growth(samples, seconds).1 <= GROWTH) {
+            break;
+        }
+        for _ in 0..seconds {
+            clock::sleep_ms(1000);
+            samples[0].push(resident(&a));
+            samples[1].push(resident(&b));
+        }
+    }
     for ((name, samples), (daemon, log)) in
         ["a", "b"].iter().zip(&samples).zip([(&a, logs[0]), (&b, logs[1])])
     {
-        let quarter = (samples.len() / 4).max(1);
-        let early = samples[..quarter].iter().max().copied().unwrap();
-        let late = samples[samples.len() - quarter..].iter().max().copied().unwrap();
+        let (early, grown) = growth(samples, seconds);
         let written = daemon.log_len() - log;
-        println!("{name} with its guard: {early} kB, {late} kB at the end, {written} bytes of log");
+        println!("{name} with its guard: {early} kB, {grown} kB more at the end, {written} bytes of log");
         assert!(early > 0, "{name}: no memory is seen");
         assert!(early < ENOUGH, "{name} has {early} kB");
-        assert!(late <= early + GROWTH, "{name} grew from {early} to {late} kB: {samples:?}");
+        assert!(grown <= GROWTH, "{name} grew by {grown} kB from {early} kB on: {samples:?}");
     }
+}
+
+/// Of the last so many samples: the most in their first quarter, and by how much it was exceeded in their last.
+fn growth(samples: &[u64], window: usize) -> (u64, u64) {
+    let window = &samples[samples.len().saturating_sub(window)..];
+    let quarter = (window.len() / 4).max(1);
+    let most = |part: &[u64]| part.iter().max().copied().unwrap_or(0);
+    let (early, late) = (most(&window[..quarter]), most(&window[window.len() - quarter..]));
+    (early, late.saturating_sub(early))
 }

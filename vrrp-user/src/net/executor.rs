@@ -23,8 +23,9 @@ use crate::vrrp::{Instant, Job};
 
 /// A refused removal is tried again after this long.
 const RETRY: Duration = Duration::from_millis(100);
-/// A router whose announcements had to be put off is looked at again after this.
-const ANNOUNCE_RETRY: Duration = Duration::from_millis(2);
+/// A router whose announcements had to be put off is looked at again after this: all are looked at then, and the advert thread
+/// that is late needs the time more.
+const ANNOUNCE_RETRY: Duration = Duration::from_millis(50);
 /// Stack of the thread: it is locked into memory, so no larger than it needs.
 const STACK: usize = 256 * 1024;
 
