@@ -45,6 +45,9 @@ fn a_bad_configuration_is_refused_by_its_place_and_touches_nothing() {
     let lab = Lab::pair("bad").unwrap();
     let namespace = lab.host("a").namespace();
     let look = || namespace.ip(&["-d", "address", "show"]).unwrap();
+    // The kernel's own check of the link-local address changes its flags a second or two after the interface is up.
+    let is_ready = || look().contains("fe80") && !look().contains("tentative");
+    assert!(clock::wait_until(LIMIT, is_ready), "no link-local address is ready:\n{}", look());
     let before = look();
     let watch = AddressWatch::start(&lab, &["a"]).unwrap();
     let capture = Capture::start(&lab, &["a"]).unwrap();
