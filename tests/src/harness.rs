@@ -1,16 +1,24 @@
 //! Runs tests one after the other, and says of each that cannot run here why it was skipped.
 //!
 //! A thin layer over libtest-mimic: the same output and arguments as `cargo test`. A test body panics when it fails.
-//! Owns the counts of the short and the long mode. Refuses to know what is tested.
+//! Owns the counts of the short and the long mode, and tells where the time went. Refuses to know what is tested.
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+};
 
 use libtest_mimic::{Arguments, Trial};
 
-use crate::{capability::Requirement, interrupt, namespace};
+use crate::{capability::Requirement, clock, interrupt, namespace};
 
 /// Set to 1 for the full counts.
 pub const LONG_VARIABLE: &str = "VRRP_TEST_LONG";
+
+/// How many nanoseconds each test took, in the order in which they ended.
+static TIMES: Mutex<Vec<(u64, &str)>> = Mutex::new(Vec::new());
+/// So many of them are told.
+const SLOWEST: usize = 5;
 
 /// One test.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +48,7 @@ pub fn run(tests: Vec<Test>) -> ExitCode {
     arguments.test_threads = Some(1);
     let trials = tests.into_iter().map(|test| trial(test, &arguments)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
+    tell_slowest();
     // exit() in libtest-mimic would be as good, but main may have destructors.
     if conclusion.has_failed() { ExitCode::from(101) } else { ExitCode::SUCCESS }
 }
@@ -64,8 +73,20 @@ fn trial(test: Test, arguments: &Arguments) -> Trial {
     }
     let is_missing = why.is_some();
     Trial::test(test.name, move || {
+        let started = clock::now_ns();
         (test.body)();
+        TIMES.lock().unwrap_or_else(PoisonError::into_inner).push((clock::now_ns() - started, test.name));
         Ok(())
     })
     .with_ignored_flag(is_missing)
+}
+
+fn tell_slowest() {
+    let mut times = TIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    times.sort_unstable_by(|one, other| other.cmp(one));
+    let line: Vec<_> =
+        times.iter().take(SLOWEST).map(|(time, name)| format!("{name} {} s", time / clock::SECOND)).collect();
+    if !line.is_empty() {
+        println!("slowest: {}", line.join(", "));
+    }
 }
