@@ -84,7 +84,8 @@ fn a_killed_server_costs_the_address_within_milliseconds() {
     took.sort();
     let median = took[took.len() / 2];
     println!("median {median:?}, worst {:?}", took.last().unwrap());
-    assert!(median < Duration::from_millis(20), "{took:?}");
+    // Sooner than two pings in a row can have failed.
+    assert!(median < Duration::from_millis(50), "{took:?}");
 }
 
 /// A daemon that may not load BPF programs, as in many a container.

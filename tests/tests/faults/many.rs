@@ -3,7 +3,8 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use vrrp_lab::{
-    AddressWatch, Daemon, HoldingTimeline, Instance, Lab, Requirement, clock, harness::Test, tests,
+    AddressWatch, Daemon, HoldingTimeline, Instance, Lab, Requirement, StallMeter, clock, harness::Test,
+    tests,
 };
 
 use super::pair::{LIMIT, between, median};
@@ -51,6 +52,7 @@ fn instances(priority: u8) -> Vec<Instance> {
 fn forty_routers_on_two_interfaces_are_elected_and_move() {
     let lab = Lab::pair("many").unwrap();
     connect_second(&lab);
+    let stalls = StallMeter::start().unwrap();
     let watch = AddressWatch::start(&lab, &["a", "b"]).unwrap();
     let timelines = || -> Vec<HoldingTimeline> {
         (1..=ROUTERS).map(|router| watch.timeline(vip(router)).unwrap()).collect()
@@ -77,5 +79,9 @@ fn forty_routers_on_two_interfaces_are_elected_and_move() {
     let slowest = took.iter().max().copied().unwrap_or_default();
     println!("{ROUTERS} routers moved: median {:?}, slowest {slowest:?} without a holder", median(took));
     // The skew time is 61 ms; without the release it would be 361 ms less an interval at least.
-    assert!(slowest < Duration::from_millis(250), "the slowest took {slowest:?}");
+    let stalled = stalls.within(stopped, clock::now_ns());
+    assert!(
+        slowest < Duration::from_millis(250) + stalled,
+        "the slowest took {slowest:?}, stalls {stalled:?}"
+    );
 }
