@@ -5,35 +5,31 @@
 //! allocation once it runs. What it asks of others goes through bounded mailboxes.
 
 mod changes;
+mod lines;
 mod parts;
+mod waker;
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::net::Ipv4Addr;
-use std::num::NonZeroU8;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
-use rustix::event::{Timespec, epoll};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
-};
 use thiserror::Error;
 
 use crate::daemon::notice::Notice;
 use crate::daemon::sighting::{Watch, Way, sight};
 use crate::daemon::wiring::Wired;
-use crate::net::board::Board;
 use crate::net::clock;
 use crate::net::executor::{Report, Task};
-use crate::net::mailbox::{Full, Mailbox};
+use crate::net::mailbox::Full;
 use crate::net::packet::{PacketSocketError, PacketSockets};
 use crate::net::receiver::Receiver;
-use crate::vrrp::{Action, Actions, Advert, Engine, Event, Instant, Job, Label, RouterIndex};
+use crate::vrrp::{Action, Actions, Advert, Engine, Event, Instant, Label, RouterIndex};
 use crate::wire::frame::Packet;
 
+pub(super) use lines::{Lines, Order, Return, RoleOrder};
 pub(super) use parts::{Change, Lateness, Reading, Router, Sheet, Step, Tally};
+use waker::Waker;
 
 /// Wake-ups are at least this far apart while deadlines alone call for them: a thousand routers cost no more of them
 /// than ten. The price is at most this much lateness, and only for whoever follows closely on another.
@@ -44,81 +40,6 @@ const DRAIN: usize = 512;
 const RETRY_TASKS: Duration = Duration::from_millis(1);
 /// A wake this late is worth counting.
 const LATE: Duration = Duration::from_millis(1);
-
-/// What the service runtime asks of the thread.
-#[derive(Debug)]
-pub(super) enum Order {
-    LinkUp {
-        ifindex: u32,
-    },
-    LinkDown {
-        ifindex: u32,
-    },
-    PrimaryAddress {
-        ifindex: u32,
-        address: Option<Ipv4Addr>,
-    },
-    VipRemoved {
-        ifindex: u32,
-        address: Ipv4Addr,
-    },
-    /// [`Event::SetPriority`].
-    SetPriority {
-        router: usize,
-        priority: NonZeroU8,
-    },
-    /// [`Event::Suspend`], [`Event::Resume`].
-    Suspend {
-        router: usize,
-    },
-    Resume {
-        router: usize,
-    },
-    /// Comes back as [`Return::Change`] once it holds.
-    Change(Box<Change>),
-    /// Say how things are; comes back as [`Return::Sheet`].
-    Read(Box<Sheet>),
-    /// Tell of every advert, until told otherwise; what was before comes back as [`Return::Watch`].
-    Watch(Watch),
-    /// Release everything and end, within this time.
-    Leave {
-        within: Duration,
-    },
-}
-
-/// What the core wants, on its way to the executor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RoleOrder {
-    /// [`Task::Take`], once the server may be written to.
-    Take { router: usize, job: Job },
-    /// [`Task::Drop`], once the server may not. `is_release`: the core waits for it, up to its release deadline; otherwise
-    /// somebody else is MASTER already, or nothing can be sent.
-    Drop { router: usize, job: Job, is_release: bool },
-    /// Another MASTER was heard.
-    Rival { router: usize },
-}
-
-/// What the thread gives back: its memory is for others to free.
-#[derive(Debug)]
-pub(super) enum Return {
-    Change(Box<Change>),
-    Sheet(Box<Sheet>),
-    Watch(Watch),
-}
-
-/// The thread's ends of the queues it shares.
-#[derive(Clone, Debug)]
-pub(super) struct Lines {
-    pub(super) orders: Arc<Mailbox<Order>>,
-    pub(super) reports: Arc<Mailbox<Report>>,
-    pub(super) tasks: Arc<Mailbox<Task>>,
-    /// What concerns routers whose server's role goes with the address: it comes to the executor by way of the role.
-    pub(super) roles: Arc<Mailbox<RoleOrder>>,
-    pub(super) notices: Arc<Mailbox<Notice>>,
-    /// As deep as there can be orders that come back.
-    pub(super) returns: Arc<Mailbox<Return>>,
-    pub(super) board: Arc<Board>,
-}
 
 /// Why the thread cannot run.
 #[derive(Debug, Error)]
@@ -144,8 +65,7 @@ pub(super) struct AdvertThread {
     routers: Vec<Router>,
     sockets: PacketSockets,
     lines: Lines,
-    poller: OwnedFd,
-    timer: OwnedFd,
+    waker: Waker,
     actions: Actions,
     /// Frames to send at the end of this round, in order.
     outgoing: Vec<Outgoing>,
@@ -157,8 +77,6 @@ pub(super) struct AdvertThread {
     leaving: usize,
     /// The earliest deadline of this round.
     due: Option<Instant>,
-    /// What the timer is set for.
-    armed: Option<Instant>,
     tally: Tally,
     lateness: Lateness,
     /// Somebody watches.
@@ -181,22 +99,8 @@ impl AdvertThread {
         lines: Lines,
         room: usize,
     ) -> Result<Self, AdvertThreadError> {
-        let failed = |operation| {
-            move |errno: rustix::io::Errno| AdvertThreadError::System { operation, source: errno.into() }
-        };
-        let poller = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed("epoll_create"))?;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
-            .map_err(failed("timerfd_create"))?;
-        let add = |fd: BorrowedFd<'_>| {
-            // Edges: the ring holds records that were not worth a wake-up, and a level would call for them at once. And
-            // a bell need not be read to ring again.
-            let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-            epoll::add(&poller, fd, epoll::EventData::new_u64(0), flags).map_err(failed("epoll_ctl"))
-        };
-        add(receiver.as_fd())?;
-        add(timer.as_fd())?;
-        add(lines.orders.as_fd())?;
-        add(lines.reports.as_fd())?;
+        let sources = [receiver.as_fd(), lines.orders.as_fd(), lines.reports.as_fd()];
+        let waker = Waker::new(&sources)?;
         let routers = wired.iter().map(Router::new);
         let mut places = Vec::with_capacity(room);
         places.extend(routers);
@@ -208,15 +112,13 @@ impl AdvertThread {
             sockets,
             fences_seen: lines.board.fences(),
             lines,
-            poller,
-            timer,
+            waker,
             actions: Actions::for_routers(room),
             outgoing: Vec::with_capacity(most_actions),
             waiting_tasks: Vec::with_capacity(most_actions),
             waiting_roles: Vec::with_capacity(most_actions),
             leaving: 0,
             due: None,
-            armed: None,
             tally: Tally::default(),
             lateness: Lateness::default(),
             watch: None,
@@ -272,7 +174,7 @@ impl AdvertThread {
             let by = now.since(asked);
             if by > LATE {
                 self.tally.late_wakes += 1;
-                tell(&self.lines, Notice::Late { by });
+                self.lines.tell(Notice::Late { by });
             }
         }
     }
@@ -288,7 +190,7 @@ impl AdvertThread {
             let fenced = self.lines.board.is_fenced(router);
             // Told once: the mark stays until the executor has taken off what may be left.
             if fenced && !self.routers[router].fenced {
-                tell(&self.lines, Notice::Fenced { router });
+                self.lines.tell(Notice::Fenced { router });
                 self.handle(router, Event::Fenced, now);
             }
             self.routers[router].fenced = fenced;
@@ -339,7 +241,7 @@ impl AdvertThread {
 
     fn drain_lines(&mut self, now: Instant, leave_by: &mut Option<Instant>) {
         while let Some(report) = self.lines.reports.take() {
-            tell(&self.lines, Notice::Executor(report));
+            self.lines.tell(Notice::Executor(report));
             match report {
                 Report::Held { router, job, .. } => self.handle(router, Event::VipsHeld(job), now),
                 Report::Refused { router, job, .. } => self.handle(router, Event::VipsRefused(job), now),
@@ -460,7 +362,7 @@ impl AdvertThread {
                         }
                         known.decided = Some(at).filter(|_| from != to);
                     }
-                    tell(&self.lines, Notice::Transition { router, from, to, why, at });
+                    self.lines.tell(Notice::Transition { router, from, to, why, at });
                 }
             }
         }
@@ -508,7 +410,7 @@ impl AdvertThread {
             self.tally.adverts_sent += u64::from(sent.frames);
             self.tally.adverts_refused += u64::from(sent.refused);
             if sent.refused > 0 {
-                tell(&self.lines, Notice::SendRefused { ifindex, frames: sent.refused });
+                self.lines.tell(Notice::SendRefused { ifindex, frames: sent.refused });
             }
             from += run;
         }
@@ -539,36 +441,6 @@ impl AdvertThread {
         let deadline = deadline.map(|deadline| deadline.max(woke + COARSE_SLOT));
         let is_clear = self.waiting_tasks.is_empty() && self.waiting_roles.is_empty();
         let deadline = if is_clear { deadline } else { Some(woke + RETRY_TASKS) };
-        // A timer that is set for this very time is left alone: it is ahead, or its edge is waiting for us.
-        if deadline != self.armed {
-            if let Err(error) = arm(&self.timer, deadline) {
-                // A timer that cannot be armed must not become a thread that never wakes: look again at once.
-                debug_assert!(false, "timerfd_settime: {error}");
-                return None;
-            }
-            self.armed = deadline;
-        }
-        let mut events = [MaybeUninit::<epoll::Event>::uninit(); 8];
-        let timeout = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // An event, a signal, the deadline: the loop looks at everything in any case.
-        match epoll::wait(&self.poller, &mut events, more.then_some(&timeout)) {
-            Ok(_) | Err(_) => deadline,
-        }
+        self.waker.wait(deadline, more)
     }
-}
-
-/// A full queue counts what it refused, and the log says how many lines are missing.
-fn tell(lines: &Lines, notice: Notice) {
-    lines.notices.post(notice).unwrap_or_default();
-}
-
-fn arm(timer: &OwnedFd, at: Option<Instant>) -> Result<(), rustix::io::Errno> {
-    let at = at.map_or(0, Instant::as_nanos);
-    let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let it_value = Timespec {
-        tv_sec: i64::try_from(at / 1_000_000_000).unwrap_or(i64::MAX),
-        tv_nsec: i64::try_from(at % 1_000_000_000).unwrap_or(0),
-    };
-    let timer_spec = Itimerspec { it_interval: zero, it_value };
-    timerfd_settime(timer, TimerfdTimerFlags::ABSTIME, &timer_spec).map(|_before| ())
 }
