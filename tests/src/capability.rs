@@ -50,7 +50,8 @@ impl Requirement {
         match self {
             Self::Lab => probe_lab(),
             Self::NativeXdp => on_veth("probe-xdp", |ifindex| {
-                let program = bpf::load(bpf::Verdict::Pass).map_err(|e| format!("XDP programs do not load: {e}"))?;
+                let program =
+                    bpf::load(bpf::Verdict::Pass).map_err(|e| format!("XDP programs do not load: {e}"))?;
                 bpf::attach_native(&program, ifindex)
                     .map(drop)
                     .map_err(|e| format!("no native XDP on veth: {e}"))

@@ -1,4 +1,4 @@
-//! Flood: junk, weaker strangers and replays from a third host, at rising rates.
+//! Flood: junk, weaker strangers and replays of a third host, at rising rates up to what the machine can make.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -80,7 +80,8 @@ pub(crate) struct Run {
     log_bytes: u64,
 }
 
-/// One flood: version, interval, what is sent, how much of it a second (None: as much as the machine can), for how long.
+/// One flood: version, interval, what is sent, how much of it a second to each host (None: as much as the machine can make),
+/// for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Plan {
     version: u8,
@@ -157,7 +158,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
          machine. Up to 50 000 packets/s a packet socket sends them through the switch. Beyond that the kernel makes them, by \
          test runs of an XDP program on live frames out of the switch's ports to both hosts, which keeps the switch's own work \
          out of it; keepalived's interfaces then have an empty XDP program, without which a veth takes no such frames. \
-         Packets/s are what the backup's interface counted, not what was sent. Version 3 has no password: there an advert of version 2 brings one. False \
+         Packets/s are what the backup's interface counted, the pair's own among them, not what was sent. Version 3 has no password: there an advert of version 2 brings one. False \
          masters are instances for which the backup spoke while the master lived, of all rounds together. Adverts missed are \
          those of the master's on the wire that our kernel half did not find right; one that is on its way when a count is \
          taken may be among them; of keepalived nobody knows. Socket drops are packets that found a raw socket full: among \
