@@ -155,14 +155,16 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         "flood",
         "Flood",
         "Ten instances; both hosts receive what a broken or hostile third one would send, made by one CPU of the same \
-         machine. Up to 50 000 packets/s a packet socket sends them through the switch. Beyond that the kernel makes them, by \
-         test runs of an XDP program on live frames out of the switch's ports to both hosts, which keeps the switch's own work \
-         out of it; keepalived's interfaces then have an empty XDP program, without which a veth takes no such frames. \
-         Packets/s are what the backup's interface counted, the pair's own among them, not what was sent. Version 3 has no password: there an advert of version 2 brings one. False \
-         masters are instances for which the backup spoke while the master lived, of all rounds together. Adverts missed are \
-         those of the master's on the wire that our kernel half did not find right; one that is on its way when a count is \
-         taken may be among them; of keepalived nobody knows. Socket drops are packets that found a raw socket full: among \
-         them may be the master's adverts. The v2 flood is seen once and not judged.",
+         machine. Up to 50 000 packets/s a packet socket sends them through the switch. Beyond that the kernel makes \
+         them, by test runs of an XDP program on live frames, at the switch's ports to both hosts: the switch need not \
+         copy them. Keepalived's interfaces then have an empty XDP program, without which a veth takes no such frames. \
+         Packets/s are what the backup's interface counted, the pair's own among them, not what was sent: the CPU that \
+         makes packets receives them, too, so that fewer come to whom they cost more. Version 3 has no password: there an \
+         advert of version 2 brings one. False masters are instances for which the backup spoke while the master lived, \
+         of all rounds together. Adverts missed are those of the master's on the wire that our kernel half did not find \
+         right; one that is on its way when a count is taken may be among them; of keepalived nobody knows. Socket drops \
+         are packets that found a raw socket full: among them may be the master's adverts. The v2 flood is seen once and \
+         not judged.",
     );
     if let Some(why) = Requirement::LiveFrames.missing() {
         section.remarks.push(format!("no live frames, a packet socket made all packets: {why}"));
