@@ -32,6 +32,9 @@ const LOOPBACK: u32 = 1;
 /// Where the VRRP message begins in a frame of ours, whose IP header has no options.
 const VRRP: usize = 34;
 
+/// Whoever is flooded runs virtual routers below this ID: a forgery for another of theirs would be obeyed.
+pub const FOREIGN: u8 = 128;
+
 /// What is wrong with a forged advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Junk {
@@ -40,7 +43,7 @@ pub enum Junk {
     BadChecksum,
     /// Version 3 has no password: there it is an advert of version 2 that brings one.
     WrongPassword,
-    /// A virtual router that nobody here runs.
+    /// A virtual router that nobody here runs: one from [`FOREIGN`] on.
     ForeignVrid,
     /// Cut off inside the address list, while the count still claims it.
     Truncated,
@@ -58,7 +61,7 @@ impl Junk {
     /// Forgeries of this kind, after the model of a correct advert, from some sender addresses.
     pub fn forge(self, model: &Advert, source_mac: Mac) -> Vec<Vec<u8>> {
         let senders: Vec<Ipv4Addr> = (1..=8).map(|last| Ipv4Addr::new(10, 99, 0, 230 + last)).collect();
-        let vrids: Vec<u8> = (0..=255).filter(|vrid| *vrid != 0 && *vrid != model.vrid).collect();
+        let vrids: Vec<u8> = (FOREIGN..=255).filter(|vrid| *vrid != model.vrid).collect();
         let forge_one = |(index, source): (usize, &Ipv4Addr)| {
             let mut advert = Advert { source: *source, priority: 254, ..model.clone() };
             match self {

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let mut all = tests![[];
         an_advert_survives_emit_and_parse,
         known_adverts_have_the_checksums_of_the_rfc_documents,
+        foreign_forgeries_are_for_nobody_who_is_flooded,
         a_timeline_tells_overlaps_gaps_and_holders,
         equal_configurations_give_equal_roles,
     ];
@@ -71,6 +72,16 @@ fn known_adverts_have_the_checksums_of_the_rfc_documents() {
     let sum = |advert: Advert| u16::from_be_bytes(advert.emit([0; 6])[40..42].try_into().unwrap());
     assert_eq!(sum(Advert::v2(source, 10, 200, "", &addresses)), 0x92ed);
     assert_eq!(sum(Advert::v3(source, 10, 200, 100, &addresses)), 0xdefb);
+}
+
+fn foreign_forgeries_are_for_nobody_who_is_flooded() {
+    for vrid in [1, 51, flood::FOREIGN, 255] {
+        let forged = Junk::ForeignVrid.forge(&Advert { vrid, ..model() }, [2, 0, 0, 0, 0, 9]);
+        for frame in forged {
+            let Frame::Advert(advert) = Frame::parse(&frame) else { panic!("nothing else is wrong with it") };
+            assert!(advert.vrid >= flood::FOREIGN && advert.vrid != vrid, "{} beside {vrid}", advert.vrid);
+        }
+    }
 }
 
 fn a_timeline_tells_overlaps_gaps_and_holders() {

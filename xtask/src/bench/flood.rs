@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use vrrp_lab::{
     Capture, Requirement, clock,
-    flood::{self, Bound, Flood, Junk},
+    flood::{self, Bound, FOREIGN, Flood, Junk},
     frame::Advert,
     observer::Kind,
 };
@@ -146,6 +146,7 @@ const OTHERS: [Plan; 6] = [
 ];
 const QUICK: [Plan; 1] = [Plan::full(Kinds::Junk)];
 const INSTANCES: usize = 10;
+const _: () = assert!(INSTANCES < FOREIGN as usize, "no foreign virtual router is one of ours");
 /// Packets a second.
 const MOST_BY_SOCKET: u64 = 50_000;
 
@@ -161,10 +162,10 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
          Packets/s are what the backup's interface counted, the pair's own among them, not what was sent: the CPU that \
          makes packets receives them, too, so that fewer come to whom they cost more. Version 3 has no password: there an \
          advert of version 2 brings one. False masters are instances for which the backup spoke while the master lived, \
-         of all rounds together. Adverts missed are those of the master's on the wire that our kernel half did not find \
-         right; one that is on its way when a count is taken may be among them; of keepalived nobody knows. Socket drops \
-         are packets that found a raw socket full: among them may be the master's adverts. The v2 flood is seen once and \
-         not judged.",
+         or the living master fell silent for a down interval, of all rounds together. Adverts missed are those of the \
+         master's on the wire that our kernel half did not find right; one that is on its way when a count is taken may \
+         be among them; of keepalived nobody knows. Socket drops are packets that found a raw socket full: among them may \
+         be the master's adverts. The v2 flood is seen once and not judged.",
     );
     if let Some(why) = Requirement::LiveFrames.missing() {
         section.remarks.push(format!("no live frames, a packet socket made all packets: {why}"));
@@ -274,6 +275,8 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)
     // Whoever lost adverts notices a down interval later.
     thread::sleep(setting.down_interval(PRIORITIES[1]) - setting.interval() * 2);
     let mut false_masters = HashSet::new();
+    let silence = clock::nanos(setting.down_interval(PRIORITIES[1]));
+    let mut spoke = [start; INSTANCES];
     let mut sent = 0_u64;
     for sighting in observer.finish()? {
         if let Kind::Advert { priority: 1.., .. } = sighting.kind
@@ -281,11 +284,17 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)
         {
             if is_from(&sighting, 1) {
                 false_masters.insert(router);
-            } else if is_from(&sighting, 0) && (counted_from..counted_until).contains(&sighting.time_ns) {
-                sent += 1;
+            } else if is_from(&sighting, 0) {
+                if sighting.time_ns.saturating_sub(spoke[router]) > silence {
+                    false_masters.insert(router);
+                }
+                spoke[router] = sighting.time_ns;
+                sent += u64::from((counted_from..counted_until).contains(&sighting.time_ns));
             }
         }
     }
+    // One that yields to a stranger may leave no other of the pair to speak.
+    false_masters.extend((0..INSTANCES).filter(|router| end.saturating_sub(spoke[*router]) > silence));
     let missed = counted.as_ref().and_then(|(before, after)| after.accepted(before));
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a few seconds")]
     let share = |before: u64, after: u64| after.saturating_sub(before) as f64 / (end - start) as f64 * 100.0;
