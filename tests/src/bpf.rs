@@ -1,7 +1,7 @@
-//! The smallest XDP program there is, by bpf(2) itself: to find out whether a machine takes one,
-//! and to hold an interface before others do.
+//! The smallest XDP programs there are, by bpf(2) itself: to find out whether a machine takes one, to hold an interface
+//! before others do, and to make live frames.
 //!
-//! Owns loading it and attaching it. Refuses to know the project's own program.
+//! Owns loading, attaching and running them. Refuses to know the project's own program.
 
 use std::{
     io,
@@ -10,11 +10,23 @@ use std::{
 
 // linux/bpf.h
 const PROG_LOAD: i64 = 5;
+const TEST_RUN: i64 = 10;
 const LINK_CREATE: i64 = 28;
 const TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
-/// linux/if_link.h: XDP_FLAGS_DRV_MODE.
+/// BPF_F_TEST_XDP_LIVE_FRAMES, since Linux 5.18.
+const LIVE_FRAMES: u32 = 1 << 1;
+/// linux/if_link.h: XDP_FLAGS_SKB_MODE and XDP_FLAGS_DRV_MODE.
+const GENERIC: u32 = 1 << 1;
 const NATIVE: u32 = 1 << 2;
+
+/// What a program says of every frame; linux/bpf.h: xdp_action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Pass = 2,
+    /// Out of the interface that it came from.
+    Transmit = 3,
+}
 
 #[repr(C)]
 #[derive(Default)]
@@ -42,10 +54,44 @@ struct Link {
     flags: u32,
 }
 
-/// Loads `return XDP_PASS`.
-pub fn load_pass() -> io::Result<OwnedFd> {
-    // mov64 r0, XDP_PASS; exit
-    let program: [u64; 2] = [0xb7 | 2 << 32, 0x95];
+#[repr(C)]
+#[derive(Default)]
+struct TestRun {
+    prog_fd: u32,
+    retval: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    ctx_size_in: u32,
+    ctx_size_out: u32,
+    ctx_in: u64,
+    ctx_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch_size: u32,
+    /// Named, because the kernel insists on zeroes here.
+    padding: u32,
+}
+
+/// xdp_md
+#[repr(C)]
+#[derive(Default)]
+struct Context {
+    data: u32,
+    data_end: u32,
+    data_meta: u32,
+    ingress_ifindex: u32,
+    rx_queue_index: u32,
+    egress_ifindex: u32,
+}
+
+/// Loads `return verdict`.
+pub fn load(verdict: Verdict) -> io::Result<OwnedFd> {
+    // mov64 r0, verdict; exit
+    let program: [u64; 2] = [0xb7 | (verdict as u64) << 32, 0x95];
     let load = Load {
         prog_type: TYPE_XDP,
         insn_cnt: 2,
@@ -59,9 +105,35 @@ pub fn load_pass() -> io::Result<OwnedFd> {
 
 /// Attaches natively; detached when the link is dropped.
 pub fn attach_native(program: &OwnedFd, ifindex: u32) -> io::Result<OwnedFd> {
-    let link =
-        Link { prog_fd: raw(program)?, target_ifindex: ifindex, attach_type: ATTACH_XDP, flags: NATIVE };
+    attach(program, ifindex, NATIVE)
+}
+
+/// Attaches generically, which every interface can; detached when the link is dropped.
+pub fn attach_generic(program: &OwnedFd, ifindex: u32) -> io::Result<OwnedFd> {
+    attach(program, ifindex, GENERIC)
+}
+
+fn attach(program: &OwnedFd, ifindex: u32, flags: u32) -> io::Result<OwnedFd> {
+    let link = Link { prog_fd: raw(program)?, target_ifindex: ifindex, attach_type: ATTACH_XDP, flags };
     call(LINK_CREATE, &link).and_then(own)
+}
+
+/// Makes `count` copies of a frame that the program sees as received by this interface of the calling thread's
+/// namespace, and does with each what the program says. A program that is attached nowhere waits 20 ms first.
+pub fn run_live(program: &OwnedFd, ifindex: u32, frame: &[u8], count: u32) -> io::Result<()> {
+    let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+    let context = Context { data_end: length, ingress_ifindex: ifindex, ..Context::default() };
+    let run = TestRun {
+        prog_fd: raw(program)?,
+        data_size_in: length,
+        data_in: frame.as_ptr() as u64,
+        repeat: count,
+        ctx_size_in: u32::try_from(size_of::<Context>()).map_err(io::Error::other)?,
+        ctx_in: std::ptr::from_ref(&context) as u64,
+        flags: LIVE_FRAMES,
+        ..TestRun::default()
+    };
+    call(TEST_RUN, &run).map(drop)
 }
 
 fn call<T>(command: i64, attribute: &T) -> io::Result<i64> {

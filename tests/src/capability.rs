@@ -17,6 +17,8 @@ pub enum Requirement {
     Lab,
     /// XDP programs attach natively to veth.
     NativeXdp,
+    /// Test runs of XDP programs make frames that really travel, and native XDP receives them.
+    LiveFrames,
     /// Packet loss in the bridge, by nftables.
     Loss,
     /// A program in PATH.
@@ -48,11 +50,21 @@ impl Requirement {
         match self {
             Self::Lab => probe_lab(),
             Self::NativeXdp => on_veth("probe-xdp", |ifindex| {
-                let program = bpf::load_pass().map_err(|e| format!("XDP programs do not load: {e}"))?;
+                let program =
+                    bpf::load(bpf::Verdict::Pass).map_err(|e| format!("XDP programs do not load: {e}"))?;
                 bpf::attach_native(&program, ifindex)
                     .map(drop)
                     .map_err(|e| format!("no native XDP on veth: {e}"))
             }),
+            Self::LiveFrames => {
+                available(Self::NativeXdp)?;
+                on_veth("probe-live", |ifindex| {
+                    let program = bpf::load(bpf::Verdict::Pass)
+                        .map_err(|error| format!("XDP programs do not load: {error}"))?;
+                    bpf::run_live(&program, ifindex, &[0; 60], 1)
+                        .map_err(|error| format!("this kernel's test runs make no live frames: {error}"))
+                })
+            }
             Self::Loss => {
                 available(Self::Lab)?;
                 probe_tool("nft")?;

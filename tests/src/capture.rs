@@ -1,7 +1,7 @@
 //! What is on the wire: adverts and ARP, with the kernel's own stamps, told apart by the host that sent them.
 //!
 //! Listens in the bridge's namespace, on the ports: it sees what a host sends even when its link is cut, and no host's
-//! XDP program or firewall comes before it. Owns the listening thread and its bounded store. Refuses to judge.
+//! XDP program or firewall comes before it. On request on a host, to see what came through to it. Owns the listening thread and its bounded store. Refuses to judge.
 
 use std::{
     io,
@@ -20,19 +20,20 @@ use anyhow::{Context, Result, bail};
 use crate::{
     clock,
     frame::{Advert, Arp, Frame, Mac},
-    lab::Lab,
+    lab::{Host, Lab},
+    namespace::Namespace,
     socket,
 };
 
 /// Records kept; what comes after is counted as lost.
 pub const CAPACITY: usize = 500_000;
 
-/// One frame, as it entered the switch.
+/// One frame, as it entered the switch, or the host that is listened on.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// CLOCK_MONOTONIC: the kernel's stamp at arrival (SO_TIMESTAMPNS), translated.
     pub time_ns: u64,
-    /// The host whose port it came from.
+    /// The host whose port it came from, or that received it.
     pub host: String,
     pub source_mac: Mac,
     pub frame: Frame,
@@ -77,10 +78,17 @@ struct Store {
 impl Capture {
     /// Listens to what these hosts send. Leave flooders out: their junk would fill the store.
     pub fn start(lab: &Lab, hosts: &[&str]) -> Result<Self> {
-        let ports: Vec<(u32, String)> =
-            hosts.iter().map(|name| (lab.host(name).port(), (*name).to_owned())).collect();
-        let socket = lab
-            .bridge()
+        let ports = hosts.iter().map(|name| (lab.host(name).port(), (*name).to_owned())).collect();
+        Self::listen_in(lab.bridge(), ports)
+    }
+
+    /// Listens on a host's own `eth0` to what it receives: past its XDP program, which must have let it through.
+    pub fn start_on(host: &Host) -> Result<Self> {
+        Self::listen_in(host.namespace(), vec![(host.ifindex(), host.name().to_owned())])
+    }
+
+    fn listen_in(namespace: &Namespace, ports: Vec<(u32, String)>) -> Result<Self> {
+        let socket = namespace
             .enter(|| open(&ports.iter().map(|(port, _)| *port).collect::<Vec<_>>()))?
             .context("open the capture's packet socket")?;
         let socket = Arc::new(socket);

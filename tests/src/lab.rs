@@ -269,6 +269,15 @@ impl Host {
         self.load_rules(&script)
     }
 
+    /// Packets that its `eth0` has received so far, by the kernel's count: before any XDP program of the host.
+    pub fn received(&self) -> Result<u64> {
+        let read = || std::fs::read_to_string("/proc/thread-self/net/dev");
+        let table = self.namespace.enter(read)?.context("read the interfaces' counters")?;
+        let line = table.lines().find_map(|line| line.trim().strip_prefix("eth0:"));
+        let packets = line.and_then(|counters| counters.split_whitespace().nth(1)?.parse().ok());
+        packets.with_context(|| format!("no count of eth0's packets on {} in\n{table}", self.name))
+    }
+
     /// The addresses on this host now, asked of its kernel.
     pub fn addresses(&self) -> Result<Vec<HeldAddress>> {
         addresses::dump(&self.namespace)

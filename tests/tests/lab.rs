@@ -18,10 +18,11 @@ const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    use Requirement::{Keepalived, Lab, Loss};
+    use Requirement::{Keepalived, Lab, LiveFrames, Loss};
     let mut all = tests![[];
         an_advert_survives_emit_and_parse,
         known_adverts_have_the_checksums_of_the_rfc_documents,
+        foreign_forgeries_are_for_nobody_who_is_flooded,
         a_timeline_tells_overlaps_gaps_and_holders,
         equal_configurations_give_equal_roles,
     ];
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         a_flood_reaches_the_other_hosts_at_full_speed,
         nothing_is_left_after_a_panic,
     ]);
+    all.extend(tests![[Lab, LiveFrames]; live_frames_reach_both_hosts_as_they_were_made]);
     all.extend(tests![[Lab, Loss]; lost_packets_are_lost_one_way]);
     all.extend(tests![[Lab, Keepalived];
         keepalived_elects_once_and_moves_the_address_when_killed,
@@ -70,6 +72,16 @@ fn known_adverts_have_the_checksums_of_the_rfc_documents() {
     let sum = |advert: Advert| u16::from_be_bytes(advert.emit([0; 6])[40..42].try_into().unwrap());
     assert_eq!(sum(Advert::v2(source, 10, 200, "", &addresses)), 0x92ed);
     assert_eq!(sum(Advert::v3(source, 10, 200, 100, &addresses)), 0xdefb);
+}
+
+fn foreign_forgeries_are_for_nobody_who_is_flooded() {
+    for vrid in [1, 51, flood::FOREIGN, 255] {
+        let forged = Junk::ForeignVrid.forge(&Advert { vrid, ..model() }, [2, 0, 0, 0, 0, 9]);
+        for frame in forged {
+            let Frame::Advert(advert) = Frame::parse(&frame) else { panic!("nothing else is wrong with it") };
+            assert!(advert.vrid >= flood::FOREIGN && advert.vrid != vrid, "{} beside {vrid}", advert.vrid);
+        }
+    }
 }
 
 fn a_timeline_tells_overlaps_gaps_and_holders() {
@@ -256,17 +268,39 @@ fn a_flood_keeps_its_bounds() {
 fn a_flood_reaches_the_other_hosts_at_full_speed() {
     let mut lab = Lab::pair("speed").unwrap();
     lab.add_host("stranger", "10.99.0.66/24").unwrap();
-    let received = || -> u64 {
-        let statistics = lab.host("b").namespace().run("cat", &["/proc/net/dev"]).unwrap();
-        let line = statistics.lines().find(|line| line.trim().starts_with("eth0:")).unwrap();
-        line.split_whitespace().nth(2).unwrap().parse().unwrap()
-    };
+    let received = || lab.host("b").received().unwrap();
     let before = received();
     let flood = Flood::start(lab.host("stranger"), junk(), Bound::seconds(1)).unwrap();
     let report = flood.finish().unwrap();
     let arrived = received() - before;
     println!("flood: {} packets/s sent, {arrived} of {} arrived", report.rate(), report.packets);
     assert!(report.packets > 10_000 && arrived > report.packets / 10);
+}
+
+fn live_frames_reach_both_hosts_as_they_were_made() {
+    let lab = Lab::pair("live").unwrap();
+    let both = ["a", "b"];
+    let _accepted = both.map(|name| flood::accept_live(lab.host(name)).unwrap());
+    let captures = both.map(|name| Capture::start_on(lab.host(name)).unwrap());
+    let before = both.map(|name| lab.host(name).received().unwrap());
+    let frames = junk();
+    let packets = frames.len() as u64 * 10;
+    // At this rate no more than a few wait together, and none is lost.
+    let bound = Bound { time: LIMIT, packets, rate: Some(1_000) };
+    let report = Flood::start_live(&lab, &both, frames.clone(), bound).unwrap().finish().unwrap();
+    assert_eq!(report.packets, packets);
+    for (host, (capture, before)) in both.into_iter().zip(captures.iter().zip(before)) {
+        let ours = || -> Vec<_> {
+            let records = capture.records().into_iter().map(|record| record.bytes);
+            records.filter(|bytes| frames.contains(bytes)).collect()
+        };
+        let complete = clock::wait_until(LIMIT, || ours().len() as u64 >= packets);
+        let arrived = ours();
+        assert!(complete && arrived.len() as u64 == packets, "{} of {packets} reach {host}", arrived.len());
+        assert!(frames.iter().all(|frame| arrived.contains(frame)), "every kind reaches {host}");
+        let counted = lab.host(host).received().unwrap() - before;
+        assert!(counted >= packets, "the interface of {host} counts {counted} of {packets}");
+    }
 }
 
 fn nothing_is_left_after_a_panic() {

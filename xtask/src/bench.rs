@@ -69,7 +69,7 @@ pub(crate) enum Topic {
     Failover,
     /// Many virtual routers: adverts due and sent, lateness, CPU, memory
     Density,
-    /// Junk, weaker strangers and replays from a third host
+    /// Junk, weaker strangers and replays of a third host, at rising rates up to what this machine can make
     Flood,
     /// Load, and daemons that are stopped for a while
     Starve,

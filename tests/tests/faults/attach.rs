@@ -74,7 +74,7 @@ fn the_kernel_half_runs_in_native_mode_and_leaves_with_the_daemon() {
 /// Holds the interface as another product's program would.
 fn occupy(lab: &Lab, host: &str) -> (OwnedFd, OwnedFd) {
     let host = lab.host(host);
-    let program = bpf::load_pass().unwrap();
+    let program = bpf::load(bpf::Verdict::Pass).unwrap();
     let link = host.namespace().enter(|| bpf::attach_native(&program, host.ifindex())).unwrap().unwrap();
     (program, link)
 }

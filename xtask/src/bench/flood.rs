@@ -1,4 +1,4 @@
-//! Flood: junk, weaker strangers and replays from a third host, at rising rates.
+//! Flood: junk, weaker strangers and replays of a third host, at rising rates up to what the machine can make.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,10 +7,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use vrrp_lab::{
-    Capture, clock,
-    flood::{Bound, Flood, Junk},
+    Capture, Requirement, clock,
+    flood::{self, Bound, FOREIGN, Flood, Junk},
     frame::Advert,
     observer::Kind,
 };
@@ -44,9 +44,28 @@ impl Kinds {
     }
 }
 
+/// Who makes the packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Generator {
+    /// A packet socket on the third host; the switch copies each packet to both.
+    Socket,
+    /// Test runs of an XDP program at the switch's ports to both.
+    LiveFrames,
+}
+
+impl Generator {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::LiveFrames => "live frames",
+        }
+    }
+}
+
 /// What one flood did.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
+    /// Packets a second that the backup's interface counted, whatever was sent.
     rate: f64,
     pub(crate) false_masters: usize,
     master_cpu: f64,
@@ -61,7 +80,8 @@ pub(crate) struct Run {
     log_bytes: u64,
 }
 
-/// One flood: version, interval, what is sent, how much of it a second (None: as much as the machine can), for how long.
+/// One flood: version, interval, what is sent, how much of it a second to each host (None: as much as the machine can make),
+/// for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Plan {
     version: u8,
@@ -85,6 +105,16 @@ impl Plan {
         Setting { version: self.version, advert_ms: self.advert_ms, instances: INSTANCES }
     }
 
+    /// What a socket can make travels through the switch as packets do.
+    fn generator(self) -> Generator {
+        let by_socket = self.rate.is_some_and(|rate| rate <= MOST_BY_SOCKET);
+        if by_socket || Requirement::LiveFrames.missing().is_some() {
+            Generator::Socket
+        } else {
+            Generator::LiveFrames
+        }
+    }
+
     fn label(self) -> String {
         let rate = self.rate.map_or_else(|| "full rate".to_owned(), |rate| format!("{rate}/s"));
         format!("{}, {rate}", self.kinds.name())
@@ -105,28 +135,41 @@ impl Findings {
 
 /// Those that goals are judged by, and those that are seen once.
 const GOALS: [Plan; 3] = [Plan::full(Kinds::Junk), Plan::full(Kinds::Stranger), Plan::full(Kinds::Replay)];
-const OTHERS: [Plan; 4] = [
+const OTHERS: [Plan; 6] = [
     Plan::slower(Kinds::Junk, 10_000),
     Plan::slower(Kinds::Junk, 50_000),
+    Plan::slower(Kinds::Junk, 250_000),
+    Plan::slower(Kinds::Junk, 1_000_000),
     Plan::slower(Kinds::Stranger, 50_000),
     // Longer than a down interval, or it could prove nothing.
     Plan { version: 2, advert_ms: 1000, kinds: Kinds::Junk, rate: None, seconds: 5 },
 ];
 const QUICK: [Plan; 1] = [Plan::full(Kinds::Junk)];
 const INSTANCES: usize = 10;
+const _: () = assert!(INSTANCES < FOREIGN as usize, "no foreign virtual router is one of ours");
+/// Packets a second.
+const MOST_BY_SOCKET: u64 = 50_000;
 
 /// The section of the report.
 pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> {
     let mut section = Section::new(
         "flood",
         "Flood",
-        "Ten instances; a third host on the segment sends what a broken or hostile one would, from one CPU of the same \
-         machine, by sendmmsg on a packet socket. Version 3 has no password: there an advert of version 2 brings one. False \
-         masters are instances for which the backup spoke while the master lived, of all rounds together. Adverts missed are \
-         those of the master's on the wire that our kernel half did not find right; one that is on its way when a count is \
-         taken may be among them; of keepalived nobody knows. Socket drops are packets that found a raw socket full: among \
-         them may be the master's adverts. The v2 flood is seen once and not judged.",
+        "Ten instances; both hosts receive what a broken or hostile third one would send, made by one CPU of the same \
+         machine. Up to 50 000 packets/s a packet socket sends them through the switch. Beyond that the kernel makes \
+         them, by test runs of an XDP program on live frames, at the switch's ports to both hosts: the switch need not \
+         copy them. Keepalived's interfaces then have an empty XDP program, without which a veth takes no such frames. \
+         Packets/s are what the backup's interface counted, the pair's own among them, not what was sent: the CPU that \
+         makes packets receives them, too, so that fewer come to whom they cost more. Version 3 has no password: there an \
+         advert of version 2 brings one. False masters are instances for which the backup spoke while the master lived, \
+         or the living master fell silent for a down interval, of all rounds together. Adverts missed are those of the \
+         master's on the wire that our kernel half did not find right; one that is on its way when a count is taken may \
+         be among them; of keepalived nobody knows. Socket drops are packets that found a raw socket full: among them may \
+         be the master's adverts. The v2 flood is seen once and not judged.",
     );
+    if let Some(why) = Requirement::LiveFrames.missing() {
+        section.remarks.push(format!("no live frames, a packet socket made all packets: {why}"));
+    }
     let mut findings = Findings::default();
     let plans: Vec<(Plan, usize)> = if rounds.quick {
         QUICK.map(|plan| (plan, 1)).into()
@@ -157,6 +200,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
                 "flood",
                 "who",
                 "rounds",
+                "packets made by",
                 "packets/s",
                 "false masters",
                 "master CPU, %",
@@ -185,6 +229,15 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)
     let scene = Scene::new("flood", setting, binary)?;
     let observer = scene.observe(false)?;
     let capture = Capture::start(&scene.lab, &["a"])?;
+    let hosts = ["a", "b"];
+    let generator = plan.generator();
+    let _accepting = match (generator, contender) {
+        (Generator::LiveFrames, Contender::Keepalived | Contender::Tuned) => {
+            hosts.iter().map(|name| flood::accept_live(scene.host(name))).collect::<Result<Vec<_>>>()?
+        }
+        // Ours attaches a program of its own.
+        (Generator::LiveFrames, Contender::Ours) | (Generator::Socket, _) => Vec::new(),
+    };
     let (a, b, _) = scene.settle(contender, &observer)?;
     thread::sleep(setting.interval());
     let heard = capture.finish()?;
@@ -202,19 +255,28 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)
     };
     let log = b.process().log_len();
     let drops = raw_drops(&scene)?;
+    let received = scene.host("b").received()?;
     let (metrics, counted_from) = (b.metrics(&scene), clock::now_ns());
     let (cpu, usage) = (CpuTime::now(), (a.usage(), b.usage()));
     observer.clear();
     let start = clock::now_ns();
     let bound = Bound { time: Duration::from_secs(plan.seconds), packets: u64::MAX, rate: plan.rate };
-    let flood = Flood::start(client, frames, bound)?.finish()?;
+    let flood = match generator {
+        Generator::Socket => Flood::start(client, frames, bound)?,
+        Generator::LiveFrames => Flood::start_live(&scene.lab, &hosts, frames, bound)?,
+    };
+    let flood = flood.finish()?;
     let end = clock::now_ns();
+    let arrived = scene.host("b").received()?.saturating_sub(received);
+    ensure!(arrived > flood.packets / 10, "of {} packets {arrived} arrived", flood.packets);
     let used = (a.usage(), b.usage());
     let steal = cpu.steal_since();
     let (counted, counted_until) = (metrics.zip(b.metrics(&scene)), clock::now_ns());
     // Whoever lost adverts notices a down interval later.
     thread::sleep(setting.down_interval(PRIORITIES[1]) - setting.interval() * 2);
     let mut false_masters = HashSet::new();
+    let silence = clock::nanos(setting.down_interval(PRIORITIES[1]));
+    let mut spoke = [start; INSTANCES];
     let mut sent = 0_u64;
     for sighting in observer.finish()? {
         if let Kind::Advert { priority: 1.., .. } = sighting.kind
@@ -222,17 +284,23 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)
         {
             if is_from(&sighting, 1) {
                 false_masters.insert(router);
-            } else if is_from(&sighting, 0) && (counted_from..counted_until).contains(&sighting.time_ns) {
-                sent += 1;
+            } else if is_from(&sighting, 0) {
+                if sighting.time_ns.saturating_sub(spoke[router]) > silence {
+                    false_masters.insert(router);
+                }
+                spoke[router] = sighting.time_ns;
+                sent += u64::from((counted_from..counted_until).contains(&sighting.time_ns));
             }
         }
     }
+    // One that yields to a stranger may leave no other of the pair to speak.
+    false_masters.extend((0..INSTANCES).filter(|router| end.saturating_sub(spoke[*router]) > silence));
     let missed = counted.as_ref().and_then(|(before, after)| after.accepted(before));
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a few seconds")]
     let share = |before: u64, after: u64| after.saturating_sub(before) as f64 / (end - start) as f64 * 100.0;
     #[expect(clippy::cast_precision_loss, reason = "packets of a few seconds")]
     let run = Run {
-        rate: flood.rate() as f64,
+        rate: arrived as f64 / flood.time.as_secs_f64(),
         false_masters: false_masters.len(),
         master_cpu: share(usage.0.cpu_ns, used.0.cpu_ns),
         backup_cpu: share(usage.1.cpu_ns, used.1.cpu_ns),
@@ -260,6 +328,7 @@ fn row(plan: Plan, contender: Contender, tries: &Tries<Run>) -> Row {
             plan.label(),
             contender.name().to_owned(),
             tries.count(),
+            plan.generator().name().to_owned(),
             spread(&values(|run| Some(run.rate))),
             tries.sum(|run| run.false_masters).to_string(),
             spread(&values(|run| Some(run.master_cpu))),
