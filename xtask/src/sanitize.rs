@@ -41,6 +41,9 @@ const ROOT_TESTS: [(&str, &str); 4] = [
     ("roles", "a_service_that_leaves"),
 ];
 
+/// Unit tests that judge CPU time, which instrumented code takes several times as much of.
+const TIMED: [&str; 2] = ["--skip=take_less_than_a_second", "--skip=is_as_quick"];
+
 /// The verb itself.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     run_these(if options.sanitizers.is_empty() { &ALL } else { &options.sanitizers })
@@ -109,7 +112,7 @@ impl Sanitizer {
     /// False if something was found; what could not run is noted.
     fn run(self, skipped: &mut Vec<String>) -> Result<bool> {
         let mut unit = self.tests(&["--package", "vrrp-ebpf", "--package", "vrrp-user", "--lib"])?;
-        unit.arg("--").args(self.filters());
+        unit.arg("--").args(self.filters()).args(TIMED);
         let mut is_clean = self.judge(&mut unit, skipped)?;
         if self == Self::Address {
             for (program, filter) in ROOT_TESTS {
