@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_host_that_has_not_applied_what_it_received_waits_if_that_is_the_policy,
         what_an_asynchronous_pair_lost_is_exactly_what_the_log_names,
         a_daemon_killed_under_its_address_leaves_a_server_that_lets_the_peer_win,
+        a_daemon_killed_between_writes_and_address_leaves_no_server_writable,
     ]
 }
 
@@ -158,4 +159,20 @@ fn a_daemon_killed_under_its_address_leaves_a_server_that_lets_the_peer_win() {
     let compare = || Ledger::read(&duo.pair.b).unwrap().compare(&record);
     clock::wait_until(Duration::from_secs(2), || compare().is_clean());
     assert!(compare().is_clean(), "{}\n{}", compare(), duo.logs());
+}
+
+/// The write that proves the server writable waits for a lock, so the address is not there yet.
+fn a_daemon_killed_between_writes_and_address_leaves_no_server_writable() {
+    let mut duo = Duo::start("between", Flavour::MariaDb);
+    let mut lock = duo.pair.b.connect().unwrap();
+    lock.query_drop("LOCK TABLES vrrp.heartbeat READ").unwrap();
+    duo.pair.a.kill();
+    duo.wait_until("b is writable without the address", || !duo.pair.b.is_read_only().unwrap());
+    let killed = clock::now_ns();
+    duo.b.kill();
+    assert!(!duo.lab.host("b").holds(VIP).unwrap(), "{}", duo.logs());
+    duo.wait_until("its guard has it made read-only", || duo.pair.b.is_read_only().unwrap());
+    println!("writable without a daemon for {}", in_ms(Duration::from_nanos(clock::now_ns() - killed)));
+    duo.wait_for_line("b", "may be writable without the address: it is made read-only");
+    assert!(!duo.lab.host("b").holds(VIP).unwrap(), "{}", duo.logs());
 }

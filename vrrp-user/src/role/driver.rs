@@ -8,18 +8,19 @@ mod look;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::losing::{Losing, Lost, Occasion};
+use super::memory::{Memory, Seen};
 use super::settings::Settings;
-use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark};
+use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark, in_words};
 use super::winning::{Refusal, Winning, Won};
 use crate::database::{Credentials, DatabaseError, Session};
-use crate::mysql::{
-    Flavour, Position, Product, ReplicaStatus, Row, SemiSync, ServerState, Thread, statements,
-};
+use crate::mysql::{Flavour, Product, ReplicaStatus, Row, SemiSync, ServerState, Thread, statements};
+use crate::net::board::Board;
 use crate::net::clock;
 use crate::net::doors::Doors;
 use crate::vrrp::Instant;
@@ -63,14 +64,17 @@ pub struct Driver<S> {
     peer_session: Option<(Session, Flavour)>,
     sockets: S,
     /// The last position of the peer's server, seen while it lived.
-    last_known: Option<Position>,
-    last_seen: Option<Instant>,
+    last_known: Option<Seen>,
+    /// Where it outlives this process.
+    recollection: Option<Memory>,
     /// To be raised again when there is a replica, whatever became of the promotion.
     has_lowered: bool,
     /// There is such a file as long as it is lowered: the process after this one must raise it.
     memory: Option<PathBuf>,
     /// Writes were allowed, and not refused since.
     may_be_writable: bool,
+    /// Where the guard sees the same: it outlives this process.
+    mark: Option<(Arc<Board>, usize)>,
     beat: u64,
 }
 
@@ -91,11 +95,30 @@ impl<S: Sockets> Driver<S> {
             peer_session: None,
             sockets,
             last_known: None,
-            last_seen: None,
+            recollection: None,
             has_lowered: false,
             memory: None,
             may_be_writable: false,
+            mark: None,
             beat: 0,
+        }
+    }
+
+    /// Marks on the board, for the guard, that this router's server may be writable.
+    #[must_use]
+    pub fn marking(mut self, board: Arc<Board>, router: usize) -> Self {
+        self.mark = Some((board, router));
+        self
+    }
+
+    /// The server may stay writable, by policy: nobody sees to it if this process dies.
+    pub fn leave_alone(&self) {
+        self.note_writable(false);
+    }
+
+    fn note_writable(&self, may_be_writable: bool) {
+        if let Some((board, router)) = &self.mark {
+            board.note_writable(*router, may_be_writable);
         }
     }
 
@@ -105,6 +128,32 @@ impl<S: Sockets> Driver<S> {
         self.has_lowered = file.exists();
         self.memory = Some(file);
         self
+    }
+
+    /// Remembers in this file what the peer's server had, and begins with what the process before left there.
+    #[must_use]
+    pub fn recalling(mut self, file: PathBuf) -> Self {
+        let path = file.display().to_string();
+        let (recollection, seen) = Memory::recall(&self.instance, file);
+        if let Some(seen) = &seen {
+            tracing::info!(
+                "{}: the peer's server as the process before saw it: {seen} ({path})",
+                self.instance
+            );
+        }
+        (self.recollection, self.last_known) = (Some(recollection), seen);
+        self
+    }
+
+    /// When the peer's server was last seen, and what it had.
+    pub const fn last_known(&self) -> Option<&Seen> {
+        self.last_known.as_ref()
+    }
+
+    fn keep_last_known(&mut self, is_urgent: bool) {
+        if let (Some(recollection), Some(seen)) = (&mut self.recollection, &self.last_known) {
+            recollection.keep(&self.instance, seen, is_urgent);
+        }
     }
 
     /// Whether writes were allowed, and have not been refused since.
@@ -121,13 +170,10 @@ impl<S: Sockets> Driver<S> {
     /// The order of winning.
     pub async fn win(&mut self) -> Result<Won, Refusal> {
         let began = clock::now();
-        if let (Some(position), Some(at)) = (&self.last_known, self.last_seen) {
-            tracing::info!(
-                "{}: {:?} ago the peer's server was at {position}",
-                self.instance,
-                began.since(at)
-            );
+        if let Some(seen) = &self.last_known {
+            tracing::info!("{}: the peer's server when it was last seen: {seen}", self.instance);
         }
+        self.keep_last_known(true);
         let (mut machine, mut next) = Winning::begin(&self.settings, self.last_known.clone(), began);
         let mut before = None;
         loop {
@@ -166,6 +212,7 @@ impl<S: Sockets> Driver<S> {
                     for remark in machine.remarks() {
                         self.say(&remark);
                     }
+                    self.keep_last_known(true);
                     let took = clock::now().since(began);
                     let what = match occasion {
                         Occasion::Planned | Occasion::Forced => "the role is given up",
@@ -224,12 +271,16 @@ impl<S: Sockets> Driver<S> {
             },
             Ask::RefuseWrites => {
                 let outcome = self.statement(by, |flavour| flavour.refuse_writes(left(by))).await;
-                self.may_be_writable &= outcome != Outcome::Done;
+                if outcome == Outcome::Done {
+                    self.may_be_writable = false;
+                    self.note_writable(false);
+                }
                 outcome
             }
             Ask::AllowWrites => {
                 // Whatever comes back: the server may have taken it.
                 self.may_be_writable = true;
+                self.note_writable(true);
                 self.statement(by, |flavour| vec![flavour.allow_writes().to_owned()]).await
             }
             Ask::Write => self.write(by).await,
@@ -429,6 +480,13 @@ impl<S: Sockets> Driver<S> {
     }
 
     async fn peer_answer(&mut self, by: Instant) -> PeerAnswer {
+        let answer = self.ask_peer(by).await;
+        // Whatever it was: what came too soon after the last one is kept now.
+        self.keep_last_known(false);
+        answer
+    }
+
+    async fn ask_peer(&mut self, by: Instant) -> PeerAnswer {
         let Some(peer) = &mut self.peer else {
             return PeerAnswer::Silent("no peer is configured".to_owned());
         };
@@ -461,7 +519,7 @@ impl<S: Sockets> Driver<S> {
         match asked {
             Ok(Some(state)) => {
                 if let Ok(position) = &state.position {
-                    (self.last_known, self.last_seen) = (Some(position.clone()), Some(clock::now()));
+                    self.last_known = Some(Seen::now(position.clone()));
                 }
                 PeerAnswer::State(Box::new(state))
             }
@@ -486,7 +544,10 @@ impl<S: Sockets> Driver<S> {
         match remark {
             Remark::PeerSilent(how) => tracing::warn!("{name}: the peer's server does not answer: {how}"),
             Remark::PeerUnaskable { code, text } => {
-                tracing::warn!("{name}: the peer's server lives and refuses to say its role: {code} {text}");
+                tracing::warn!(
+                    "{name}: the peer's server lives and refuses to say its role: {}",
+                    in_words(*code, text)
+                );
             }
             Remark::SecondWriter => tracing::error!(
                 "{name}: the peer's server is writable and split is promote: from now on there may be two writers"
@@ -501,6 +562,10 @@ impl<S: Sockets> Driver<S> {
                     "{name}: the peer's last position is not known: what may be lost cannot be named"
                 );
             }
+            Remark::OnlyRemembered => tracing::warn!(
+                "{name}: what the peer's server had is known from the process before this one only: what it wrote later may be \
+                 lost, too, and cannot be named"
+            ),
             Remark::NotApplied { waited } => {
                 tracing::error!("{name}: what was received from the peer is not applied after {waited:?}");
             }
