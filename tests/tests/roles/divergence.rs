@@ -15,6 +15,7 @@ pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab, MariaDb};
     tests![[Lab, Daemon, MariaDb];
         a_former_master_with_writes_of_its_own_stops_both_if_that_is_the_policy,
+        a_person_lets_the_winner_serve_while_the_other_is_away,
         a_divergence_outlives_the_daemons_and_ends_by_a_repair_and_resume,
         a_standby_whose_writes_do_not_come_in_is_a_divergence_too,
         a_daemon_restarted_beside_a_dead_peer_still_knows_what_that_had,
@@ -78,6 +79,25 @@ fn a_former_master_with_writes_of_its_own_stops_both_if_that_is_the_policy() {
     duo.pair.rebuild("a", LIMIT).unwrap();
     assert_serves(&duo);
     duo.assert_never_two();
+}
+
+/// Whoever rebuilds the other may need hours, in which this one could serve.
+fn a_person_lets_the_winner_serve_while_the_other_is_away() {
+    let mut duo = diverged("alone");
+    duo.order("b", &["resume", "VI_1"]);
+    assert_both_stay_read_only(&duo);
+    duo.pair.a.kill();
+    for _ in 0..40 {
+        assert!(duo.pair.b.is_read_only().unwrap(), "a death decides nothing\n{}", duo.logs());
+        clock::sleep_ms(50);
+    }
+    duo.order("b", &["resume", "VI_1"]);
+    duo.wait_until("b takes writes", || !duo.pair.b.is_read_only().unwrap());
+    duo.wait_for("b");
+    // With what it had all the same.
+    duo.pair.a.restart(duo.lab.host("a")).unwrap();
+    duo.wait_until("both are read-only", || are_read_only(&duo));
+    assert_both_stay_read_only(&duo);
 }
 
 fn a_divergence_outlives_the_daemons_and_ends_by_a_repair_and_resume() {

@@ -223,6 +223,7 @@ impl Keeper {
         match self.driver.win().await {
             Ok(won) => {
                 (self.term.is_quarantined, self.term.has_diverged) = (false, false);
+                self.term.may_go_alone = false;
                 self.term.saw_follower |= won.is_peer_read_only;
                 self.show("active", true);
             }
@@ -268,11 +269,15 @@ impl Keeper {
         let is_writable =
             matches!(&view.theirs, PeerAnswer::State(theirs) if theirs.writability.is_writable());
         let relation = view.relation();
+        let is_alone = matches!(&view.theirs, PeerAnswer::Silent(_));
+        // It was there after all.
+        self.term.may_go_alone &= is_alone;
         let may_try = match &relation {
             _ if is_writable => false,
             Some(Relation::Equal | Relation::Ahead(_)) => true,
             Some(Relation::Diverged { .. }) => false,
             // A peer that is dead by now, or something that was wrong here.
+            None if self.term.may_go_alone => true,
             Some(Relation::Behind(_) | Relation::Incomparable) | None => !self.term.has_diverged,
         };
         if may_try && self.term.retry_at.is_none_or(|at| clock::now() >= at) {

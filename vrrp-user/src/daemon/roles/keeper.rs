@@ -96,6 +96,8 @@ pub(super) struct Term {
     pub(super) is_quarantined: bool,
     /// Because of what both have: only their agreement ends it.
     pub(super) has_diverged: bool,
+    /// A person said so: with a peer that is dead, nobody's agreement is waited for.
+    pub(super) may_go_alone: bool,
     /// The gate is not tried again before.
     pub(super) retry_at: Option<Instant>,
     /// At the gate the peer refused writes.
@@ -251,6 +253,10 @@ impl Keeper {
             // Whoever asked may have gone.
             Offer::Make(answer) => answer.send(self.offer().await).unwrap_or_default(),
             Offer::Withdraw => self.withdraw(),
+            Offer::GoAlone => {
+                self.term.may_go_alone = self.term.is_quarantined;
+                self.term.retry_at = None;
+            }
         }
     }
 
@@ -487,6 +493,7 @@ impl Keeper {
         self.shown.send_modify(|shown| {
             text.clone_into(&mut shown.text);
             shown.is_idle = is_idle;
+            shown.awaits_person = self.term.is_quarantined;
         });
     }
 
