@@ -73,6 +73,9 @@ fn a_former_master_with_writes_of_its_own_stops_both_if_that_is_the_policy() {
     duo.wait_for("b");
     assert!(duo.status("b").contains("READ-ONLY with the address"), "{}", duo.status("b"));
     duo.wait_until("the standby says it, too", || duo.status("a").contains("DIVERGED"));
+    // Its server died as the active one, and is read-only since it is back: there is nothing left for the guard to do.
+    duo.a.stop().unwrap();
+    assert!(!duo.a.log().contains("may be writable without the address"), "{}", duo.a.log());
     duo.a.restart(duo.lab.host("a")).unwrap();
     duo.wait_until("a daemon that knows nothing finds it", || duo.status("a").contains("DIVERGED"));
     assert_both_stay_read_only(&duo);

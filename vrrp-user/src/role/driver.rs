@@ -112,6 +112,12 @@ impl<S: Sockets> Driver<S> {
         self
     }
 
+    /// It was seen to be so, or made so.
+    pub fn note_read_only(&mut self) {
+        self.may_be_writable = false;
+        self.note_writable(false);
+    }
+
     /// The server may stay writable, by policy: nobody sees to it if this process dies.
     pub fn leave_alone(&self) {
         self.note_writable(false);
@@ -247,8 +253,7 @@ impl<S: Sockets> Driver<S> {
             Ask::RefuseWrites => {
                 let outcome = self.statement(by, |flavour| flavour.refuse_writes(left(by))).await;
                 if outcome == Outcome::Done {
-                    self.may_be_writable = false;
-                    self.note_writable(false);
+                    self.note_read_only();
                 }
                 outcome
             }

@@ -45,6 +45,8 @@ impl Keeper {
             }
         }
         self.is_tainted = false;
+        // One that died writable came back as it starts, and nobody had to do it.
+        self.driver.note_read_only();
         let errant = self.find_errant(&view);
         let text = match view.relation() {
             None => {
