@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 mod roles {
+    pub(super) mod divergence;
     pub(super) mod doors;
     pub(super) mod duo;
     pub(super) mod failures;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     ]);
     all.extend(
         [
+            roles::divergence::tests(),
             roles::doors::tests(),
             roles::planned::tests(),
             roles::failures::tests(),

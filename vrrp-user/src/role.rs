@@ -6,14 +6,16 @@
 
 pub mod driver;
 pub mod losing;
+pub mod memory;
 pub mod settings;
 pub mod step;
 pub mod winning;
 
 pub use driver::{Driver, View};
 pub use losing::{Losing, Lost, Occasion};
-pub use settings::{Behind, SemiSyncPolicy, Settings, Split, Stuck};
-pub use step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark};
+pub use memory::Seen;
+pub use settings::{Behind, Divergence, SemiSyncPolicy, Settings, Split, Stuck};
+pub use step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark, in_words};
 pub use winning::{Refusal, Winning, Won};
 
 #[cfg(test)]

@@ -135,18 +135,32 @@ impl Pair {
         let history = good.ask("SELECT @@global.gtid_binlog_state")?.unwrap_or_default();
         let position = good.position()?;
         let rows = good.rows("SELECT id, number, server FROM lab.writes")?;
+        let beats = good.rows("SELECT server_id, beat FROM vrrp.heartbeat")?;
         let mut connection = stale.connect()?;
         let mut run = |statement: &str| connection.query_drop(statement).with_context(|| shorten(statement));
         // Whoever starts it, it asks for that when it connects.
         run("SET GLOBAL rpl_semi_sync_slave_enabled = 1")?;
         run("STOP SLAVE")?;
-        good.sql("STOP SLAVE")?;
+        // What it last had from the other will be in no binary log there any more.
+        let forget = || {
+            good.sql("STOP SLAVE")?;
+            good.sql(&format!("SET GLOBAL gtid_slave_pos = '{position}'"))
+        };
+        // A daemon may start it in between, once.
+        forget().or_else(|_| forget())?;
         run("SET SESSION sql_log_bin = 0")?;
         run("DELETE FROM lab.writes")?;
         for row in rows {
             run(&format!(
                 "INSERT INTO lab.writes VALUES ({}, {}, {})",
                 row["id"], row["number"], row["server"]
+            ))?;
+        }
+        run("DELETE FROM vrrp.heartbeat")?;
+        for beat in beats {
+            run(&format!(
+                "INSERT INTO vrrp.heartbeat (server_id, beat) VALUES ({}, {})",
+                beat["server_id"], beat["beat"]
             ))?;
         }
         run("RESET MASTER")?;

@@ -20,6 +20,8 @@ pub(crate) fn tests() -> Vec<Test> {
         a_host_that_has_not_applied_what_it_received_waits_if_that_is_the_policy,
         what_an_asynchronous_pair_lost_is_exactly_what_the_log_names,
         a_daemon_killed_under_its_address_leaves_a_server_that_lets_the_peer_win,
+        a_daemon_killed_between_writes_and_address_leaves_no_server_writable,
+        a_server_left_writable_by_daemon_and_guard_is_made_read_only_at_the_next_start,
     ]
 }
 
@@ -158,4 +160,39 @@ fn a_daemon_killed_under_its_address_leaves_a_server_that_lets_the_peer_win() {
     let compare = || Ledger::read(&duo.pair.b).unwrap().compare(&record);
     clock::wait_until(Duration::from_secs(2), || compare().is_clean());
     assert!(compare().is_clean(), "{}\n{}", compare(), duo.logs());
+}
+
+/// The write that proves b's server writable waits for a lock, so the address is not there yet.
+fn between_writes_and_address(name: &str) -> (Duo, mysql::Conn) {
+    let mut duo = Duo::start(name, Flavour::MariaDb);
+    let mut lock = duo.pair.b.connect().unwrap();
+    lock.query_drop("LOCK TABLES vrrp.heartbeat READ").unwrap();
+    duo.pair.a.kill();
+    duo.wait_until("b is writable without the address", || !duo.pair.b.is_read_only().unwrap());
+    (duo, lock)
+}
+
+fn a_daemon_killed_between_writes_and_address_leaves_no_server_writable() {
+    let (mut duo, _lock) = between_writes_and_address("between");
+    let killed = clock::now_ns();
+    duo.b.kill();
+    assert!(!duo.lab.host("b").holds(VIP).unwrap(), "{}", duo.logs());
+    // Sessions are ended, too, ours among them.
+    let is_read_only = || duo.pair.b.is_read_only().is_ok_and(|is_read_only| is_read_only);
+    duo.wait_until("its guard has it made read-only", is_read_only);
+    println!("writable without a daemon for {}", in_ms(Duration::from_nanos(clock::now_ns() - killed)));
+    duo.wait_for_line("b", "may be writable without the address: it is made read-only");
+    assert!(!duo.lab.host("b").holds(VIP).unwrap(), "{}", duo.logs());
+}
+
+fn a_server_left_writable_by_daemon_and_guard_is_made_read_only_at_the_next_start() {
+    let (mut duo, _lock) = between_writes_and_address("guardless");
+    duo.b.kill_tree();
+    clock::sleep_ms(300);
+    assert!(!duo.pair.b.is_read_only().unwrap(), "there is nobody who could have done it\n{}", duo.logs());
+    let started = clock::now_ns();
+    duo.b.restart(duo.lab.host("b")).unwrap();
+    duo.wait_until("the next daemon makes it read-only", || duo.pair.b.is_read_only().unwrap());
+    println!("read-only {} after the start", in_ms(Duration::from_nanos(clock::now_ns() - started)));
+    assert!(!duo.lab.host("b").holds(VIP).unwrap(), "{}", duo.logs());
 }

@@ -14,7 +14,7 @@ use super::problem::Problems;
 use super::tree::Node;
 use crate::database::Place;
 use crate::health::settings::{Account, Check, Kind};
-use crate::role::{Behind, SemiSyncPolicy, Settings, Split, Stuck};
+use crate::role::{Behind, Divergence, SemiSyncPolicy, Settings, Split, Stuck};
 
 pub(super) const MYSQL: Section = Section {
     name: "the instance's `mysql`",
@@ -30,6 +30,7 @@ pub(super) const MYSQL: Section = Section {
         "peer",
         "split",
         "behind",
+        "diverged",
         "semi_sync",
         "stuck",
         "peer_limit",
@@ -50,6 +51,8 @@ pub(super) const PEER: Section = Section {
 pub(super) const SPLITS: [(&str, Split); 2] = [("hold", Split::Hold), ("promote", Split::Promote)];
 pub(super) const BEHINDS: [(&str, Behind); 3] =
     [("wait", Behind::Wait), ("promote_anyway", Behind::PromoteAnyway), ("refuse", Behind::Refuse)];
+pub(super) const DIVERGENCES: [(&str, Divergence); 2] =
+    [("serve", Divergence::Serve), ("read_only", Divergence::ReadOnly)];
 pub(super) const SEMI_SYNCS: [(&str, SemiSyncPolicy); 2] =
     [("lower", SemiSyncPolicy::Lower), ("keep", SemiSyncPolicy::Keep)];
 pub(super) const STUCKS: [(&str, Stuck); 3] =
@@ -207,6 +210,7 @@ fn settings(fields: &Fields<'_>, problems: &mut Problems) -> Option<Settings> {
     let write_limit = span("write_limit", default.write_limit, MILLISECOND * 50, SECOND * 60);
     let split = fields.optional("split", default.split, problems, scalar(word(&SPLITS)));
     let behind = fields.optional("behind", default.behind, problems, scalar(word(&BEHINDS)));
+    let diverged = fields.optional("diverged", default.diverged, problems, scalar(word(&DIVERGENCES)));
     let semi_sync = fields.optional("semi_sync", default.semi_sync, problems, scalar(word(&SEMI_SYNCS)));
     let stuck = fields.optional("stuck", default.stuck, problems, scalar(word(&STUCKS)));
     let words = |node: &Node| table(node).map(|(schema, table)| format!("{schema}.{table}"));
@@ -215,6 +219,7 @@ fn settings(fields: &Fields<'_>, problems: &mut Problems) -> Option<Settings> {
     Some(Settings {
         split: split?,
         behind: behind?,
+        diverged: diverged?,
         semi_sync: semi_sync?,
         stuck: stuck?,
         peer_limit: peer_limit?,

@@ -154,13 +154,16 @@ impl Running {
     async fn resume(&mut self, selection: &Selection) -> Result<Done, Refusal> {
         let names = self.select(selection)?;
         let drained = self.standing.drained();
-        let mut refused = BTreeSet::new();
+        let (mut refused, mut waiting) = (BTreeSet::new(), BTreeSet::new());
         for name in &names {
             self.standing.let_go(name, &Holder::Operator);
             // Whatever kept its server from being promoted: a person has decided, and the gate looks again.
             if self.standing.is_held_by(name, &Holder::Role) {
                 self.standing.let_go(name, &Holder::Role);
                 refused.insert(name.clone());
+            }
+            if self.roles.go_alone(name) {
+                waiting.insert(name.clone());
             }
             self.drained.remove(name);
         }
@@ -176,6 +179,11 @@ impl Running {
             let others = self.standing.reasons(&name);
             done.done.push(if refused.contains(&name) {
                 format!("{name} takes part again: its server's promotion is tried once more, and refused again if nothing changed")
+            } else if waiting.contains(&name) {
+                format!(
+                    "{name} has the address and a read-only server: it takes writes again once both servers agree, or at once if \
+                     the peer's does not answer"
+                )
             } else if !drained.contains(&name) {
                 format!("{name} was not drained")
             } else if others.is_empty() {

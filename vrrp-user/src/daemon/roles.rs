@@ -45,6 +45,8 @@ pub(super) struct Shown {
     obstacle: Option<String>,
     /// Nothing is under way.
     is_idle: bool,
+    /// The address is here, and the server stays read-only.
+    awaits_person: bool,
 }
 
 /// See the file's head. Dropping it ends all tasks where they are.
@@ -129,6 +131,12 @@ impl Roles {
     /// Why a planned change would leave nobody in charge, as far as the last look at both servers tells.
     pub(super) fn obstacle(&self, instance: &str) -> Option<String> {
         self.members.get(instance)?.shown.borrow().obstacle.clone()
+    }
+
+    /// A person has decided about a server that is read-only under its address. False if it is not.
+    pub(super) fn go_alone(&self, instance: &str) -> bool {
+        let waiting = self.members.get(instance).filter(|member| member.shown.borrow().awaits_person);
+        waiting.is_some_and(|member| member.offers.try_send(Offer::GoAlone).is_ok())
     }
 
     /// Has the peers' servers take in everything first; comes back, within the longest `handover_timeout`, with the first that

@@ -1,8 +1,9 @@
 //! The board: memory that the daemon shares with its guard, so that a dead or frozen daemon can be told apart
 //! from a living one without asking it.
 //!
-//! Owns the layout, the mapping, and who may move an entry from which state to which. Three parties write: the
-//! advert thread (when an advert left), the VIP executor (held or not), the guard (fenced). Refuses to know what
+//! Owns the layout, the mapping, and who may move an entry from which state to which. Four parties write: the
+//! advert thread (when an advert left), the VIP executor (held or not), the guard (fenced), whoever changes a server's
+//! role (writable or not). Refuses to know what
 //! an address is.
 
 use std::fs::File;
@@ -17,7 +18,7 @@ use thiserror::Error;
 use crate::vrrp::time::Instant;
 
 /// First word of the mapping; changes with the layout, so that a guard of another build refuses it.
-const MAGIC: u64 = u64::from_le_bytes(*b"vrrpbrd2");
+const MAGIC: u64 = u64::from_le_bytes(*b"vrrpbrd3");
 
 /// The addresses are off, or somebody else's.
 const FREE: u32 = 0;
@@ -41,6 +42,8 @@ struct Entry {
     state: AtomicU32,
     /// Number of the last order that the core gave the executor; one with another number has been overtaken.
     ordered: AtomicU32,
+    /// Not 0: the server whose role goes with the addresses was allowed writes, and not refused them since.
+    writable: AtomicU64,
 }
 
 /// Why there is no board.
@@ -183,6 +186,18 @@ impl Board {
         fenced
     }
 
+    /// Whether this router's server may take writes, with or without the addresses: told before it can.
+    pub fn note_writable(&self, router: usize, may_be_writable: bool) {
+        if let Some(entry) = self.entry(router) {
+            entry.writable.store(may_be_writable.into(), Ordering::Release);
+        }
+    }
+
+    /// The same, for the guard.
+    pub fn may_be_writable(&self, router: usize) -> bool {
+        self.entry(router).is_some_and(|entry| entry.writable.load(Ordering::Acquire) != 0)
+    }
+
     /// How many times the guard fenced a router, ever: the daemon looks for a change with one load.
     pub fn fences(&self) -> u64 {
         self.head().fences.load(Ordering::Acquire)
@@ -214,7 +229,7 @@ impl Drop for Board {
 
 const _: () = {
     assert!(size_of::<Head>() == 24);
-    assert!(size_of::<Entry>() == 16);
+    assert!(size_of::<Entry>() == 24);
 };
 
 #[cfg(test)]
@@ -244,6 +259,17 @@ mod tests {
         assert_eq!((view.routers(), view.last_sent(2), view.is_held(1)), (3, Instant::from_nanos(7), true));
         assert!(view.fence(1));
         assert!(board.is_fenced(1));
+    }
+
+    #[test]
+    fn a_server_may_be_writable_before_and_after_its_addresses_are_held() {
+        let board = Board::create(2).unwrap();
+        board.note_writable(1, true);
+        let view = Board::open(board.file().try_clone().unwrap().into()).unwrap();
+        assert!(view.may_be_writable(1) && !view.is_held(1) && !view.may_be_writable(0));
+        assert!(board.hold(1) && view.fence(1) && view.may_be_writable(1), "a fence makes nobody read-only");
+        board.note_writable(1, false);
+        assert!(!view.may_be_writable(1) && !view.may_be_writable(2), "no entry, no server");
     }
 
     #[test]

@@ -4,22 +4,24 @@
 //! the one to the peer's. Refuses to decide anything.
 
 mod look;
+mod peer;
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::losing::{Losing, Lost, Occasion};
+use super::memory::{Memory, Seen};
 use super::settings::Settings;
-use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark};
+use super::step::{Ask, Channel, Do, Outcome, Remark, in_words};
 use super::winning::{Refusal, Winning, Won};
 use crate::database::{Credentials, DatabaseError, Session};
-use crate::mysql::{
-    Flavour, Position, Product, ReplicaStatus, Row, SemiSync, ServerState, Thread, statements,
-};
+use crate::mysql::{Flavour, Product, ReplicaStatus, Row, SemiSync, ServerState, Thread, statements};
+use crate::net::board::Board;
 use crate::net::clock;
 use crate::net::doors::Doors;
 use crate::vrrp::Instant;
@@ -63,14 +65,17 @@ pub struct Driver<S> {
     peer_session: Option<(Session, Flavour)>,
     sockets: S,
     /// The last position of the peer's server, seen while it lived.
-    last_known: Option<Position>,
-    last_seen: Option<Instant>,
+    last_known: Option<Seen>,
+    /// Where it outlives this process.
+    recollection: Option<Memory>,
     /// To be raised again when there is a replica, whatever became of the promotion.
     has_lowered: bool,
     /// There is such a file as long as it is lowered: the process after this one must raise it.
     memory: Option<PathBuf>,
     /// Writes were allowed, and not refused since.
     may_be_writable: bool,
+    /// Where the guard sees the same: it outlives this process.
+    mark: Option<(Arc<Board>, usize)>,
     beat: u64,
 }
 
@@ -91,11 +96,36 @@ impl<S: Sockets> Driver<S> {
             peer_session: None,
             sockets,
             last_known: None,
-            last_seen: None,
+            recollection: None,
             has_lowered: false,
             memory: None,
             may_be_writable: false,
+            mark: None,
             beat: 0,
+        }
+    }
+
+    /// Marks on the board, for the guard, that this router's server may be writable.
+    #[must_use]
+    pub fn marking(mut self, board: Arc<Board>, router: usize) -> Self {
+        self.mark = Some((board, router));
+        self
+    }
+
+    /// It was seen to be so, or made so.
+    pub fn note_read_only(&mut self) {
+        self.may_be_writable = false;
+        self.note_writable(false);
+    }
+
+    /// The server may stay writable, by policy: nobody sees to it if this process dies.
+    pub fn leave_alone(&self) {
+        self.note_writable(false);
+    }
+
+    fn note_writable(&self, may_be_writable: bool) {
+        if let Some((board, router)) = &self.mark {
+            board.note_writable(*router, may_be_writable);
         }
     }
 
@@ -121,13 +151,10 @@ impl<S: Sockets> Driver<S> {
     /// The order of winning.
     pub async fn win(&mut self) -> Result<Won, Refusal> {
         let began = clock::now();
-        if let (Some(position), Some(at)) = (&self.last_known, self.last_seen) {
-            tracing::info!(
-                "{}: {:?} ago the peer's server was at {position}",
-                self.instance,
-                began.since(at)
-            );
+        if let Some(seen) = &self.last_known {
+            tracing::info!("{}: the peer's server when it was last seen: {seen}", self.instance);
         }
+        self.keep_last_known(true);
         let (mut machine, mut next) = Winning::begin(&self.settings, self.last_known.clone(), began);
         let mut before = None;
         loop {
@@ -166,6 +193,7 @@ impl<S: Sockets> Driver<S> {
                     for remark in machine.remarks() {
                         self.say(&remark);
                     }
+                    self.keep_last_known(true);
                     let took = clock::now().since(began);
                     let what = match occasion {
                         Occasion::Planned | Occasion::Forced => "the role is given up",
@@ -224,12 +252,15 @@ impl<S: Sockets> Driver<S> {
             },
             Ask::RefuseWrites => {
                 let outcome = self.statement(by, |flavour| flavour.refuse_writes(left(by))).await;
-                self.may_be_writable &= outcome != Outcome::Done;
+                if outcome == Outcome::Done {
+                    self.note_read_only();
+                }
                 outcome
             }
             Ask::AllowWrites => {
                 // Whatever comes back: the server may have taken it.
                 self.may_be_writable = true;
+                self.note_writable(true);
                 self.statement(by, |flavour| vec![flavour.allow_writes().to_owned()]).await
             }
             Ask::Write => self.write(by).await,
@@ -428,65 +459,15 @@ impl<S: Sockets> Driver<S> {
         });
     }
 
-    async fn peer_answer(&mut self, by: Instant) -> PeerAnswer {
-        let Some(peer) = &mut self.peer else {
-            return PeerAnswer::Silent("no peer is configured".to_owned());
-        };
-        // A connection from before may lead to a host that is gone, and takes the whole limit to say so: it is tried, and
-        // within the limit a new one would fare no better.
-        let kept = self.peer_session.take().filter(|(session, _)| session.is_open());
-        let opened = match kept {
-            Some(open) => Ok(open),
-            None => open(peer, by).await,
-        };
-        let asked = match opened {
-            Ok((mut session, flavour)) => match session.row("peer", &flavour.identity(), left(by)).await {
-                Ok(row) => {
-                    self.peer_session = Some((session, flavour));
-                    Ok(row.as_ref().and_then(ServerState::read))
-                }
-                // Broken since it was last used (the server was restarted): once more, freshly.
-                Err(DatabaseError::Unreachable { .. }) => match open(peer, by).await {
-                    Ok((mut session, flavour)) => {
-                        let row = session.row("peer", &flavour.identity(), left(by)).await;
-                        self.peer_session = Some((session, flavour));
-                        row.map(|row| row.as_ref().and_then(ServerState::read))
-                    }
-                    Err(error) => Err(error),
-                },
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
-        match asked {
-            Ok(Some(state)) => {
-                if let Ok(position) = &state.position {
-                    (self.last_known, self.last_seen) = (Some(position.clone()), Some(clock::now()));
-                }
-                PeerAnswer::State(Box::new(state))
-            }
-            Ok(None) => PeerAnswer::Unaskable { code: 0, text: "an answer that makes no sense".to_owned() },
-            Err(DatabaseError::Refused { code, message, .. }) => {
-                PeerAnswer::Unaskable { code, text: message }
-            }
-            Err(error @ (DatabaseError::Silent { .. } | DatabaseError::Unreachable { .. })) => {
-                PeerAnswer::Silent(error.to_string())
-            }
-            // It may well live.
-            Err(
-                error @ (DatabaseError::Unsupported { .. }
-                | DatabaseError::Unclear { .. }
-                | DatabaseError::Secret(_)),
-            ) => PeerAnswer::Unaskable { code: 0, text: error.to_string() },
-        }
-    }
-
     fn say(&self, remark: &Remark) {
         let name = &self.instance;
         match remark {
             Remark::PeerSilent(how) => tracing::warn!("{name}: the peer's server does not answer: {how}"),
             Remark::PeerUnaskable { code, text } => {
-                tracing::warn!("{name}: the peer's server lives and refuses to say its role: {code} {text}");
+                tracing::warn!(
+                    "{name}: the peer's server lives and refuses to say its role: {}",
+                    in_words(*code, text)
+                );
             }
             Remark::SecondWriter => tracing::error!(
                 "{name}: the peer's server is writable and split is promote: from now on there may be two writers"
@@ -501,6 +482,10 @@ impl<S: Sockets> Driver<S> {
                     "{name}: the peer's last position is not known: what may be lost cannot be named"
                 );
             }
+            Remark::OnlyRemembered => tracing::warn!(
+                "{name}: what the peer's server had is known from the process before this one only: what it wrote later may be \
+                 lost, too, and cannot be named"
+            ),
             Remark::NotApplied { waited } => {
                 tracing::error!("{name}: what was received from the peer is not applied after {waited:?}");
             }

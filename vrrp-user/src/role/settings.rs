@@ -22,6 +22,15 @@ pub enum Behind {
     Refuse,
 }
 
+/// A former master is back with transactions that this server, the active, never received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Divergence {
+    /// Serve on, without receiving from it.
+    Serve,
+    /// Take no more writes until a person has decided, and promote nobody beside a living server that has more.
+    ReadOnly,
+}
+
 /// Commits would wait for a replica that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SemiSyncPolicy {
@@ -45,6 +54,7 @@ pub enum Stuck {
 pub struct Settings {
     pub split: Split,
     pub behind: Behind,
+    pub diverged: Divergence,
     pub semi_sync: SemiSyncPolicy,
     pub stuck: Stuck,
     /// The peer's server answers within this, or counts as not answering.
@@ -68,6 +78,7 @@ impl Default for Settings {
         Self {
             split: Split::Hold,
             behind: Behind::PromoteAnyway,
+            diverged: Divergence::Serve,
             semi_sync: SemiSyncPolicy::Lower,
             stuck: Stuck::Retry,
             peer_limit: Duration::from_millis(200),

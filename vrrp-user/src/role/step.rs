@@ -75,7 +75,7 @@ impl Outcome {
         match self {
             Self::Gone(how) => how,
             Self::Late => "no answer in time".to_owned(),
-            Self::Refused { code, text } => format!("{code} {text}"),
+            Self::Refused { code, text } => in_words(code, &text),
             Self::Done | Self::Peer(_) | Self::State(_) | Self::Replicas(_) | Self::SemiSync(_) => {
                 "an answer to another question".to_owned()
             }
@@ -133,6 +133,11 @@ pub enum PeerAnswer {
     State(Box<ServerState>),
 }
 
+/// A refusal. Code 0 is no server's: then the text is ours, and says all.
+pub fn in_words(code: u16, text: &str) -> String {
+    if code == 0 { text.to_owned() } else { format!("{code} {text}") }
+}
+
 /// Next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Do<T> {
@@ -161,6 +166,8 @@ pub enum Remark {
     MayBeLost(String),
     /// How much cannot be told: the peer's position is not known.
     LossUnknown,
+    /// The peer's position is from before this process: what came after it has no name.
+    OnlyRemembered,
     NotApplied {
         waited: Duration,
     },

@@ -89,8 +89,15 @@ play!(Losing, Lost);
 type WinResult = (Do<Result<Won, Refusal>>, Vec<Remark>);
 
 fn win(settings: &Settings, known: Option<&str>, answers: &[(Ask, Outcome)]) -> WinResult {
+    win_knowing(settings, known.map(|text| seen(text, false)), answers)
+}
+
+fn seen(position: &str, is_remembered: bool) -> Seen {
+    Seen { position: Position::parse_mariadb(position).unwrap(), at: 0, is_remembered }
+}
+
+fn win_knowing(settings: &Settings, known: Option<Seen>, answers: &[(Ask, Outcome)]) -> WinResult {
     let now = Instant::from_nanos(1);
-    let known = known.map(|text| Position::parse_mariadb(text).unwrap());
     let (machine, next) = Winning::begin(settings, known, now);
     let mut play = Play { machine, now, remarks: Vec::new() };
     let last = play.through(next, answers);
@@ -163,6 +170,34 @@ fn what_is_missing_is_not_passed_over_where_the_policy_forbids() {
         let (last, _) = win(&settings, Some("0-1-12"), &answers);
         assert_eq!(last, Do::Finished(Err(Refusal::Behind("0-1-10..12".to_owned()))));
     }
+}
+
+/// By a process that was restarted beside a dead peer.
+#[test]
+fn what_was_only_remembered_makes_nobody_less_careful() {
+    let with = |behind| Settings { behind, ..Settings::default() };
+    let dead = |position| then(vec![(Ask::Peer, silent())], rest(position));
+    for behind in [Behind::Wait, Behind::PromoteAnyway, Behind::Refuse] {
+        let (last, remarks) = win_knowing(&with(behind), Some(seen("0-1-9", true)), &dead("0-1-9"));
+        assert_eq!(last, won(false));
+        assert!(remarks.contains(&Remark::OnlyRemembered), "what it wrote since is not known: {remarks:?}");
+    }
+    let mut lacking = dead("0-1-9");
+    let (last, remarks) = win_knowing(&with(Behind::PromoteAnyway), Some(seen("0-1-12", true)), &lacking);
+    assert_eq!(last, won(false));
+    for remark in [Remark::OnlyRemembered, Remark::MayBeLost("0-1-10..12".to_owned())] {
+        assert!(remarks.contains(&remark), "{remark:?} of {remarks:?}");
+    }
+    lacking.truncate(5);
+    let (last, _) = win_knowing(&with(Behind::Refuse), Some(seen("0-1-12", true)), &lacking);
+    assert_eq!(last, Do::Finished(Err(Refusal::Behind("0-1-10..12".to_owned()))));
+    // One that answers is believed, whatever was remembered.
+    let alive = then(
+        vec![(Ask::Peer, peer(1, "0-1-9")), (Ask::State, own("0-1-9"))],
+        rest_looking_again("0-1-9", peer(1, "0-1-9")),
+    );
+    let (last, remarks) = win_knowing(&with(Behind::Refuse), Some(seen("0-1-12", true)), &alive);
+    assert_eq!((last, remarks), (won_over_a_follower(), vec![]));
 }
 
 #[test]
@@ -251,6 +286,36 @@ fn divergence_is_never_promoted() {
         let (last, _) = win(&settings, None, &answers);
         assert!(matches!(last, Do::Finished(Err(Refusal::Diverged { .. }))), "{last:?}");
     }
+}
+
+/// It would write beside a history that is still there.
+#[test]
+fn nobody_is_promoted_beside_a_living_server_that_has_more_if_divergence_is_forbidden() {
+    let settings = |diverged| Settings { diverged, stall: MS * 12, ..Settings::default() };
+    let mut beside = vec![(Ask::Peer, peer(1, "0-1-12"))];
+    // As many looks, 5 ms apart and each answered within another, as `stall` allows.
+    beside.extend(vec![(Ask::State, own("0-1-9")); 3]);
+    let strict = settings(Divergence::ReadOnly);
+    let mut refused = then(beside.clone(), rest("0-1-9"));
+    refused.truncate(beside.len() + 4);
+    let (last, remarks) = win(&strict, None, &refused);
+    assert_eq!(last, Do::Finished(Err(Refusal::Behind("0-1-10..12".to_owned()))));
+    assert!(remarks.contains(&Remark::MayBeLost("0-1-10..12".to_owned())), "{remarks:?}");
+    let goes_on = then(beside, rest_looking_again("0-1-9", peer(1, "0-1-12")));
+    assert_eq!(win(&settings(Divergence::Serve), None, &goes_on).0, won_over_a_follower());
+    // A dead one is what `behind` is for.
+    let dead = then(vec![(Ask::Peer, silent())], rest("0-1-9"));
+    assert_eq!(win(&strict, Some("0-1-12"), &dead).0, won(false));
+}
+
+#[test]
+fn a_refusal_that_is_no_servers_has_no_number() {
+    assert_eq!(in_words(1045, "Access denied"), "1045 Access denied");
+    assert_eq!(in_words(0, "10.0.0.2:3306: no password"), "10.0.0.2:3306: no password");
+    let how = Outcome::Refused { code: 0, text: "no password".to_owned() }.checked();
+    assert_eq!(how, Err("no password".to_owned()));
+    let said = |code| Refusal::PeerUnaskable { code }.to_string();
+    assert!(said(1045).contains("error 1045") && !said(0).contains("error 0"), "{}", said(0));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! Nothing here waits for the old master longer than the gate's own limit. Refuses to announce anything: when this is
 //! finished the address may be taken.
 
-use super::settings::{Behind, SemiSyncPolicy, Settings, Split};
+use super::memory::Seen;
+use super::settings::{Behind, Divergence, SemiSyncPolicy, Settings, Split};
 use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Progress, Remark};
 use crate::mysql::{Position, Relation, ServerState};
 use crate::vrrp::Instant;
@@ -53,8 +54,9 @@ impl core::fmt::Display for Refusal {
             ),
             Self::PeerUnaskable { code } => write!(
                 f,
-                "the peer's server lives and does not say whether it is writable (error {code}), and split is hold; mend the \
-                 peer user's login"
+                "the peer's server lives and does not say whether it is writable ({}), and split is hold; mend the peer user's \
+                 login",
+                if *code == 0 { "its answer is not understood".to_owned() } else { format!("error {code}") }
             ),
             Self::Diverged { ours, theirs } => write!(
                 f,
@@ -73,7 +75,7 @@ impl core::fmt::Display for Refusal {
 pub struct Winning {
     settings: Settings,
     /// The peer's position as it was last seen alive.
-    last_known: Option<Position>,
+    last_known: Option<Seen>,
     state: State,
     is_peer_silent: bool,
     is_peer_read_only: bool,
@@ -124,7 +126,7 @@ type Next = Do<Result<Won, Refusal>>;
 
 impl Winning {
     /// Begins; the first thing to do.
-    pub fn begin(settings: &Settings, last_known: Option<Position>, now: Instant) -> (Self, Next) {
+    pub fn begin(settings: &Settings, last_known: Option<Seen>, now: Instant) -> (Self, Next) {
         let give_up = now + settings.split_wait;
         let state = State::Gate { give_up };
         let settings = settings.clone();
@@ -231,7 +233,7 @@ impl Winning {
 
     fn weigh_peer(&mut self, peer: &ServerState, give_up: Instant, now: Instant) -> Next {
         if let Ok(position) = &peer.position {
-            self.last_known = Some(position.clone());
+            self.last_known = Some(Seen::now(position.clone()));
         }
         if peer.writability.is_writable() {
             if now < give_up {
@@ -242,7 +244,7 @@ impl Winning {
         }
         self.is_peer_read_only = true;
         match self.last_known.clone() {
-            Some(target) => {
+            Some(Seen { position: target, .. }) => {
                 self.enter(State::Follow { target, progress: Progress::begin(now) }, Ask::State, now)
             }
             None => self.enter(State::StopReceiver, Ask::StopReceiver, now),
@@ -320,17 +322,25 @@ impl Winning {
             Err(how) => return failed(Ask::State, how),
         };
         let lacks = match (&own.position, &self.last_known) {
-            (Ok(own), Some(known)) => known.beyond(own),
+            (Ok(own), Some(known)) => known.position.beyond(own),
             (Ok(_) | Err(_), _) => None,
         };
+        let is_remembered = self.last_known.as_ref().is_some_and(|known| known.is_remembered);
+        if is_remembered && lacks.is_some() {
+            self.remarks.push(Remark::OnlyRemembered);
+        }
+        // Whoever goes on makes two histories of one, while the other one is there.
+        let would_diverge = self.is_peer_read_only && self.settings.diverged == Divergence::ReadOnly;
         match lacks {
             None => self.remarks.push(Remark::LossUnknown),
             Some(lacks) if lacks.is_empty() => {}
             Some(lacks) => {
                 self.remarks.push(Remark::MayBeLost(lacks.clone()));
                 match self.settings.behind {
-                    Behind::PromoteAnyway => {}
-                    Behind::Wait | Behind::Refuse => return Do::Finished(Err(Refusal::Behind(lacks))),
+                    Behind::PromoteAnyway if !would_diverge => {}
+                    Behind::PromoteAnyway | Behind::Wait | Behind::Refuse => {
+                        return Do::Finished(Err(Refusal::Behind(lacks)));
+                    }
                 }
             }
         }

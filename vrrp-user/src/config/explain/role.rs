@@ -5,9 +5,10 @@ use std::fmt::{Formatter, Result};
 use super::check::{account, path};
 use super::{quoted, word};
 use crate::config::duration::format as time;
-use crate::config::role::{BEHINDS, SEMI_SYNCS, SPLITS, STUCKS};
+use crate::config::role::{BEHINDS, DIVERGENCES, SEMI_SYNCS, SPLITS, STUCKS};
 use crate::config::{Instance, Role};
 use crate::database::Place;
+use crate::role::Divergence;
 
 pub(super) fn explain_role(f: &mut Formatter<'_>, instance: &Instance) -> Result {
     let Some(role) = &instance.role else { return Ok(()) };
@@ -38,6 +39,12 @@ pub(super) fn explain_role(f: &mut Formatter<'_>, instance: &Instance) -> Result
     }
     writeln!(f, "      split: {}", word(&SPLITS, settings.split))?;
     writeln!(f, "      behind: {}", word(&BEHINDS, settings.behind))?;
+    writeln!(f, "      diverged: {}", word(&DIVERGENCES, settings.diverged))?;
+    let of_divergence = match settings.diverged {
+        Divergence::Serve => "the winner serves on; replication from it stays stopped",
+        Divergence::ReadOnly => "both servers stay read-only until a person has decided",
+    };
+    writeln!(f, "      # a former master comes back with writes of its own: {of_divergence}")?;
     writeln!(f, "      semi_sync: {}", word(&SEMI_SYNCS, settings.semi_sync))?;
     writeln!(f, "      stuck: {}", word(&STUCKS, settings.stuck))?;
     for (key, span) in [

@@ -2,7 +2,7 @@
 
 use super::{RECIPE, parsed, refused};
 use crate::config::explain;
-use crate::role::{Behind, SemiSyncPolicy, Settings, Split, Stuck};
+use crate::role::{Behind, Divergence, SemiSyncPolicy, Settings, Split, Stuck};
 use std::time::Duration;
 
 const CHECKS: &str = "\n    checks: [{ mysql: { user: probe, login: { user: probe } } }]";
@@ -18,6 +18,7 @@ const ALL: &str = r#"
       peer: { address: 192.168.1.12, port: 3308, user: vrrp_peer, password_env: PEER_PASSWORD }
       split: promote
       behind: refuse
+      diverged: read_only
       semi_sync: keep
       stuck: kill
       peer_limit: 100ms
@@ -48,6 +49,7 @@ fn every_key_becomes_what_it_says_and_reads_back_as_itself() {
         Settings {
             split: Split::Promote,
             behind: Behind::Refuse,
+            diverged: Divergence::ReadOnly,
             semi_sync: SemiSyncPolicy::Keep,
             stuck: Stuck::Kill,
             peer_limit: ms(100),
@@ -88,6 +90,7 @@ fn what_does_not_fit_together_is_refused() {
         ("role: manage\n    mysql: { socket: /s, address: 127.0.0.1, user: vrrp }", "keep one of them"),
         ("role: manage\n    mysql: { socket: /s }", "`user` is missing"),
         ("role: manage\n    mysql: { user: u, split: maybe }", "use one of hold, promote"),
+        ("role: manage\n    mysql: { user: u, diverged: repair }", "use one of serve, read_only"),
         ("role: manage\n    mysql: { user: u, service_ports: [] }", "has no port in it"),
         ("role: manage\n    mysql: { user: u, heartbeat_table: x }", "write schema and table"),
         (

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::keeper::Keeper;
+use super::lag::Lag;
 use crate::mysql::Relation;
 use crate::net::clock;
-use crate::role::{PeerAnswer, Refusal, View};
+use crate::role::{Divergence, PeerAnswer, Refusal, View, in_words};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Looks in a row without an answer that make a peer's server one that is away.
@@ -45,7 +46,7 @@ impl Keeper {
         }
         match &view.theirs {
             PeerAnswer::Silent(how) => self.stop_following(how).await,
-            PeerAnswer::Unaskable { code, text } => self.stop_following(&format!("{code} {text}")).await,
+            PeerAnswer::Unaskable { code, text } => self.stop_following(&in_words(*code, text)).await,
             PeerAnswer::State(theirs) if theirs.writability.is_writable() => {
                 self.face_second_writer().await;
             }
@@ -86,7 +87,7 @@ impl Keeper {
     /// The peer's server is read-only.
     async fn follow(&mut self, view: &View) {
         if self.term.is_following {
-            return;
+            return self.see_to_follower(view).await;
         }
         let own = match view.relation() {
             Some(Relation::Equal | Relation::Ahead(_)) => {
@@ -95,6 +96,7 @@ impl Keeper {
                         self.nothing_to_say();
                         (self.term.is_following, self.term.has_followed) = (true, true);
                         (self.is_deaf, self.term.has_rival) = (false, false);
+                        self.errant_lag = Lag::default();
                         tracing::info!(
                             instance = self.instance,
                             "the peer's server is read-only and has nothing of its own: replication from it runs"
@@ -117,11 +119,52 @@ impl Keeper {
             self.quarantine(&format!("both servers took writes: only on the peer {own}")).await;
             return;
         }
-        self.say(&format!(
-            "the peer's server has {own}, which this one never received: written before it lost the address. Replication \
-             from it stays stopped; decide about these and rebuild it"
-        ));
-        self.show(&format!("active; the peer has diverged: only there {own}"), true);
+        let what = format!(
+            "the peer's server has {own}, which this one never received: written before it lost the address"
+        );
+        match self.role.settings.diverged {
+            Divergence::ReadOnly => self.quarantine(&what).await,
+            Divergence::Serve => {
+                self.say(&format!(
+                    "{what}. Replication from it stays stopped; decide about these and rebuild it"
+                ));
+                self.show(&format!("active; the peer has DIVERGED: only there {own}"), true);
+            }
+        }
+    }
+
+    /// Both directions run: what is written on the peer's server all the same flows in, or is a divergence.
+    async fn see_to_follower(&mut self, view: &View) {
+        let now = clock::now();
+        let Some((ours, theirs)) = view.positions() else { return };
+        self.errant_lag.note(theirs, ours, now);
+        let own = match view.relation() {
+            Some(Relation::Behind(own) | Relation::Diverged { theirs: own, .. }) => own,
+            Some(Relation::Equal | Relation::Ahead(_)) if self.term.has_errant_follower => {
+                self.term.has_errant_follower = false;
+                self.nothing_to_say();
+                return self.show("active; the peer follows", true);
+            }
+            Some(Relation::Equal | Relation::Ahead(_) | Relation::Incomparable) | None => return,
+        };
+        if self.errant_lag.age(now) < STANDS_STILL {
+            return;
+        }
+        let what = format!(
+            "the peer's server, a standby, has {own}, which does not come in here: written there by an account that read_only \
+             does not stop"
+        );
+        match self.role.settings.diverged {
+            Divergence::ReadOnly => {
+                self.stop_following("it has diverged").await;
+                self.quarantine(&what).await;
+            }
+            Divergence::Serve => {
+                self.term.has_errant_follower = true;
+                self.say(&format!("{what}. Does replication from it apply? Nothing is repaired"));
+                self.show(&format!("active; the peer has DIVERGED: only there {own}"), true);
+            }
+        }
     }
 
     /// Without the address it is being made read-only by its own daemon, or was left behind, stuck. As a follower of ours that
@@ -139,6 +182,14 @@ impl Keeper {
                 .await;
             }
             (true, true, _) => self.pass_the_gate_again().await,
+            (true, false, Some(Relation::Behind(own) | Relation::Diverged { theirs: own, .. }))
+                if self.role.settings.diverged == Divergence::ReadOnly =>
+            {
+                self.quarantine(&format!(
+                    "the peer's server is still writable without the address, and has {own}, which this one never received"
+                ))
+                .await;
+            }
             (true, false, _) => {
                 self.say("the peer's server is still writable without the address; make it read-only");
                 self.show("active; the peer's server is still WRITABLE", true);
@@ -172,6 +223,7 @@ impl Keeper {
         match self.driver.win().await {
             Ok(won) => {
                 (self.term.is_quarantined, self.term.has_diverged) = (false, false);
+                self.term.may_go_alone = false;
                 self.term.saw_follower |= won.is_peer_read_only;
                 self.show("active", true);
             }
@@ -217,11 +269,15 @@ impl Keeper {
         let is_writable =
             matches!(&view.theirs, PeerAnswer::State(theirs) if theirs.writability.is_writable());
         let relation = view.relation();
+        let is_alone = matches!(&view.theirs, PeerAnswer::Silent(_));
+        // It was there after all.
+        self.term.may_go_alone &= is_alone;
         let may_try = match &relation {
             _ if is_writable => false,
             Some(Relation::Equal | Relation::Ahead(_)) => true,
             Some(Relation::Diverged { .. }) => false,
             // A peer that is dead by now, or something that was wrong here.
+            None if self.term.may_go_alone => true,
             Some(Relation::Behind(_) | Relation::Incomparable) | None => !self.term.has_diverged,
         };
         if may_try && self.term.retry_at.is_none_or(|at| clock::now() >= at) {
@@ -260,7 +316,7 @@ fn obstacle(view: &View) -> Option<String> {
     match &view.theirs {
         PeerAnswer::Silent(how) => Some(format!("the peer's server does not answer: {how}")),
         PeerAnswer::Unaskable { code, text } => {
-            Some(format!("the peer's server refuses to be asked: {code} {text}"))
+            Some(format!("the peer's server refuses to be asked: {}", in_words(*code, text)))
         }
         PeerAnswer::State(_) => match view.relation() {
             None => Some("what the servers have is not known: is GTID on, on both?".to_owned()),

@@ -90,10 +90,14 @@ pub(super) struct Term {
     pub(super) has_followed: bool,
     /// The peer took writes while we did.
     pub(super) has_rival: bool,
+    /// What it has of its own all the same does not come in.
+    pub(super) has_errant_follower: bool,
     /// The addresses are here and the server is read-only, since the gate does not let it write.
     pub(super) is_quarantined: bool,
     /// Because of what both have: only their agreement ends it.
     pub(super) has_diverged: bool,
+    /// A person said so: with a peer that is dead, nobody's agreement is waited for.
+    pub(super) may_go_alone: bool,
     /// The gate is not tried again before.
     pub(super) retry_at: Option<Instant>,
     /// At the gate the peer refused writes.
@@ -123,6 +127,8 @@ pub(super) struct Keeper {
     pub(super) unheard: u32,
     /// How the standby's server follows, ours or the peer's.
     pub(super) lag: Lag,
+    /// How the active one's server takes in what only the peer's has.
+    pub(super) errant_lag: Lag,
     /// What was written here under this server's own name, by the first look at it as a standby.
     pub(super) own_at_rest: Option<Position>,
     /// What the peer had at the look before.
@@ -147,7 +153,9 @@ impl Keeper {
         };
         let (local, peer) = (open(&role.local), role.peer.as_ref().map(open));
         let driver = Driver::new(instance, role.settings.clone(), local, peer, post.doors.clone())
-            .remembering(post.state_dir.join(format!("semi-sync-lowered-{instance}")));
+            .marking(Arc::clone(&post.board), post.router)
+            .remembering(post.state_dir.join(format!("semi-sync-lowered-{instance}")))
+            .recalling(post.state_dir.join(format!("peer-position-{instance}")));
         Self {
             instance: instance.to_owned(),
             role,
@@ -164,6 +172,7 @@ impl Keeper {
             is_deaf: true,
             unheard: 0,
             lag: Lag::default(),
+            errant_lag: Lag::default(),
             own_at_rest: None,
             peer_before: None,
             errant: None,
@@ -244,6 +253,10 @@ impl Keeper {
             // Whoever asked may have gone.
             Offer::Make(answer) => answer.send(self.offer().await).unwrap_or_default(),
             Offer::Withdraw => self.withdraw(),
+            Offer::GoAlone => {
+                self.term.may_go_alone = self.term.is_quarantined;
+                self.term.retry_at = None;
+            }
         }
     }
 
@@ -446,6 +459,7 @@ impl Keeper {
         match self.role.settings.stuck {
             Stuck::Leave => {
                 self.is_left_alone = true;
+                self.driver.leave_alone();
                 self.say("the server could not be made read-only; stuck is leave: it is left as it is");
             }
             Stuck::Kill if !may_write => {
@@ -471,7 +485,7 @@ impl Keeper {
     }
 
     fn forget_the_standby(&mut self) {
-        (self.lag, self.own_at_rest) = (Lag::default(), None);
+        (self.lag, self.errant_lag, self.own_at_rest) = (Lag::default(), Lag::default(), None);
         (self.peer_before, self.errant) = (None, None);
     }
 
@@ -479,6 +493,7 @@ impl Keeper {
         self.shown.send_modify(|shown| {
             text.clone_into(&mut shown.text);
             shown.is_idle = is_idle;
+            shown.awaits_person = self.term.is_quarantined;
         });
     }
 

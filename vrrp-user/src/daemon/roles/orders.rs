@@ -14,13 +14,15 @@ pub(super) enum Order {
     Rival,
 }
 
-/// What the operator's drain wants first.
+/// What the operator wants, before or without a change.
 #[derive(Debug)]
 pub(super) enum Offer {
     /// Read-only, and the peer has everything; or all is as it was, and why.
     Make(oneshot::Sender<Result<(), String>>),
     /// Another instance could not: this one goes on.
     Withdraw,
+    /// A person has decided: a server that is read-only under its address need not wait for a peer that is not there.
+    GoAlone,
 }
 
 /// The queue.

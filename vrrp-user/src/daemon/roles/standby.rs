@@ -6,7 +6,7 @@ use super::keeper::Keeper;
 use crate::daemon::standing::Holder;
 use crate::mysql::Relation;
 use crate::net::clock;
-use crate::role::{PeerAnswer, View};
+use crate::role::{PeerAnswer, View, in_words};
 
 /// A standby that is later than this would lose what it lacks.
 const LATE: Duration = Duration::from_secs(10);
@@ -45,14 +45,20 @@ impl Keeper {
             }
         }
         self.is_tainted = false;
+        // One that died writable came back as it starts, and nobody had to do it.
+        self.driver.note_read_only();
         let errant = self.find_errant(&view);
         let text = match view.relation() {
             None => {
                 let how = match &view.theirs {
-                    PeerAnswer::Silent(how) => format!("the peer's server does not answer: {how}"),
+                    PeerAnswer::Silent(how) => {
+                        let known =
+                            self.driver.last_known().map_or_else(String::new, |seen| format!("; {seen}"));
+                        format!("the peer's server does not answer: {how}{known}")
+                    }
                     // The gate could not ask, either: with split hold nobody would take over.
                     PeerAnswer::Unaskable { code, text } => {
-                        let how = format!("the peer's server refuses to be asked: {code} {text}");
+                        let how = format!("the peer's server refuses to be asked: {}", in_words(*code, text));
                         self.say(&how);
                         how
                     }
@@ -70,7 +76,7 @@ impl Keeper {
                      data count and rebuild the other"
                 );
                 self.say(&text);
-                format!("standby; {text}")
+                format!("standby; DIVERGED; {text}")
             }
             Some(Relation::Ahead(ours)) => {
                 let text = format!(

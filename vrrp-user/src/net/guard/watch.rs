@@ -223,28 +223,37 @@ impl Watch {
 
     fn fence(&mut self, routers: &[usize], cause: Cause) {
         let began = clock::now();
-        let mut fenced = Vec::new();
+        let (mut fenced, mut left_writable) = (Vec::new(), Vec::new());
         for router in routers.iter().copied() {
-            if let Some(ward) = self.plan.wards.get(router)
-                && self.board.fence(router)
-            {
+            let Some(ward) = self.plan.wards.get(router) else { continue };
+            if self.board.fence(router) {
                 let failure = take_off(&mut self.netlink, ward);
                 // Only after its addresses are off: never two holders.
                 if failure.is_none() && !ward.release.is_empty() {
                     self.sockets.send(ward.ifindex, std::iter::once(ward.release.as_slice()));
                 }
                 fenced.push((ward, failure));
+            } else if cause == Cause::DaemonGone && ward.is_managed && self.board.may_be_writable(router) {
+                // Its daemon died on the way to the addresses, or from them.
+                left_writable.push(ward);
             }
         }
         let took = clock::now().since(began);
         let managed = fenced.iter().filter(|(ward, _)| ward.is_managed);
-        let managed: Vec<&str> = managed.map(|(ward, _)| ward.name.as_str()).collect();
+        let managed = managed.map(|(ward, _)| *ward).chain(left_writable.iter().copied());
+        let managed: Vec<&str> = managed.map(|ward| ward.name.as_str()).collect();
         stand_down(&managed, &self.plan.config, &mut self.standing_down);
         // Words last: whoever reads them may be slow.
         let what = match cause {
             Cause::DaemonGone => "the daemon is gone",
             Cause::DaemonSilent => "the daemon is frozen: it sends no adverts",
         };
+        for ward in left_writable {
+            tracing::warn!(
+                instance = ward.name,
+                "guard: {what}, and its server may be writable without the address: it is made read-only"
+            );
+        }
         for (ward, failure) in fenced {
             match failure {
                 None => tracing::warn!(

@@ -1,0 +1,152 @@
+//! A former master that comes back with what was lost: whom the policy lets write, and how a person ends it.
+
+use std::time::Duration;
+
+use vrrp_lab::{
+    Requirement, clock,
+    harness::Test,
+    mysql::{Flavour, Ledger, Writer, WriterSetup},
+    tests,
+};
+
+use super::duo::{Duo, LIMIT, Plan, VIP};
+
+pub(crate) fn tests() -> Vec<Test> {
+    use Requirement::{Daemon, Lab, MariaDb};
+    tests![[Lab, Daemon, MariaDb];
+        a_former_master_with_writes_of_its_own_stops_both_if_that_is_the_policy,
+        a_person_lets_the_winner_serve_while_the_other_is_away,
+        a_divergence_outlives_the_daemons_and_ends_by_a_repair_and_resume,
+        a_standby_whose_writes_do_not_come_in_is_a_divergence_too,
+        a_daemon_restarted_beside_a_dead_peer_still_knows_what_that_had,
+    ]
+}
+
+/// b is the active one, and a is back with a tail that b never received. The policy is `read_only`.
+fn diverged(name: &str) -> Duo {
+    let mut duo =
+        Duo::start_with(name, &Plan { more: "diverged: read_only,", ..Plan::new(Flavour::MariaDb) });
+    let writer = duo.writer();
+    duo.pair.b.sql("STOP SLAVE IO_THREAD").unwrap();
+    clock::sleep_ms(600);
+    duo.pair.a.kill();
+    duo.wait_for("b");
+    duo.wait_until("the client writes again", || writer.wait_for_write(Duration::from_millis(200)).is_ok());
+    let record = writer.finish().unwrap();
+    let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
+    assert!(!verdict.lost.is_empty(), "nothing was lost: {verdict}");
+    duo.pair.a.restart(duo.lab.host("a")).unwrap();
+    duo.wait_for_line("b", "written before it lost the address. Both stay read-only and nothing is repaired");
+    duo
+}
+
+fn are_read_only(duo: &Duo) -> bool {
+    duo.pair.a.is_read_only().unwrap() && duo.pair.b.is_read_only().unwrap()
+}
+
+fn assert_both_stay_read_only(duo: &Duo) {
+    for _ in 0..40 {
+        assert!(are_read_only(duo), "{}", duo.logs());
+        clock::sleep_ms(50);
+    }
+}
+
+/// On b, and everything reaches a.
+fn assert_serves(duo: &Duo) {
+    duo.wait_for("b");
+    duo.wait_until("b takes writes", || !duo.pair.b.is_read_only().unwrap());
+    let writer = Writer::start(duo.lab.host("client"), WriterSetup::new(VIP)).unwrap();
+    duo.wait_until("the client writes", || writer.count() > 20);
+    let record = writer.finish().unwrap();
+    duo.wait_until_followed("b");
+    duo.pair.wait_equal(LIMIT).unwrap();
+    for server in [&duo.pair.a, &duo.pair.b] {
+        assert!(Ledger::read(server).unwrap().compare(&record).lost.is_empty(), "{}", duo.logs());
+    }
+    assert!(duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
+}
+
+fn a_former_master_with_writes_of_its_own_stops_both_if_that_is_the_policy() {
+    let mut duo = diverged("strict");
+    assert_both_stay_read_only(&duo);
+    // As after two writers: whoever has the address keeps it, and says why nobody can write.
+    duo.wait_for("b");
+    assert!(duo.status("b").contains("READ-ONLY with the address"), "{}", duo.status("b"));
+    duo.wait_until("the standby says it, too", || duo.status("a").contains("DIVERGED"));
+    // Its server died as the active one, and is read-only since it is back: there is nothing left for the guard to do.
+    duo.a.stop().unwrap();
+    assert!(!duo.a.log().contains("may be writable without the address"), "{}", duo.a.log());
+    duo.a.restart(duo.lab.host("a")).unwrap();
+    duo.wait_until("a daemon that knows nothing finds it", || duo.status("a").contains("DIVERGED"));
+    assert_both_stay_read_only(&duo);
+    duo.pair.rebuild("a", LIMIT).unwrap();
+    assert_serves(&duo);
+    duo.assert_never_two();
+}
+
+/// Whoever rebuilds the other may need hours, in which this one could serve.
+fn a_person_lets_the_winner_serve_while_the_other_is_away() {
+    let mut duo = diverged("alone");
+    duo.order("b", &["resume", "VI_1"]);
+    assert_both_stay_read_only(&duo);
+    duo.pair.a.kill();
+    for _ in 0..40 {
+        assert!(duo.pair.b.is_read_only().unwrap(), "a death decides nothing\n{}", duo.logs());
+        clock::sleep_ms(50);
+    }
+    duo.order("b", &["resume", "VI_1"]);
+    duo.wait_until("b takes writes", || !duo.pair.b.is_read_only().unwrap());
+    duo.wait_for("b");
+    // With what it had all the same.
+    duo.pair.a.restart(duo.lab.host("a")).unwrap();
+    duo.wait_until("both are read-only", || are_read_only(&duo));
+    assert_both_stay_read_only(&duo);
+}
+
+fn a_divergence_outlives_the_daemons_and_ends_by_a_repair_and_resume() {
+    let mut duo = diverged("outlived");
+    duo.b.kill();
+    // Neither is promoted over the other, and each says so.
+    duo.wait_until("a is not promoted", || duo.status("a").contains("the servers have diverged"));
+    duo.b.restart(duo.lab.host("b")).unwrap();
+    duo.wait_until("b is no better", || duo.status("b").contains("the servers have diverged"));
+    assert_both_stay_read_only(&duo);
+    // Kept from looking by itself: which of them goes on is for a person to say.
+    duo.order("a", &["drain", "VI_1"]);
+    duo.pair.rebuild("a", LIMIT).unwrap();
+    duo.order("b", &["resume", "VI_1"]);
+    duo.wait_for("b");
+    duo.order("a", &["resume", "VI_1"]);
+    assert_serves(&duo);
+    duo.assert_never_two();
+}
+
+/// Both directions run: it would flow in, if the applier of the active one did not stop at it.
+fn a_standby_whose_writes_do_not_come_in_is_a_divergence_too() {
+    let duo =
+        Duo::start_with("applier", &Plan { more: "diverged: read_only,", ..Plan::new(Flavour::MariaDb) });
+    duo.pair.a.sql("STOP SLAVE SQL_THREAD").unwrap();
+    duo.pair.b.write_errant().unwrap();
+    duo.wait_for_line("a", "which does not come in here");
+    duo.wait_until("both are read-only", || are_read_only(&duo));
+    assert_both_stay_read_only(&duo);
+    assert!(duo.status("a").contains("READ-ONLY with the address"), "{}", duo.status("a"));
+}
+
+fn a_daemon_restarted_beside_a_dead_peer_still_knows_what_that_had() {
+    let mut duo =
+        Duo::start_with("remembered", &Plan { more: "behind: refuse,", ..Plan::new(Flavour::MariaDb) });
+    let writer = duo.writer();
+    duo.pair.b.sql("STOP SLAVE IO_THREAD").unwrap();
+    // Longer than what is seen may take to the disk.
+    clock::sleep_ms(2_500);
+    duo.b.kill();
+    duo.pair.a.kill();
+    duo.a.kill();
+    drop(writer);
+    duo.b.restart(duo.lab.host("b")).unwrap();
+    duo.wait_for_line("b", "as the process before saw it");
+    duo.wait_for_line("b", "is known from the process before this one only");
+    duo.wait_until("it says why it stays out", || duo.status("b").contains("is not promoted"));
+    assert!(duo.pair.b.is_read_only().unwrap() && !duo.lab.host("b").holds(VIP).unwrap(), "{}", duo.logs());
+}

@@ -1,0 +1,100 @@
+//! The peer's server: what it answers, and what it had when it last did.
+//!
+//! Owns the connection to it. Refuses to know whether an answer is good news.
+
+use std::path::PathBuf;
+
+use super::{Driver, Sockets, left, open};
+use crate::database::DatabaseError;
+use crate::mysql::ServerState;
+use crate::role::memory::{Memory, Seen};
+use crate::role::step::PeerAnswer;
+use crate::vrrp::Instant;
+
+impl<S: Sockets> Driver<S> {
+    /// Remembers in this file what the peer's server had, and begins with what the process before left there.
+    #[must_use]
+    pub fn recalling(mut self, file: PathBuf) -> Self {
+        let path = file.display().to_string();
+        let (recollection, seen) = Memory::recall(&self.instance, file);
+        if let Some(seen) = &seen {
+            tracing::info!(
+                "{}: the peer's server as the process before saw it: {seen} ({path})",
+                self.instance
+            );
+        }
+        (self.recollection, self.last_known) = (Some(recollection), seen);
+        self
+    }
+
+    /// When the peer's server was last seen, and what it had.
+    pub const fn last_known(&self) -> Option<&Seen> {
+        self.last_known.as_ref()
+    }
+
+    pub(super) fn keep_last_known(&mut self, is_urgent: bool) {
+        if let (Some(recollection), Some(seen)) = (&mut self.recollection, &self.last_known) {
+            recollection.keep(&self.instance, seen, is_urgent);
+        }
+    }
+
+    pub(super) async fn peer_answer(&mut self, by: Instant) -> PeerAnswer {
+        let answer = self.ask_peer(by).await;
+        // Whatever it was: what came too soon after the last one is kept now.
+        self.keep_last_known(false);
+        answer
+    }
+
+    async fn ask_peer(&mut self, by: Instant) -> PeerAnswer {
+        let Some(peer) = &mut self.peer else {
+            return PeerAnswer::Silent("no peer is configured".to_owned());
+        };
+        // A connection from before may lead to a host that is gone, and takes the whole limit to say so: it is tried, and
+        // within the limit a new one would fare no better.
+        let kept = self.peer_session.take().filter(|(session, _)| session.is_open());
+        let opened = match kept {
+            Some(open) => Ok(open),
+            None => open(peer, by).await,
+        };
+        let asked = match opened {
+            Ok((mut session, flavour)) => match session.row("peer", &flavour.identity(), left(by)).await {
+                Ok(row) => {
+                    self.peer_session = Some((session, flavour));
+                    Ok(row.as_ref().and_then(ServerState::read))
+                }
+                // Broken since it was last used (the server was restarted): once more, freshly.
+                Err(DatabaseError::Unreachable { .. }) => match open(peer, by).await {
+                    Ok((mut session, flavour)) => {
+                        let row = session.row("peer", &flavour.identity(), left(by)).await;
+                        self.peer_session = Some((session, flavour));
+                        row.map(|row| row.as_ref().and_then(ServerState::read))
+                    }
+                    Err(error) => Err(error),
+                },
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        match asked {
+            Ok(Some(state)) => {
+                if let Ok(position) = &state.position {
+                    self.last_known = Some(Seen::now(position.clone()));
+                }
+                PeerAnswer::State(Box::new(state))
+            }
+            Ok(None) => PeerAnswer::Unaskable { code: 0, text: "an answer that makes no sense".to_owned() },
+            Err(DatabaseError::Refused { code, message, .. }) => {
+                PeerAnswer::Unaskable { code, text: message }
+            }
+            Err(error @ (DatabaseError::Silent { .. } | DatabaseError::Unreachable { .. })) => {
+                PeerAnswer::Silent(error.to_string())
+            }
+            // It may well live.
+            Err(
+                error @ (DatabaseError::Unsupported { .. }
+                | DatabaseError::Unclear { .. }
+                | DatabaseError::Secret(_)),
+            ) => PeerAnswer::Unaskable { code: 0, text: error.to_string() },
+        }
+    }
+}
