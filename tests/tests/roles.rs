@@ -80,9 +80,10 @@ impl<'a> Node<'a> {
         let host = if server.host() == "a" { "a" } else { "b" };
         let secret = |text: &str| Some(Secret::new(text));
         let place = Place::Socket(server.socket());
-        let local = Login { place, user: "vrrp".to_owned(), password: secret("change-me-vrrp") };
+        let local = Login { place, user: "vrrp".to_owned(), password: secret("change-me-vrrp"), tls: None };
         let place = Place::Tcp(lab.host(other.host()).address().into(), NonZeroU16::new(3306).unwrap());
-        let peer = Login { place, user: "vrrp_peer".to_owned(), password: secret("change-me-peer") };
+        let peer =
+            Login { place, user: "vrrp_peer".to_owned(), password: secret("change-me-peer"), tls: None };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let driver = Driver::new("VI_1", settings, local.into(), Some(peer.into()), NoSockets);
         Self { lab, host, driver, runtime }

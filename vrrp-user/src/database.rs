@@ -7,15 +7,23 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, OptsBuilder, Value};
+use mysql_async::{Conn, OptsBuilder, SslOpts, Value};
 use thiserror::Error;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::health::secret::{Secret, SecretError, Source};
+use crate::health::tls::{self, Tls, TlsError};
 use crate::mysql::Row;
+
+const LOG_IN: &str = "log in";
+/// The server's codes: access denied, and a connection without TLS where it demands one.
+const DENIED: u16 = 1045;
+const TLS_WANTED: u16 = 3159;
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,36 +48,78 @@ pub struct Login {
     pub place: Place,
     pub user: String,
     pub password: Option<Secret>,
+    /// Over TCP; None: in the clear.
+    pub tls: Option<Trust>,
 }
 
-/// A login, and where its password comes from.
-#[derive(Clone, Debug)]
+impl Login {
+    /// A socket of this host needs none, and the client library knows none there.
+    fn tls(&self) -> Option<&Trust> {
+        match self.place {
+            Place::Socket(_) => None,
+            Place::Tcp(..) => self.tls.as_ref(),
+        }
+    }
+}
+
+/// TLS ready for use, so that no login waits for a disk; or why it is not: a dead server is found dead all the same.
+pub type Trust = Result<SslOpts, Arc<TlsError>>;
+
+/// A login, and where its password and its authorities come from.
+#[derive(Debug)]
 pub struct Credentials {
     pub login: Login,
-    pub source: Source,
+    source: Source,
+    tls: Option<Tls>,
+    reading: Option<JoinHandle<Renewal>>,
 }
 
+type Renewal = (Result<Option<Secret>, SecretError>, Option<Trust>);
+
 impl Credentials {
-    /// Reads the password again, within `limit`; true if it is another one now.
+    /// Reads both, which may block. A password that cannot be read is left out, and the error comes with it.
+    pub fn read(place: Place, user: &str, source: Source, tls: Option<Tls>) -> (Self, Option<SecretError>) {
+        let (password, error) = match source.read() {
+            Ok(password) => (password, None),
+            Err(error) => (None, Some(error)),
+        };
+        let login = Login { place, user: user.to_owned(), password, tls: tls.as_ref().map(trust) };
+        (Self { login, source, tls, reading: None }, error)
+    }
+
+    /// Reads both again, within `limit`; true if one is another now.
     pub async fn renew(&mut self, limit: Duration) -> bool {
-        let source = self.source.clone();
-        // On a thread of its own: the file's disk may hang.
-        let read = tokio::task::spawn_blocking(move || source.read());
-        match timeout(limit, read).await {
-            Ok(Ok(Ok(password))) if password != self.login.password => {
-                self.login.password = password;
-                true
-            }
-            Ok(Ok(Ok(_) | Err(_)) | Err(_)) | Err(_) => false,
+        let (source, tls) = (self.source.clone(), self.tls.clone());
+        // On a thread of its own, and one at a time: the files' disk may hang.
+        let read = move || (source.read(), tls.as_ref().map(trust));
+        let reading = self.reading.get_or_insert_with(|| spawn_blocking(read));
+        let Ok(outcome) = timeout(limit, reading).await else { return false };
+        self.reading = None;
+        let Ok((password, trust)) = outcome else { return false };
+        let mut is_new = false;
+        if let Ok(password) = password
+            && password != self.login.password
+        {
+            (self.login.password, is_new) = (password, true);
         }
+        if let Some(Ok(options)) = trust
+            && !matches!(&self.login.tls, Some(Ok(before)) if *before == options)
+        {
+            (self.login.tls, is_new) = (Some(Ok(options)), true);
+        }
+        is_new
     }
 }
 
 impl From<Login> for Credentials {
     fn from(login: Login) -> Self {
         let source = login.password.clone().map_or(Source::Empty, Source::Inline);
-        Self { login, source }
+        Self { login, source, tls: None, reading: None }
     }
+}
+
+fn trust(tls: &Tls) -> Trust {
+    tls.load().map_err(Arc::new)
 }
 
 /// What went wrong. No text shows a password or a statement's values.
@@ -88,6 +138,9 @@ pub enum DatabaseError {
     /// Neither an answer nor the sign of a death: descriptors used up here, a server that speaks differently.
     #[error("{place} cannot be asked: {reason} ({what})")]
     Unclear { place: Place, what: &'static str, reason: String },
+    /// It answered, and TLS with it cannot be had. No sign of a death either.
+    #[error("no TLS with {place}: {reason} ({what})")]
+    Tls { place: Place, what: &'static str, reason: String },
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
@@ -101,8 +154,14 @@ impl DatabaseError {
             | Self::Unreachable { .. }
             | Self::Unsupported { .. }
             | Self::Unclear { .. }
+            | Self::Tls { .. }
             | Self::Secret(_) => None,
         }
+    }
+
+    /// Whether another password or other authorities may help.
+    pub fn is_about_credentials(&self) -> bool {
+        matches!(self, Self::Refused { code: DENIED, .. } | Self::Tls { .. })
     }
 }
 
@@ -116,22 +175,17 @@ pub struct Session {
 impl Session {
     /// Connects and logs in within `limit`. A task of its own: a panic inside the client is an answer too.
     pub async fn open(login: &Login, limit: Duration) -> Result<Self, DatabaseError> {
-        let what = "log in";
-        let attempt = tokio::spawn(timeout(limit, Conn::new(options(login))));
-        let abort = attempt.abort_handle();
-        let outcome = match timeout(limit, attempt).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => {
-                abort.abort();
-                return Err(DatabaseError::Silent { place: login.place.clone(), what, limit });
-            }
-        };
-        let place = || login.place.clone();
+        let began = Instant::now();
+        let mut outcome = log_in(login, limit).await?;
+        // A server that ends at this moment hangs up like one that dislikes our TLS: only one of them does it again.
+        if outcome.as_ref().is_err_and(|error| login.tls().is_some() && hung_up(error).is_some())
+            && let Ok(second) = log_in(login, limit.saturating_sub(began.elapsed())).await
+        {
+            outcome = second;
+        }
         match outcome {
-            Ok(Ok(Ok(open))) => Ok(Self { login: login.clone(), open: Some(open) }),
-            Ok(Ok(Err(error))) => Err(named(error, place(), what, limit)),
-            Ok(Err(_elapsed)) => Err(DatabaseError::Silent { place: place(), what, limit }),
-            Err(_panic) => Err(DatabaseError::Unsupported { place: place(), what, user: login.user.clone() }),
+            Ok(open) => Ok(Self { login: login.clone(), open: Some(open) }),
+            Err(error) => Err(turned_away(error, login, limit)),
         }
     }
 
@@ -189,6 +243,26 @@ impl Session {
     }
 }
 
+async fn log_in(login: &Login, limit: Duration) -> Result<mysql_async::Result<Conn>, DatabaseError> {
+    let attempt = tokio::spawn(timeout(limit, Conn::new(options(login))));
+    let abort = attempt.abort_handle();
+    let outcome = match timeout(limit, attempt).await {
+        Ok(outcome) => outcome,
+        Err(_elapsed) => {
+            abort.abort();
+            return Err(DatabaseError::Silent { place: login.place.clone(), what: LOG_IN, limit });
+        }
+    };
+    let place = || login.place.clone();
+    match outcome {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_elapsed)) => Err(DatabaseError::Silent { place: place(), what: LOG_IN, limit }),
+        Err(_panic) => {
+            Err(DatabaseError::Unsupported { place: place(), what: LOG_IN, user: login.user.clone() })
+        }
+    }
+}
+
 fn options(login: &Login) -> OptsBuilder {
     let base = OptsBuilder::default()
         .user(Some(login.user.clone()))
@@ -202,7 +276,54 @@ fn options(login: &Login) -> OptsBuilder {
         .tcp_nodelay(true);
     match &login.place {
         Place::Socket(path) => base.socket(Some(path.to_string_lossy().into_owned())),
-        Place::Tcp(address, port) => base.ip_or_hostname(address.to_string()).tcp_port(port.get()),
+        Place::Tcp(address, port) => {
+            let tls = login.tls();
+            base.ip_or_hostname(address.to_string())
+                .tcp_port(port.get())
+                .ssl_opts(tls.map(|trust| trust.clone().unwrap_or_else(|_unusable| tls::trusting_nobody())))
+        }
+    }
+}
+
+/// While logging in: here the server may want TLS, or we, and the other side has none.
+fn turned_away(error: mysql_async::Error, login: &Login, limit: Duration) -> DatabaseError {
+    let (place, what) = (login.place.clone(), LOG_IN);
+    let Some(trust) = login.tls() else {
+        let remedy = match &error {
+            mysql_async::Error::Server(error) => remedy(error.code, &place),
+            mysql_async::Error::Driver(_)
+            | mysql_async::Error::Io(_)
+            | mysql_async::Error::Other(_)
+            | mysql_async::Error::Url(_) => None,
+        };
+        return match (named(error, place, what, limit), remedy) {
+            (DatabaseError::Refused { place, what, code, message }, Some(remedy)) => {
+                DatabaseError::Refused { place, what, code, message: format!("{message}; {remedy}") }
+            }
+            (other, _) => other,
+        };
+    };
+    let hung_up = hung_up(&error)
+        .map(|how| format!("it hung up: {how}; see its log, and whether it speaks TLS 1.2 or later"));
+    match (hung_up.or_else(|| tls::complaint(&error)), trust) {
+        (None, _) => named(error, place, what, limit),
+        (Some(reason), Ok(_)) => DatabaseError::Tls { place, what, reason },
+        // It was there, which is all that can be told without.
+        (Some(_), Err(unusable)) => DatabaseError::Tls { place, what, reason: unusable.to_string() },
+    }
+}
+
+/// For a login without TLS.
+fn remedy(code: u16, place: &Place) -> Option<&'static str> {
+    match (code, place) {
+        (TLS_WANTED, _) => Some("set `tls` for this server (`vrrp doctor`: --tls)"),
+        (DENIED, Place::Tcp(..)) => Some(
+            "correct user and password, or set `tls` if the account has REQUIRE SSL (`vrrp doctor`: --tls)",
+        ),
+        (DENIED, Place::Socket(_)) => Some(
+            "correct user and password; an account with REQUIRE SSL cannot log in by the socket: use `address` and `tls`",
+        ),
+        _ => None,
     }
 }
 
@@ -229,6 +350,25 @@ fn named(error: mysql_async::Error, place: Place, what: &'static str, limit: Dur
         | mysql_async::Error::Driver(_)
         | mysql_async::Error::Other(_)
         | mysql_async::Error::Url(_) => DatabaseError::Unclear { place, what, reason },
+    }
+}
+
+/// It took the connection and broke it off.
+fn hung_up(error: &mysql_async::Error) -> Option<&io::Error> {
+    match error {
+        mysql_async::Error::Io(mysql_async::IoError::Io(error)) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof
+        )
+        .then_some(error),
+        mysql_async::Error::Io(_)
+        | mysql_async::Error::Driver(_)
+        | mysql_async::Error::Server(_)
+        | mysql_async::Error::Other(_)
+        | mysql_async::Error::Url(_) => None,
     }
 }
 
@@ -262,5 +402,103 @@ fn text(value: &Value) -> Option<String> {
         Value::UInt(number) => Some(number.to_string()),
         // The text protocol sends all values as bytes; these come only from prepared statements.
         Value::Float(_) | Value::Double(_) | Value::Date(..) | Value::Time(..) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mysql_async::{DriverError, Error, IoError, Opts, ServerError};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(200);
+
+    fn login(tls: Option<Trust>) -> Login {
+        let place = Place::Tcp(IpAddr::from([10, 0, 0, 1]), NonZeroU16::MIN);
+        Login { place, user: "vrrp_peer".to_owned(), password: None, tls }
+    }
+
+    fn without_ca() -> Trust {
+        let tls = Tls { ca: Some("/nonexistent/ca.pem".into()), ..Tls::public() };
+        tls.load().map_err(Arc::new)
+    }
+
+    fn refused(code: u16, login: &Login) -> String {
+        let message = "no".to_owned();
+        let error = Error::Server(ServerError { code, message, state: String::new() });
+        turned_away(error, login, LIMIT).to_string()
+    }
+
+    #[test]
+    fn only_who_is_not_there_is_gone_with_tls_as_without() {
+        for tls in [None, Some(Tls::public().load().map_err(Arc::new)), Some(without_ca())] {
+            let login = login(tls);
+            for kind in [ErrorKind::ConnectionRefused, ErrorKind::HostUnreachable, ErrorKind::NotFound] {
+                let error = turned_away(io::Error::from(kind).into(), &login, LIMIT);
+                assert!(matches!(error, DatabaseError::Unreachable { .. }), "{error:?}");
+            }
+            let error = turned_away(Error::Driver(DriverError::ConnectionClosed), &login, LIMIT);
+            assert!(matches!(error, DatabaseError::Unreachable { .. }), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn who_breaks_tls_off_or_has_none_is_not_gone() {
+        let login = login(Some(Tls::public().load().map_err(Arc::new)));
+        for error in [
+            io::Error::from(ErrorKind::UnexpectedEof).into(),
+            io::Error::from(ErrorKind::ConnectionReset).into(),
+            Error::Driver(DriverError::NoClientSslFlagFromServer),
+        ] {
+            let error = turned_away(error, &login, LIMIT);
+            assert!(matches!(error, DatabaseError::Tls { .. }) && error.is_about_credentials(), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn authorities_that_cannot_be_read_are_named_and_hide_no_death() {
+        let login = login(Some(without_ca()));
+        // What the client library says once a server has answered.
+        let options = tls::trusting_nobody();
+        assert_eq!(Opts::from(super::options(&login)).ssl_opts(), Some(&options));
+        let alive = Error::Driver(DriverError::NoClientSslFlagFromServer);
+        let said = turned_away(alive, &login, LIMIT).to_string();
+        assert!(said.contains("the CA file /nonexistent/ca.pem cannot be read"), "{said}");
+        let gone = turned_away(io::Error::from(ErrorKind::ConnectionRefused).into(), &login, LIMIT);
+        assert!(matches!(gone, DatabaseError::Unreachable { .. }), "{gone:?}");
+    }
+
+    #[test]
+    fn a_server_that_demands_tls_is_told_apart_and_the_next_step_named() {
+        let plain = login(None);
+        assert!(refused(3159, &plain).contains("3159 no; set `tls` for this server"));
+        assert!(refused(1045, &plain).contains("if the account has REQUIRE SSL"));
+        assert!(!refused(1040, &plain).contains(';'));
+        let local = Login { place: Place::Socket("/s".into()), ..plain };
+        assert!(refused(1045, &local).contains("cannot log in by the socket"));
+        let secret = login(Some(Tls::public().load().map_err(Arc::new)));
+        assert!(refused(1045, &secret).ends_with("1045 no (log in)"));
+        // The library has no TLS over a socket, and needs none.
+        let local = Login { place: Place::Socket("/s".into()), ..secret };
+        assert_eq!(Opts::from(super::options(&local)).ssl_opts(), None);
+        assert!(matches!(
+            turned_away(Error::Io(IoError::Io(ErrorKind::ConnectionReset.into())), &local, LIMIT),
+            DatabaseError::Unreachable { .. }
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_ca_file_that_is_put_in_place_later_is_taken_at_the_next_renewal() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let tls = Tls { ca: Some(file.clone()), ..Tls::public() };
+        let place = login(None).place;
+        let (mut credentials, error) = Credentials::read(place, "vrrp", Source::Empty, Some(tls));
+        assert!(error.is_none() && matches!(credentials.login.tls, Some(Err(_))));
+        assert!(!credentials.renew(LIMIT * 10).await);
+        std::fs::write(&file, crate::health::tls::tests::AUTHORITY).unwrap();
+        assert!(credentials.renew(LIMIT * 10).await);
+        assert!(matches!(credentials.login.tls, Some(Ok(_))));
+        assert!(!credentials.renew(LIMIT * 10).await, "it is the same");
     }
 }

@@ -13,7 +13,7 @@ pub mod winning;
 pub use driver::{Driver, View};
 pub use losing::{Losing, Lost, Occasion};
 pub use settings::{Behind, SemiSyncPolicy, Settings, Split, Stuck};
-pub use step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark};
+pub use step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark, coded};
 pub use winning::{Refusal, Winning, Won};
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::losing::{Losing, Lost, Occasion};
 use super::settings::Settings;
-use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark};
+use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark, coded};
 use super::winning::{Refusal, Winning, Won};
 use crate::database::{Credentials, DatabaseError, Session};
 use crate::mysql::{
@@ -476,6 +476,7 @@ impl<S: Sockets> Driver<S> {
             Err(
                 error @ (DatabaseError::Unsupported { .. }
                 | DatabaseError::Unclear { .. }
+                | DatabaseError::Tls { .. }
                 | DatabaseError::Secret(_)),
             ) => PeerAnswer::Unaskable { code: 0, text: error.to_string() },
         }
@@ -486,7 +487,8 @@ impl<S: Sockets> Driver<S> {
         match remark {
             Remark::PeerSilent(how) => tracing::warn!("{name}: the peer's server does not answer: {how}"),
             Remark::PeerUnaskable { code, text } => {
-                tracing::warn!("{name}: the peer's server lives and refuses to say its role: {code} {text}");
+                let why = coded(*code, text);
+                tracing::warn!("{name}: the peer's server lives and refuses to say its role: {why}");
             }
             Remark::SecondWriter => tracing::error!(
                 "{name}: the peer's server is writable and split is promote: from now on there may be two writers"
@@ -529,8 +531,8 @@ async fn run_all(
 
 async fn open(credentials: &mut Credentials, by: Instant) -> Result<(Session, Flavour), DatabaseError> {
     let mut session = match Session::open(&credentials.login, left(by)).await {
-        // The password may be another one since.
-        Err(DatabaseError::Refused { code: 1045, .. }) if credentials.renew(left(by)).await => {
+        // The password, or the authority, may be another one since.
+        Err(error) if error.is_about_credentials() && credentials.renew(left(by)).await => {
             Session::open(&credentials.login, left(by)).await?
         }
         opened => opened?,
@@ -560,6 +562,7 @@ fn outcome_of(error: DatabaseError) -> Outcome {
         // No sign of its death.
         other @ (DatabaseError::Unsupported { .. }
         | DatabaseError::Unclear { .. }
+        | DatabaseError::Tls { .. }
         | DatabaseError::Secret(_)) => Outcome::Refused { code: 0, text: other.to_string() },
     }
 }

@@ -4,7 +4,7 @@
 //! whoever drives it lets go when [`super::Settings::longest_lose`] is over, finished or not.
 
 use super::settings::Settings;
-use super::step::{Ask, Do, Outcome, PeerAnswer, Progress, Remark};
+use super::step::{Ask, Do, Outcome, PeerAnswer, Progress, Remark, coded};
 use crate::mysql::Position;
 use crate::vrrp::Instant;
 
@@ -138,7 +138,7 @@ impl Losing {
                 return self.not_handed_over(format!("the peer's server does not answer: {how}"), now);
             }
             PeerAnswer::Unaskable { code, text } => {
-                let why = format!("the peer's server refuses to be asked: {code} {text}");
+                let why = format!("the peer's server refuses to be asked: {}", coded(code, &text));
                 self.remarks.push(Remark::PeerUnaskable { code, text });
                 return self.not_handed_over(why, now);
             }

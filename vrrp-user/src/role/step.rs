@@ -75,7 +75,7 @@ impl Outcome {
         match self {
             Self::Gone(how) => how,
             Self::Late => "no answer in time".to_owned(),
-            Self::Refused { code, text } => format!("{code} {text}"),
+            Self::Refused { code, text } => coded(code, &text),
             Self::Done | Self::Peer(_) | Self::State(_) | Self::Replicas(_) | Self::SemiSync(_) => {
                 "an answer to another question".to_owned()
             }
@@ -131,6 +131,11 @@ pub enum PeerAnswer {
         text: String,
     },
     State(Box<ServerState>),
+}
+
+/// An error as it is shown; not every one has a code.
+pub fn coded(code: u16, text: &str) -> String {
+    if code == 0 { text.to_owned() } else { format!("{code} {text}") }
 }
 
 /// Next.

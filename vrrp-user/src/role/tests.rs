@@ -238,7 +238,7 @@ fn what_others_are_still_applying_is_waited_for_and_half_a_transaction_is_not() 
 fn a_peer_that_lives_and_cannot_be_asked_counts_as_writable_unless_it_is_leaving() {
     let answer = |code| Outcome::Peer(PeerAnswer::Unaskable { code, text: String::new() });
     let (last, _) = win(&Settings::default(), None, &[(Ask::Peer, answer(1045))]);
-    assert_eq!(last, Do::Finished(Err(Refusal::PeerUnaskable { code: 1045 })));
+    assert_eq!(last, Do::Finished(Err(Refusal::PeerUnaskable { code: 1045, text: String::new() })));
     let (last, _) = win(&Settings::default(), None, &then(vec![(Ask::Peer, answer(1053))], rest("0-1-1")));
     assert_eq!(last, won(false));
 }

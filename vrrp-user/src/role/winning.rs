@@ -4,7 +4,7 @@
 //! finished the address may be taken.
 
 use super::settings::{Behind, SemiSyncPolicy, Settings, Split};
-use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Progress, Remark};
+use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Progress, Remark, coded};
 use crate::mysql::{Position, Relation, ServerState};
 use crate::vrrp::Instant;
 
@@ -28,6 +28,7 @@ pub enum Refusal {
     /// `split: hold`, and the peer lives but does not let us ask.
     PeerUnaskable {
         code: u16,
+        text: String,
     },
     Diverged {
         ours: String,
@@ -51,10 +52,11 @@ impl core::fmt::Display for Refusal {
                 "the peer's server answers and is writable, and split is hold; see why the peer is not heard, or make its server \
                  read-only",
             ),
-            Self::PeerUnaskable { code } => write!(
+            Self::PeerUnaskable { code, text } => write!(
                 f,
-                "the peer's server lives and does not say whether it is writable (error {code}), and split is hold; mend the \
-                 peer user's login"
+                "the peer's server lives and does not say whether it is writable ({}), and split is hold; mend the peer user's \
+                 login",
+                coded(*code, text)
             ),
             Self::Diverged { ours, theirs } => write!(
                 f,
@@ -222,8 +224,8 @@ impl Winning {
                 self.enter(State::StopReceiver, Ask::StopReceiver, now)
             }
             PeerAnswer::Unaskable { code, text } => {
-                self.remarks.push(Remark::PeerUnaskable { code, text });
-                self.split(Refusal::PeerUnaskable { code }, now)
+                self.remarks.push(Remark::PeerUnaskable { code, text: text.clone() });
+                self.split(Refusal::PeerUnaskable { code, text }, now)
             }
             PeerAnswer::State(peer) => self.weigh_peer(&peer, give_up, now),
         }

@@ -79,6 +79,53 @@ fn what_is_left_out_is_the_default_and_a_whole_section_warns_of_nothing() {
     assert_eq!(parsed(&with("\n    role: observe\n")).config.instances[0].role, None);
 }
 
+/// Of both servers, as (ca, server_name, verify).
+fn tls_of(mysql: &str) -> [Option<(Option<String>, Option<String>, bool)>; 2] {
+    let config = parsed(&with(&format!("\n    role: manage\n    mysql: {{ user: vrrp, {mysql} }}\n"))).config;
+    assert_eq!(parsed(&explain(&config).replace("***", "1111")).config, config, "{}", explain(&config));
+    let role = config.instances[0].role.clone().unwrap();
+    [role.local.tls.clone(), role.peer.as_ref().unwrap().tls.clone()]
+        .map(|tls| tls.map(|tls| (tls.ca.map(|ca| ca.display().to_string()), tls.server_name, tls.verify)))
+}
+
+#[test]
+fn the_peer_takes_over_the_tls_of_its_section_unless_it_has_its_own() {
+    let peer = |tls: &str| format!("peer: {{ address: 192.168.1.12, user: p{tls} }}");
+    let public = Some((None, None, true));
+    let private = Some((Some("/ca.pem".to_owned()), Some("db".to_owned()), true));
+    for (mysql, own, peers) in [
+        (peer(""), None, None),
+        (format!("tls: true, {}", peer("")), public.clone(), public.clone()),
+        (format!("tls: true, {}", peer(", tls: false")), public.clone(), None),
+        (format!("tls: {{ ca: /ca.pem, server_name: db }}, {}", peer("")), private.clone(), private.clone()),
+        (
+            format!("tls: {{ ca: /ca.pem, server_name: db }}, {}", peer(", tls: true")),
+            private.clone(),
+            public.clone(),
+        ),
+        (peer(", tls: { verify: false }"), None, Some((None, None, false))),
+        // The own server is asked by its socket, where there is none.
+        (format!("socket: /s, tls: true, {}", peer("")), None, public.clone()),
+    ] {
+        assert_eq!(tls_of(&mysql), [own, peers], "{mysql}");
+    }
+}
+
+#[test]
+fn tls_that_can_do_nothing_is_warned_about_and_what_it_means_is_explained() {
+    let managed = |more: &str| format!("\n    role: manage\n    mysql: {{ user: vrrp, {more} }}\n");
+    let peer = |tls: &str| format!("peer: {{ address: 192.168.1.12, user: p, tls: {tls} }}");
+    let idle = warnings(&managed(&format!("socket: /s, tls: true, {}", peer("false"))));
+    assert!(idle.contains("mysql.tls") && idle.contains("the own server is reached by `socket`"), "{idle}");
+    assert_eq!(warnings(&managed(&format!("tls: true, {}", peer("false")))), "");
+    let both = warnings(&managed(&peer("{ ca: /a, verify: false }")));
+    assert!(both.contains("has no effect with `verify: false`"), "{both}");
+    for (tls, words) in [("true", "counts as alive"), ("{ verify: false }", "whatever certificate it has")] {
+        let shown = explain(&parsed(&with(&managed(&peer(tls)))).config);
+        assert!(shown.contains(words), "{shown}");
+    }
+}
+
 #[test]
 fn what_does_not_fit_together_is_refused() {
     for (role, message) in [
@@ -97,6 +144,16 @@ fn what_does_not_fit_together_is_refused() {
         ("role: manage\n    mysql: { user: u, peer: { user: p, address: db2 } }", "is not an IP address"),
         ("role: manage\n    mysql: { user: u, password: a, password_env: B }", "are two passwords"),
         ("role: manage\n    mysql: { user: u, password: 5 }", "put it in quotes"),
+        ("role: manage\n    mysql: { user: u, tls: { ca: ca.pem } }", "is not an absolute path"),
+        ("role: manage\n    mysql: { user: u, tls: yes please }", "tls"),
+        (
+            "role: manage\n    mysql: { user: u, peer: { user: p, address: 10.0.0.1, tls: { verfy: true } } }",
+            "did you mean `verify`?",
+        ),
+        (
+            "role: manage\n    mysql: { user: u, peer: { user: p, address: 10.0.0.1, tls: { server_name: \"a b\" } } }",
+            "is no name that a certificate bears",
+        ),
     ] {
         let said = refused(&with(&format!("\n    {role}\n")));
         assert!(said.contains(message), "{role}: {said}");

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::keeper::Keeper;
 use crate::mysql::Relation;
 use crate::net::clock;
-use crate::role::{PeerAnswer, Refusal, View};
+use crate::role::{PeerAnswer, Refusal, View, coded};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Looks in a row without an answer that make a peer's server one that is away.
@@ -45,7 +45,7 @@ impl Keeper {
         }
         match &view.theirs {
             PeerAnswer::Silent(how) => self.stop_following(how).await,
-            PeerAnswer::Unaskable { code, text } => self.stop_following(&format!("{code} {text}")).await,
+            PeerAnswer::Unaskable { code, text } => self.stop_following(&coded(*code, text)).await,
             PeerAnswer::State(theirs) if theirs.writability.is_writable() => {
                 self.face_second_writer().await;
             }
@@ -260,7 +260,7 @@ fn obstacle(view: &View) -> Option<String> {
     match &view.theirs {
         PeerAnswer::Silent(how) => Some(format!("the peer's server does not answer: {how}")),
         PeerAnswer::Unaskable { code, text } => {
-            Some(format!("the peer's server refuses to be asked: {code} {text}"))
+            Some(format!("the peer's server refuses to be asked: {}", coded(*code, text)))
         }
         PeerAnswer::State(_) => match view.relation() {
             None => Some("what the servers have is not known: is GTID on, on both?".to_owned()),

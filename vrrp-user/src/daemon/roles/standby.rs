@@ -6,7 +6,7 @@ use super::keeper::Keeper;
 use crate::daemon::standing::Holder;
 use crate::mysql::Relation;
 use crate::net::clock;
-use crate::role::{PeerAnswer, View};
+use crate::role::{PeerAnswer, View, coded};
 
 /// A standby that is later than this would lose what it lacks.
 const LATE: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ impl Keeper {
                     PeerAnswer::Silent(how) => format!("the peer's server does not answer: {how}"),
                     // The gate could not ask, either: with split hold nobody would take over.
                     PeerAnswer::Unaskable { code, text } => {
-                        let how = format!("the peer's server refuses to be asked: {code} {text}");
+                        let how = format!("the peer's server refuses to be asked: {}", coded(*code, text));
                         self.say(&how);
                         how
                     }
