@@ -11,6 +11,7 @@ mod roles {
     pub(super) mod partition;
     pub(super) mod planned;
     pub(super) mod policies;
+    pub(super) mod tls;
     pub(super) mod trouble;
 }
 
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
             roles::failures::tests(),
             roles::partition::tests(),
             roles::policies::tests(),
+            roles::tls::tests(),
             roles::trouble::tests(),
         ]
         .concat(),

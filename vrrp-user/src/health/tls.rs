@@ -95,7 +95,8 @@ fn remedy(error: &rustls::Error) -> &'static str {
     let rustls::Error::InvalidCertificate(what) = error else {
         return "the server must speak TLS 1.2 or later";
     };
-    if matches!(what, CertificateError::UnknownIssuer) {
+    // The signature is bad if another authority of the same name signed it.
+    if matches!(what, CertificateError::UnknownIssuer | CertificateError::BadSignature) {
         "its authority is not in `ca` of `tls`, or is no public one: name the file with the authority that signed it"
     } else if matches!(
         what,
@@ -213,7 +214,8 @@ gWII
         assert!(of(CertificateError::UnknownIssuer).contains("name the file with the authority"));
         assert!(of(CertificateError::NotValidForName).contains("set `server_name`"));
         assert!(of(CertificateError::Expired).contains("renew the server's certificate"));
-        assert!(of(CertificateError::BadSignature).contains("a certificate of its own"));
+        assert!(of(CertificateError::BadSignature).contains("name the file with the authority"));
+        assert!(of(CertificateError::BadEncoding).contains("a certificate of its own"));
         let none = mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer);
         assert!(complaint(&none).unwrap().contains("offers no TLS"));
     }
