@@ -320,8 +320,10 @@ fn turned_away(error: mysql_async::Error, login: &Login, limit: Duration) -> Dat
 fn remedy(code: u16, place: &Place) -> Option<&'static str> {
     match (code, place) {
         (TLS_WANTED, _) => Some("set `tls` for this server (`vrrp doctor`: --tls)"),
+        // What MariaDB says to require_secure_transport, too.
         (DENIED, Place::Tcp(..)) => Some(
-            "correct user and password, or set `tls` if the account has REQUIRE SSL (`vrrp doctor`: --tls)",
+            "correct user and password, or set `tls` (`vrrp doctor`: --tls): the account may have REQUIRE SSL, or the server \
+             require_secure_transport",
         ),
         (DENIED, Place::Socket(_)) => Some(
             "correct user and password; an account with REQUIRE SSL cannot log in by the socket: use `address` and `tls`",

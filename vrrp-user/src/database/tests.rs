@@ -64,7 +64,7 @@ async fn authorities_that_cannot_be_read_are_named_and_hide_no_death() {
 fn a_server_that_demands_tls_is_told_apart_and_the_next_step_named() {
     let plain = login(None);
     assert!(refused(3159, &plain).contains("3159 no; set `tls` for this server"));
-    assert!(refused(1045, &plain).contains("if the account has REQUIRE SSL"));
+    assert!(refused(1045, &plain).contains("the account may have REQUIRE SSL, or the server require"));
     assert!(!refused(1040, &plain).contains(';'));
     let local = Login { place: Place::Socket("/s".into()), ..plain };
     assert!(refused(1045, &local).contains("cannot log in by the socket"));
