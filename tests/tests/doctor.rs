@@ -245,11 +245,12 @@ fn a_peer_that_demands_tls_is_asked_over_it_by_option_or_by_the_configuration() 
     let look = |more: &[&str]| examine_with(&lab, &pair, more);
 
     let says = |report: &Value, words: &str| {
-        assert!(!has_answer(report), "{report:#}");
         assert!(found(report, "error").any(|one| one.to_string().contains(words)), "{words}: {report:#}");
     };
     // MariaDB's words for it; MySQL has 3159.
-    says(&look(&["--config", &file]), "set `tls` (`vrrp doctor`: --tls)");
+    let plain = look(&["--config", &file]);
+    assert!(!has_answer(&plain), "{plain:#}");
+    says(&plain, "set `tls` (`vrrp doctor`: --tls)");
     says(&look(&["--config", "/nonexistent", "--tls-ca", &theirs]), "name the file with the authority");
     says(&look(&["--config", "/nonexistent", "--tls"]), "name the file with the authority");
     let wrong_name = ["--config", "/nonexistent", "--tls-ca", &ours, "--peer-tls-server-name", "db2.example"];
@@ -269,6 +270,13 @@ fn a_peer_that_demands_tls_is_asked_over_it_by_option_or_by_the_configuration() 
     std::fs::write(&file, text.replace(peer, &format!("{peer} tls: {{ ca: {ours} }},"))).unwrap();
     let report = look(&["--config", &file]);
     assert!(has_answer(&report), "{report:#}");
+
+    pair.a.sql("CREATE USER 'walled'@'localhost' IDENTIFIED BY 'x' REQUIRE SSL").unwrap();
+    let password = lab.host("a").file("walled");
+    std::fs::write(&password, "x\n").unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let walled = ["--config", "/nonexistent", "--user", "walled", "--password-file"];
+    says(&look(&[&walled[..], &[&password.to_string_lossy()]].concat()), "cannot log in by the socket");
 
     let without = ["--peer", "10.99.0.2", "--config", "/nonexistent", "--tls-ca", "/nonexistent"];
     let output = doctor(&lab, &pair, &without);

@@ -28,7 +28,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_killed_connection_of_a_probe_is_no_death,
         a_full_binlog_disk_is_seen_by_the_write_probe_alone,
         a_read_only_server_where_the_address_is_is_degraded,
-        passwords_of_a_role_that_cannot_be_read_are_named_before_the_start,
+        secrets_of_a_role_that_cannot_be_read_are_named_before_the_start,
         a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake,
         without_the_witness_a_pidfd_sees_the_death,
         passwords_are_shown_nowhere,
@@ -290,10 +290,10 @@ fn a_read_only_server_where_the_address_is_is_degraded() {
     assert!(!site.b.log().contains("check mysql"), "a standby may be read-only:\n{}", site.b.log());
 }
 
-fn passwords_of_a_role_that_cannot_be_read_are_named_before_the_start() {
+fn secrets_of_a_role_that_cannot_be_read_are_named_before_the_start() {
     let lab = Lab::pair("passwords").unwrap();
-    let role = "mysql: { user: vrrp, password_file: /nowhere/own, peer: { address: 10.99.0.2, user: vrrp_peer, \
-                password_file: /nowhere/peer } }";
+    let role = "mysql: { user: vrrp, password_file: /nowhere/own, tls: { ca: /nowhere/own-ca }, peer: { address: 10.99.0.2, \
+                user: vrrp_peer, password_file: /nowhere/peer, tls: { ca: /nowhere/peer-ca } } }";
     let text = yaml("passwords", &[Instance::v2(100).with("role: manage").with(role)]);
     let config = lab.host("a").file("passwords.yaml");
     fs::write(&config, text).unwrap();
@@ -301,7 +301,12 @@ fn passwords_of_a_role_that_cannot_be_read_are_named_before_the_start() {
     let output = command.arg("check").arg("--config").arg(&config).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    for words in ["instance VI_1: mysql: ", "/nowhere/own", "instance VI_1: mysql.peer: ", "/nowhere/peer"] {
+    for words in [
+        "instance VI_1: mysql: the password file /nowhere/own ",
+        "instance VI_1: mysql: the CA file /nowhere/own-ca ",
+        "instance VI_1: mysql.peer: the password file /nowhere/peer ",
+        "instance VI_1: mysql.peer: the CA file /nowhere/peer-ca ",
+    ] {
         assert!(said.contains(words), "{words:?} is not in\n{said}");
     }
 }
@@ -316,8 +321,13 @@ fn a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake() {
     let tls = format!("tls: {{ ca: {}, server_name: db.example }},", certificates.authority().display());
     // The public authorities do not know ours.
     let untrusted = mysql(&a, "tls: true,", "name: untrusted,");
-    let site = Site::start(lab, &format!("{}, {untrusted}", mysql(&a, &tls, "")), &mysql(&b, &tls, ""));
+    let unreadable = mysql(&a, "tls: { ca: /nowhere/ca.pem },", "name: unreadable,");
+    let checks = format!("{}, {untrusted}, {unreadable}", mysql(&a, &tls, ""));
+    let site = Site::start(lab, &checks, &mysql(&b, &tls, ""));
     site.wait_for_line("a", "check untrusted: healthy -> misconfigured");
+    // A file that is not there is no server that is not there.
+    site.wait_for_line("a", "check unreadable: healthy -> misconfigured");
+    site.wait_for_line("a", "the CA file /nowhere/ca.pem cannot be read");
     site.wait_for_line("b", "-> misconfigured");
     assert!(site.b.log().contains("the server offers no TLS"), "{}", site.b.log());
     clock::sleep_ms(1500);
