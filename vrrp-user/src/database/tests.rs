@@ -93,3 +93,24 @@ async fn a_ca_file_that_is_put_in_place_later_is_taken_at_the_next_renewal() {
     assert!(matches!(credentials.login.tls, Some(Ok(_))));
     assert!(!credentials.renew(LIMIT * 10).await, "it is the same");
 }
+
+/// A pipe that nobody writes to: whoever opens it to read hangs, as on a disk that is gone.
+#[tokio::test]
+async fn a_disk_that_hangs_holds_up_no_login_and_is_asked_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, tls::tests::AUTHORITY).unwrap();
+    let tls = Tls { ca: Some(file.clone()), ..Tls::public() };
+    let (mut credentials, _) = Credentials::read(login(None).place, "vrrp", Source::Empty, Some(tls));
+    std::fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    for _ in 0..3 {
+        assert!(!credentials.renew(Duration::from_millis(20)).await);
+        assert!(credentials.reading.as_ref().is_some_and(|reading| !reading.is_finished()));
+    }
+    assert!(matches!(credentials.login.tls, Some(Ok(_))), "what was read before still counts");
+    // Lets the reader go: it stands in the open of this one pipe.
+    std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    assert!(!credentials.renew(LIMIT * 10).await);
+    assert!(credentials.reading.is_none());
+}

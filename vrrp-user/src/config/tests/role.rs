@@ -2,6 +2,7 @@
 
 use super::{RECIPE, parsed, refused};
 use crate::config::explain;
+use crate::health::tls::Tls;
 use crate::role::{Behind, SemiSyncPolicy, Settings, Split, Stuck};
 use std::time::Duration;
 
@@ -79,20 +80,20 @@ fn what_is_left_out_is_the_default_and_a_whole_section_warns_of_nothing() {
     assert_eq!(parsed(&with("\n    role: observe\n")).config.instances[0].role, None);
 }
 
-/// Of both servers, as (ca, server_name, verify).
-fn tls_of(mysql: &str) -> [Option<(Option<String>, Option<String>, bool)>; 2] {
+/// Of both servers, our own first.
+fn tls_of(mysql: &str) -> [Option<Tls>; 2] {
     let config = parsed(&with(&format!("\n    role: manage\n    mysql: {{ user: vrrp, {mysql} }}\n"))).config;
     assert_eq!(parsed(&explain(&config).replace("***", "1111")).config, config, "{}", explain(&config));
     let role = config.instances[0].role.clone().unwrap();
-    [role.local.tls.clone(), role.peer.as_ref().unwrap().tls.clone()]
-        .map(|tls| tls.map(|tls| (tls.ca.map(|ca| ca.display().to_string()), tls.server_name, tls.verify)))
+    [role.local.tls, role.peer.unwrap().tls]
 }
 
 #[test]
 fn the_peer_takes_over_the_tls_of_its_section_unless_it_has_its_own() {
     let peer = |tls: &str| format!("peer: {{ address: 192.168.1.12, user: p{tls} }}");
-    let public = Some((None, None, true));
-    let private = Some((Some("/ca.pem".to_owned()), Some("db".to_owned()), true));
+    let public = Some(Tls::public());
+    let private = Some(Tls { ca: Some("/ca.pem".into()), server_name: Some("db".into()), verify: true });
+    let any = Some(Tls { verify: false, ..Tls::public() });
     for (mysql, own, peers) in [
         (peer(""), None, None),
         (format!("tls: true, {}", peer("")), public.clone(), public.clone()),
@@ -103,7 +104,7 @@ fn the_peer_takes_over_the_tls_of_its_section_unless_it_has_its_own() {
             private.clone(),
             public.clone(),
         ),
-        (peer(", tls: { verify: false }"), None, Some((None, None, false))),
+        (peer(", tls: { verify: false }"), None, any),
         // The own server is asked by its socket, where there is none.
         (format!("socket: /s, tls: true, {}", peer("")), None, public.clone()),
     ] {
@@ -145,7 +146,7 @@ fn what_does_not_fit_together_is_refused() {
         ("role: manage\n    mysql: { user: u, password: a, password_env: B }", "are two passwords"),
         ("role: manage\n    mysql: { user: u, password: 5 }", "put it in quotes"),
         ("role: manage\n    mysql: { user: u, tls: { ca: ca.pem } }", "is not an absolute path"),
-        ("role: manage\n    mysql: { user: u, tls: yes please }", "tls"),
+        ("role: manage\n    mysql: { user: u, tls: yes please }", "mysql.tls: is text; a mapping is wanted"),
         (
             "role: manage\n    mysql: { user: u, peer: { user: p, address: 10.0.0.1, tls: { verfy: true } } }",
             "did you mean `verify`?",
