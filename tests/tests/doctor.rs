@@ -278,6 +278,9 @@ fn a_peer_that_demands_tls_is_asked_over_it_by_option_or_by_the_configuration() 
     let walled = ["--config", "/nonexistent", "--user", "walled", "--password-file"];
     says(&look(&[&walled[..], &[&password.to_string_lossy()]].concat()), "cannot log in by the socket");
 
+    let output = doctor(&lab, &pair, &["--config", "/nonexistent", "--tls"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("add --address or --peer"), "{said}");
     let without = ["--peer", "10.99.0.2", "--config", "/nonexistent", "--tls-ca", "/nonexistent"];
     let output = doctor(&lab, &pair, &without);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

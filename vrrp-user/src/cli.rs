@@ -338,7 +338,7 @@ pub(crate) struct Doctor {
     #[arg(long, value_name = "NAME", value_parser = server_name)]
     pub(crate) tls_server_name: Option<String>,
     /// The name in the other server's certificate, if not the same as here; means --tls there
-    #[arg(long, value_name = "NAME", value_parser = server_name)]
+    #[arg(long, value_name = "NAME", value_parser = server_name, requires = "peer")]
     pub(crate) peer_tls_server_name: Option<String>,
     /// Any certificate will do; means --tls
     #[arg(long)]

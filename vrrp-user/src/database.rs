@@ -105,10 +105,13 @@ impl Credentials {
         {
             (self.login.password, is_new) = (password, true);
         }
-        if let Some(Ok(options)) = trust
-            && !matches!(&self.login.tls, Some(Ok(before)) if *before == options)
-        {
-            (self.login.tls, is_new) = (Some(Ok(options)), true);
+        match (trust, &self.login.tls) {
+            (Some(Ok(options)), before) if !matches!(before, Some(Ok(before)) if *before == options) => {
+                (self.login.tls, is_new) = (Some(Ok(options)), true);
+            }
+            // Why it is not ready may have changed; what was ready stays so.
+            (Some(Err(unusable)), Some(Err(_))) => self.login.tls = Some(Err(unusable)),
+            (Some(Ok(_) | Err(_)) | None, _) => {}
         }
         is_new
     }

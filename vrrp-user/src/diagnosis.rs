@@ -55,6 +55,11 @@ fn question(options: &Doctor) -> Result<Question> {
         Some(address) => parse(address)?,
         None => Place::Socket(options.socket.clone()),
     };
+    if is_tls_asked_for(options) && options.address.is_none() && options.peer.is_none() {
+        bail!(
+            "TLS is for servers that are reached by address: add --address or --peer, or leave these options out"
+        );
+    }
     let is_here = match &place {
         Place::Socket(_) => true,
         Place::Tcp(address, _) => address.is_loopback(),
@@ -90,6 +95,10 @@ fn load(file: &Path) -> Result<Vec<Instance>> {
     Ok(Config::load(file)?.config.instances)
 }
 
+fn is_tls_asked_for(options: &Doctor) -> bool {
+    options.tls || options.tls_skip_verify || options.tls_ca.is_some() || options.tls_server_name.is_some()
+}
+
 /// By the options, else as the configuration has it for that server.
 fn tls_to(
     options: &Doctor,
@@ -100,8 +109,7 @@ fn tls_to(
     if matches!(place, Place::Socket(_)) {
         return Ok(None);
     }
-    let is_asked_for = options.tls || options.tls_ca.is_some() || options.tls_skip_verify || name.is_some();
-    let tls = if is_asked_for {
+    let tls = if is_tls_asked_for(options) || name.is_some() {
         let (ca, server_name) = (options.tls_ca.clone(), name.cloned());
         Some(Tls { ca, server_name, verify: !options.tls_skip_verify })
     } else {
