@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::capability::find_program;
 
+mod certificates;
 mod ledger;
 pub mod managed;
 mod pair;
@@ -15,6 +16,7 @@ mod tmpfs;
 mod watch;
 mod writer;
 
+pub use certificates::Certificates;
 pub use ledger::{Ledger, Verdict};
 pub use pair::Pair;
 pub use server::{Row, Server, Setup};

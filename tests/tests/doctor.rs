@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use vrrp_lab::{
     Lab, Requirement, clock, daemon, harness,
-    mysql::{Flavour, Pair, Server, Setup},
+    mysql::{Certificates, Flavour, Pair, Server, Setup},
     tests,
 };
 
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         what_the_configuration_names_is_looked_at_on_both_servers,
         the_address_without_its_daemon_and_a_backup_that_stops_writes_are_found,
         a_server_that_does_not_answer_is_an_error_and_no_password_is_shown,
+        a_peer_that_demands_tls_is_asked_over_it_by_option_or_by_the_configuration,
     ];
     all.extend(tests![[Lab, Daemon, MySql56];
         a_mysql_pair_with_the_shipped_settings_is_fit,
@@ -229,6 +230,65 @@ fn a_server_that_does_not_answer_is_an_error_and_no_password_is_shown() {
 
 /// The login for the other side, made here: it may read all and change nothing.
 const PASSWORD: &str = "doctors-password";
+
+fn a_peer_that_demands_tls_is_asked_over_it_by_option_or_by_the_configuration() {
+    let lab = Lab::pair("secret").unwrap();
+    let certificates = Certificates::make(&lab, "certificates").unwrap();
+    let stranger = Certificates::make(&lab, "stranger").unwrap();
+    let with = |node| certificates.equip(Setup::new(Flavour::MariaDb, node));
+    let pair = Pair::start_with(&lab, with(1), with(2)).unwrap();
+    pair.b.sql("SET GLOBAL require_secure_transport = ON").unwrap();
+    let (ours, theirs) =
+        (certificates.authority().display().to_string(), stranger.authority().display().to_string());
+    let file = configuration(&pair);
+    let has_answer = |report: &Value| report["peer"]["role"] == "read_only";
+    let look = |more: &[&str]| examine_with(&lab, &pair, more);
+
+    let says = |report: &Value, words: &str| {
+        assert!(found(report, "error").any(|one| one.to_string().contains(words)), "{words}: {report:#}");
+    };
+    // MariaDB's words for it; MySQL has 3159.
+    let plain = look(&["--config", &file]);
+    assert!(!has_answer(&plain), "{plain:#}");
+    says(&plain, "set `tls` (`vrrp doctor`: --tls)");
+    says(&look(&["--config", "/nonexistent", "--tls-ca", &theirs]), "name the file with the authority");
+    says(&look(&["--config", "/nonexistent", "--tls"]), "name the file with the authority");
+    let wrong_name = ["--config", "/nonexistent", "--tls-ca", &ours, "--peer-tls-server-name", "db2.example"];
+    says(&look(&wrong_name), "set `server_name`");
+
+    for options in [
+        &["--tls-ca", &ours][..],
+        &["--tls-ca", &ours, "--peer-tls-server-name", "db.example"],
+        &["--tls-skip-verify"],
+    ] {
+        let report = look(&[&["--config", "/nonexistent"], options].concat());
+        assert!(has_answer(&report), "{options:?}: {report:#}");
+    }
+    let text = std::fs::read_to_string(&file).unwrap();
+    let peer = "peer: { address: 10.99.0.2,";
+    assert!(text.contains(peer), "{text}");
+    std::fs::write(&file, text.replace(peer, &format!("{peer} tls: {{ ca: {ours} }},"))).unwrap();
+    let report = look(&["--config", &file]);
+    assert!(has_answer(&report), "{report:#}");
+
+    pair.a.sql("CREATE USER 'walled'@'localhost' IDENTIFIED BY 'x' REQUIRE SSL").unwrap();
+    let password = lab.host("a").file("walled");
+    std::fs::write(&password, "x\n").unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let walled = ["--config", "/nonexistent", "--user", "walled", "--password-file"];
+    says(&look(&[&walled[..], &[&password.to_string_lossy()]].concat()), "cannot log in by the socket");
+
+    let output = doctor(&lab, &pair, &["--config", "/nonexistent", "--tls"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("add --address or --peer"), "{said}");
+    let without = ["--peer", "10.99.0.2", "--config", "/nonexistent", "--tls-ca", "/nonexistent"];
+    let output = doctor(&lab, &pair, &without);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(2) && said.contains("the CA file /nonexistent cannot be read"),
+        "{said}"
+    );
+}
 
 fn examine(lab: &Lab, pair: &Pair, peer: &str) -> Value {
     read(&doctor(lab, pair, &["--json", "--peer", peer, "--peer-user", "doctor", "--config", "/nonexistent"]))

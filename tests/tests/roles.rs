@@ -12,6 +12,7 @@ mod roles {
     pub(super) mod partition;
     pub(super) mod planned;
     pub(super) mod policies;
+    pub(super) mod tls;
     pub(super) mod trouble;
 }
 
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
             roles::failures::tests(),
             roles::partition::tests(),
             roles::policies::tests(),
+            roles::tls::tests(),
             roles::trouble::tests(),
         ]
         .concat(),
@@ -82,9 +84,10 @@ impl<'a> Node<'a> {
         let host = if server.host() == "a" { "a" } else { "b" };
         let secret = |text: &str| Some(Secret::new(text));
         let place = Place::Socket(server.socket());
-        let local = Login { place, user: "vrrp".to_owned(), password: secret("change-me-vrrp") };
+        let local = Login { place, user: "vrrp".to_owned(), password: secret("change-me-vrrp"), tls: None };
         let place = Place::Tcp(lab.host(other.host()).address().into(), NonZeroU16::new(3306).unwrap());
-        let peer = Login { place, user: "vrrp_peer".to_owned(), password: secret("change-me-peer") };
+        let peer =
+            Login { place, user: "vrrp_peer".to_owned(), password: secret("change-me-peer"), tls: None };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let driver = Driver::new("VI_1", settings, local.into(), Some(peer.into()), NoSockets);
         Self { lab, host, driver, runtime }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use vrrp_user::config::parse_duration;
+use vrrp_user::health::tls::is_server_name;
 
 /// Where the configuration is, unless the command line says otherwise.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/vrrp/vrrp.yaml";
@@ -327,10 +328,33 @@ pub(crate) struct Doctor {
     /// The password there.
     #[arg(long, value_name = "FILE")]
     pub(crate) peer_password_file: Option<PathBuf>,
+    /// TLS to servers reached by address. Without any of these options it is as the configuration's `tls` of that server.
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// PEM of the authority that signed the servers' certificates, instead of the public ones; means --tls
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_skip_verify")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// The name in the certificates, if not the address; means --tls
+    #[arg(long, value_name = "NAME", value_parser = server_name)]
+    pub(crate) tls_server_name: Option<String>,
+    /// The name in the other server's certificate, if not the same as here; means --tls there
+    #[arg(long, value_name = "NAME", value_parser = server_name, requires = "peer")]
+    pub(crate) peer_tls_server_name: Option<String>,
+    /// Any certificate will do; means --tls
+    #[arg(long)]
+    pub(crate) tls_skip_verify: bool,
     /// The daemon's own user on the servers, whose rights are checked.
     #[arg(long, value_name = "USER", default_value = "vrrp")]
     pub(crate) daemon_user: String,
     /// JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn server_name(text: &str) -> Result<String, String> {
+    if is_server_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("no name that a certificate bears".to_owned())
+    }
 }

@@ -7,15 +7,26 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, OptsBuilder, Value};
+use mysql_async::{Conn, OptsBuilder, SslOpts, Value};
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, timeout};
 
 use crate::health::secret::{Secret, SecretError, Source};
+use crate::health::tls::{self, Tls, TlsError};
 use crate::mysql::Row;
+
+#[cfg(test)]
+mod tests;
+
+const LOG_IN: &str = "log in";
+/// The server's codes: access denied, and a connection without TLS where it demands one.
+const DENIED: u16 = 1045;
+const TLS_WANTED: u16 = 3159;
 
 /// Where a server is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,36 +51,81 @@ pub struct Login {
     pub place: Place,
     pub user: String,
     pub password: Option<Secret>,
+    /// Over TCP; None: in the clear.
+    pub tls: Option<Trust>,
 }
 
-/// A login, and where its password comes from.
-#[derive(Clone, Debug)]
+impl Login {
+    /// A socket of this host needs none, and the client library knows none there.
+    fn tls(&self) -> Option<&Trust> {
+        match self.place {
+            Place::Socket(_) => None,
+            Place::Tcp(..) => self.tls.as_ref(),
+        }
+    }
+}
+
+/// TLS ready for use, so that no login waits for a disk; or why it is not: a dead server is found dead all the same.
+pub type Trust = Result<SslOpts, Arc<TlsError>>;
+
+/// A login, and where its password and its authorities come from.
+#[derive(Debug)]
 pub struct Credentials {
     pub login: Login,
-    pub source: Source,
+    source: Source,
+    tls: Option<Tls>,
+    reading: Option<JoinHandle<Renewal>>,
 }
 
+type Renewal = (Result<Option<Secret>, SecretError>, Option<Trust>);
+
 impl Credentials {
-    /// Reads the password again, within `limit`; true if it is another one now.
+    /// Reads both, which may block. A password that cannot be read is left out, and the error comes with it.
+    pub fn read(place: Place, user: &str, source: Source, tls: Option<Tls>) -> (Self, Option<SecretError>) {
+        let (password, error) = match source.read() {
+            Ok(password) => (password, None),
+            Err(error) => (None, Some(error)),
+        };
+        let login = Login { place, user: user.to_owned(), password, tls: tls.as_ref().map(trust) };
+        (Self { login, source, tls, reading: None }, error)
+    }
+
+    /// Reads both again, within `limit`; true if one is another now.
     pub async fn renew(&mut self, limit: Duration) -> bool {
-        let source = self.source.clone();
-        // On a thread of its own: the file's disk may hang.
-        let read = tokio::task::spawn_blocking(move || source.read());
-        match timeout(limit, read).await {
-            Ok(Ok(Ok(password))) if password != self.login.password => {
-                self.login.password = password;
-                true
-            }
-            Ok(Ok(Ok(_) | Err(_)) | Err(_)) | Err(_) => false,
+        let (source, tls) = (self.source.clone(), self.tls.clone());
+        // On a thread of its own, and one at a time: the files' disk may hang.
+        let read = move || (source.read(), tls.as_ref().map(trust));
+        let reading = self.reading.get_or_insert_with(|| spawn_blocking(read));
+        let Ok(outcome) = timeout(limit, reading).await else { return false };
+        self.reading = None;
+        let Ok((password, trust)) = outcome else { return false };
+        let mut is_new = false;
+        if let Ok(password) = password
+            && password != self.login.password
+        {
+            (self.login.password, is_new) = (password, true);
         }
+        match (trust, &self.login.tls) {
+            (Some(Ok(options)), before) if !matches!(before, Some(Ok(before)) if *before == options) => {
+                (self.login.tls, is_new) = (Some(Ok(options)), true);
+            }
+            // Why it is not ready may have changed; what was ready stays so.
+            (Some(Err(unusable)), Some(Err(_))) => self.login.tls = Some(Err(unusable)),
+            (Some(Ok(_) | Err(_)) | None, _) => {}
+        }
+        is_new
     }
 }
 
 impl From<Login> for Credentials {
     fn from(login: Login) -> Self {
         let source = login.password.clone().map_or(Source::Empty, Source::Inline);
-        Self { login, source }
+        Self { login, source, tls: None, reading: None }
     }
+}
+
+fn trust(tls: &Tls) -> Trust {
+    tls.load().map_err(Arc::new)
 }
 
 /// What went wrong. No text shows a password or a statement's values.
@@ -88,6 +144,9 @@ pub enum DatabaseError {
     /// Neither an answer nor the sign of a death: descriptors used up here, a server that speaks differently.
     #[error("{place} cannot be asked: {reason} ({what})")]
     Unclear { place: Place, what: &'static str, reason: String },
+    /// It answered, and TLS with it cannot be had. No sign of a death either.
+    #[error("no TLS with {place}: {reason} ({what})")]
+    Tls { place: Place, what: &'static str, reason: String },
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
@@ -101,8 +160,14 @@ impl DatabaseError {
             | Self::Unreachable { .. }
             | Self::Unsupported { .. }
             | Self::Unclear { .. }
+            | Self::Tls { .. }
             | Self::Secret(_) => None,
         }
+    }
+
+    /// Whether another password or other authorities may help.
+    pub fn is_about_credentials(&self) -> bool {
+        matches!(self, Self::Refused { code: DENIED, .. } | Self::Tls { .. })
     }
 }
 
@@ -116,22 +181,17 @@ pub struct Session {
 impl Session {
     /// Connects and logs in within `limit`. A task of its own: a panic inside the client is an answer too.
     pub async fn open(login: &Login, limit: Duration) -> Result<Self, DatabaseError> {
-        let what = "log in";
-        let attempt = tokio::spawn(timeout(limit, Conn::new(options(login))));
-        let abort = attempt.abort_handle();
-        let outcome = match timeout(limit, attempt).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => {
-                abort.abort();
-                return Err(DatabaseError::Silent { place: login.place.clone(), what, limit });
-            }
-        };
-        let place = || login.place.clone();
+        let began = Instant::now();
+        let mut outcome = log_in(login, limit).await?;
+        // A server that ends at this moment hangs up like one that dislikes our TLS: only one of them does it again.
+        if outcome.as_ref().is_err_and(|error| login.tls().is_some() && hung_up(error).is_some())
+            && let Ok(second) = log_in(login, limit.saturating_sub(began.elapsed())).await
+        {
+            outcome = second;
+        }
         match outcome {
-            Ok(Ok(Ok(open))) => Ok(Self { login: login.clone(), open: Some(open) }),
-            Ok(Ok(Err(error))) => Err(named(error, place(), what, limit)),
-            Ok(Err(_elapsed)) => Err(DatabaseError::Silent { place: place(), what, limit }),
-            Err(_panic) => Err(DatabaseError::Unsupported { place: place(), what, user: login.user.clone() }),
+            Ok(open) => Ok(Self { login: login.clone(), open: Some(open) }),
+            Err(error) => Err(turned_away(error, login, limit)),
         }
     }
 
@@ -189,6 +249,26 @@ impl Session {
     }
 }
 
+async fn log_in(login: &Login, limit: Duration) -> Result<mysql_async::Result<Conn>, DatabaseError> {
+    let attempt = tokio::spawn(timeout(limit, Conn::new(options(login))));
+    let abort = attempt.abort_handle();
+    let outcome = match timeout(limit, attempt).await {
+        Ok(outcome) => outcome,
+        Err(_elapsed) => {
+            abort.abort();
+            return Err(DatabaseError::Silent { place: login.place.clone(), what: LOG_IN, limit });
+        }
+    };
+    let place = || login.place.clone();
+    match outcome {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_elapsed)) => Err(DatabaseError::Silent { place: place(), what: LOG_IN, limit }),
+        Err(_panic) => {
+            Err(DatabaseError::Unsupported { place: place(), what: LOG_IN, user: login.user.clone() })
+        }
+    }
+}
+
 fn options(login: &Login) -> OptsBuilder {
     let base = OptsBuilder::default()
         .user(Some(login.user.clone()))
@@ -202,7 +282,56 @@ fn options(login: &Login) -> OptsBuilder {
         .tcp_nodelay(true);
     match &login.place {
         Place::Socket(path) => base.socket(Some(path.to_string_lossy().into_owned())),
-        Place::Tcp(address, port) => base.ip_or_hostname(address.to_string()).tcp_port(port.get()),
+        Place::Tcp(address, port) => {
+            let tls = login.tls();
+            base.ip_or_hostname(address.to_string())
+                .tcp_port(port.get())
+                .ssl_opts(tls.map(|trust| trust.clone().unwrap_or_else(|_unusable| tls::trusting_nobody())))
+        }
+    }
+}
+
+/// While logging in: here the server may want TLS, or we, and the other side has none.
+fn turned_away(error: mysql_async::Error, login: &Login, limit: Duration) -> DatabaseError {
+    let (place, what) = (login.place.clone(), LOG_IN);
+    let Some(trust) = login.tls() else {
+        let remedy = match &error {
+            mysql_async::Error::Server(error) => remedy(error.code, &place),
+            mysql_async::Error::Driver(_)
+            | mysql_async::Error::Io(_)
+            | mysql_async::Error::Other(_)
+            | mysql_async::Error::Url(_) => None,
+        };
+        return match (named(error, place, what, limit), remedy) {
+            (DatabaseError::Refused { place, what, code, message }, Some(remedy)) => {
+                DatabaseError::Refused { place, what, code, message: format!("{message}; {remedy}") }
+            }
+            (other, _) => other,
+        };
+    };
+    let hung_up = hung_up(&error)
+        .map(|how| format!("it hung up: {how}; see its log, and whether it speaks TLS 1.2 or later"));
+    match (hung_up.or_else(|| tls::complaint(&error)), trust) {
+        (None, _) => named(error, place, what, limit),
+        (Some(reason), Ok(_)) => DatabaseError::Tls { place, what, reason },
+        // It was there, which is all that can be told without.
+        (Some(_), Err(unusable)) => DatabaseError::Tls { place, what, reason: unusable.to_string() },
+    }
+}
+
+/// For a login without TLS.
+fn remedy(code: u16, place: &Place) -> Option<&'static str> {
+    match (code, place) {
+        (TLS_WANTED, _) => Some("set `tls` for this server (`vrrp doctor`: --tls)"),
+        // What MariaDB says to require_secure_transport, too.
+        (DENIED, Place::Tcp(..)) => Some(
+            "correct user and password, or set `tls` (`vrrp doctor`: --tls): the account may have REQUIRE SSL, or the server \
+             require_secure_transport",
+        ),
+        (DENIED, Place::Socket(_)) => Some(
+            "correct user and password; an account with REQUIRE SSL cannot log in by the socket: use `address` and `tls`",
+        ),
+        _ => None,
     }
 }
 
@@ -229,6 +358,25 @@ fn named(error: mysql_async::Error, place: Place, what: &'static str, limit: Dur
         | mysql_async::Error::Driver(_)
         | mysql_async::Error::Other(_)
         | mysql_async::Error::Url(_) => DatabaseError::Unclear { place, what, reason },
+    }
+}
+
+/// It took the connection and broke it off.
+fn hung_up(error: &mysql_async::Error) -> Option<&io::Error> {
+    match error {
+        mysql_async::Error::Io(mysql_async::IoError::Io(error)) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof
+        )
+        .then_some(error),
+        mysql_async::Error::Io(_)
+        | mysql_async::Error::Driver(_)
+        | mysql_async::Error::Server(_)
+        | mysql_async::Error::Other(_)
+        | mysql_async::Error::Url(_) => None,
     }
 }
 

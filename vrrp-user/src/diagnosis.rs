@@ -10,10 +10,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use vrrp_user::config::{Config, Instance};
-use vrrp_user::database::{Login, Place};
+use vrrp_user::database::{Login, Place, Trust};
 use vrrp_user::doctor::{Context, Heartbeat, Question, examine};
 use vrrp_user::health::secret::{Secret, Source};
 use vrrp_user::health::settings::{Kind, Mysql};
+use vrrp_user::health::tls::Tls;
 
 use crate::cli::Doctor;
 
@@ -54,17 +55,27 @@ fn question(options: &Doctor) -> Result<Question> {
         Some(address) => parse(address)?,
         None => Place::Socket(options.socket.clone()),
     };
+    if is_tls_asked_for(options) && options.address.is_none() && options.peer.is_none() {
+        bail!(
+            "TLS is for servers that are reached by address: add --address or --peer, or leave these options out"
+        );
+    }
     let is_here = match &place {
         Place::Socket(_) => true,
         Place::Tcp(address, _) => address.is_loopback(),
     };
     let password = password(options.password_file.as_deref(), PASSWORD_VARIABLE)?;
-    let local = Login { place, user: options.user.clone(), password: password.clone() };
+    let configured = load(&options.file.config)?;
+    let tls = tls_to(options, &place, options.tls_server_name.as_ref(), &configured)?;
+    let local = Login { place, user: options.user.clone(), password: password.clone(), tls };
     let peer = match &options.peer {
         Some(address) => {
             let own = self::password(options.peer_password_file.as_deref(), PEER_PASSWORD_VARIABLE)?;
             let user = options.peer_user.clone().unwrap_or_else(|| options.user.clone());
-            Some(Login { place: parse(address)?, user, password: own.or(password) })
+            let place = parse(address)?;
+            let name = options.peer_tls_server_name.as_ref().or(options.tls_server_name.as_ref());
+            let tls = tls_to(options, &place, name, &configured)?;
+            Some(Login { place, user, password: own.or(password), tls })
         }
         None => None,
     };
@@ -72,21 +83,47 @@ fn question(options: &Doctor) -> Result<Question> {
         Place::Tcp(address, _) if !address.is_loopback() => Some(address.to_string()),
         Place::Tcp(..) | Place::Socket(_) => None,
     });
-    let context = Context {
-        daemon_user: options.daemon_user.clone(),
-        peer_address,
-        ..configured(&options.file.config)?
-    };
+    let context = Context { daemon_user: options.daemon_user.clone(), peer_address, ..named(&configured) };
     Ok(Question { local, is_here, peer, context })
 }
 
 /// What the configuration says, if there is one: the doctor may come before it.
-fn configured(file: &Path) -> Result<Context> {
+fn load(file: &Path) -> Result<Vec<Instance>> {
     if !file.exists() {
-        return Ok(Context::default());
+        return Ok(Vec::new());
     }
-    let loaded = Config::load(file)?;
-    Ok(named(&loaded.config.instances))
+    Ok(Config::load(file)?.config.instances)
+}
+
+fn is_tls_asked_for(options: &Doctor) -> bool {
+    options.tls || options.tls_skip_verify || options.tls_ca.is_some() || options.tls_server_name.is_some()
+}
+
+/// By the options, else as the configuration has it for that server.
+fn tls_to(
+    options: &Doctor,
+    place: &Place,
+    name: Option<&String>,
+    configured: &[Instance],
+) -> Result<Option<Trust>> {
+    if matches!(place, Place::Socket(_)) {
+        return Ok(None);
+    }
+    let tls = if is_tls_asked_for(options) || name.is_some() {
+        let (ca, server_name) = (options.tls_ca.clone(), name.cloned());
+        Some(Tls { ca, server_name, verify: !options.tls_skip_verify })
+    } else {
+        configured.iter().find_map(|instance| configured_tls(instance, place))
+    };
+    Ok(tls.map(|tls| tls.load()).transpose()?.map(Ok))
+}
+
+fn configured_tls(instance: &Instance, place: &Place) -> Option<Tls> {
+    let role = instance.role.iter().flat_map(|role| role.servers());
+    let of_role =
+        role.filter(|(_, server)| server.place == *place).find_map(|(_, server)| server.tls.clone());
+    let is_there = |mysql: &&Mysql| Place::Tcp(mysql.address, mysql.port) == *place;
+    of_role.or_else(|| mysql_checks(instance).filter(is_there).find_map(|mysql| mysql.tls.clone()))
 }
 
 fn named(instances: &[Instance]) -> Context {
@@ -160,7 +197,7 @@ mod tests {
     #[test]
     fn the_shipped_pair_names_its_users_its_table_and_its_address() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/mysql-pair-a.yaml");
-        let context = configured(&file).unwrap();
+        let context = named(&load(&file).unwrap());
         assert_eq!(context.service_addresses, ["192.168.1.200"]);
         assert_eq!(context.watch_users, ["vrrp_peer", "vrrp_probe"]);
         assert_eq!(context.login_users, ["vrrp_probe", "vrrp"]);
@@ -171,7 +208,7 @@ mod tests {
 
     #[test]
     fn before_there_is_a_configuration_nothing_is_named() {
-        let context = configured(Path::new("/nonexistent")).unwrap();
+        let context = named(&load(Path::new("/nonexistent")).unwrap());
         assert!(context.virtual_addresses.is_empty() && context.heartbeats.is_empty());
     }
 }

@@ -71,7 +71,7 @@ fn read(
         "answers",
         reason,
         "a server that cannot be asked can be neither checked nor taken over to",
-        "start it, or correct address, user and password",
+        "start it, or correct address, user, password and TLS",
     );
     findings.extend(own.into_all());
     None

@@ -12,7 +12,8 @@ pub mod script;
 pub mod secret;
 pub mod settings;
 mod tcp;
+pub mod tls;
 pub mod verdict;
 pub mod watch;
 
-pub use preflight::{preflight, unreadable};
+pub use preflight::{preflight, unreadable, unusable};

@@ -50,9 +50,11 @@ fn main() -> ExitCode {
                 // What the daemon would find on this host; elsewhere it says nothing about the file.
                 for instance in &loaded.config.instances {
                     let checks = instance.checks.iter().flat_map(health::preflight);
-                    let role = instance.role.iter().flat_map(|role| role.accounts());
-                    let role = role.filter_map(|(key, account)| {
-                        Some(format!("{key}: {}", health::unreadable(account)?))
+                    let role = instance.role.iter().flat_map(|role| role.servers());
+                    let role = role.flat_map(|(key, server)| {
+                        let password = health::unreadable(&server.account);
+                        let tls = server.tls.as_ref().and_then(health::unusable);
+                        password.into_iter().chain(tls).map(move |what| format!("{key}: {what}"))
                     });
                     for found in checks.chain(role) {
                         eprintln!("warning: instance {}: {found}", instance.name);

@@ -15,6 +15,14 @@ pub fn role(server: &Server, peer: Ipv4Addr, more: &str) -> String {
     )
 }
 
+/// The same with its own server asked by its address, over TCP.
+pub fn role_by_address(peer: Ipv4Addr, more: &str, peer_more: &str) -> String {
+    format!(
+        "mysql: {{ {more} address: 127.0.0.1, user: vrrp, password: change-me-vrrp, peer: {{ {peer_more} address: {peer}, user: \
+         vrrp_peer, password: change-me-peer }} }}"
+    )
+}
+
 /// `checks:` of an instance: the server's process, ping, and a login as the application has it; `more` as in [`role`].
 pub fn checks(server: &Server, more: &str) -> String {
     format!(

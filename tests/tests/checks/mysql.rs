@@ -7,7 +7,7 @@ use vrrp_lab::{
     Lab, Requirement, clock,
     daemon::{Instance, binary, yaml},
     harness::{Test, count},
-    mysql::{APP_PASSWORD, APP_USER, Flavour, Server, Setup, Tmpfs},
+    mysql::{APP_PASSWORD, APP_USER, Certificates, Flavour, Server, Setup, Tmpfs},
     tests,
 };
 
@@ -28,7 +28,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_killed_connection_of_a_probe_is_no_death,
         a_full_binlog_disk_is_seen_by_the_write_probe_alone,
         a_read_only_server_where_the_address_is_is_degraded,
-        passwords_of_a_role_that_cannot_be_read_are_named_before_the_start,
+        secrets_of_a_role_that_cannot_be_read_are_named_before_the_start,
         a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake,
         without_the_witness_a_pidfd_sees_the_death,
         passwords_are_shown_nowhere,
@@ -291,10 +291,10 @@ fn a_read_only_server_where_the_address_is_is_degraded() {
     assert!(!site.b.log().contains("check mysql"), "a standby may be read-only:\n{}", site.b.log());
 }
 
-fn passwords_of_a_role_that_cannot_be_read_are_named_before_the_start() {
+fn secrets_of_a_role_that_cannot_be_read_are_named_before_the_start() {
     let lab = Lab::pair("passwords").unwrap();
-    let role = "mysql: { user: vrrp, password_file: /nowhere/own, peer: { address: 10.99.0.2, user: vrrp_peer, \
-                password_file: /nowhere/peer } }";
+    let role = "mysql: { user: vrrp, password_file: /nowhere/own, tls: { ca: /nowhere/own-ca }, peer: { address: 10.99.0.2, \
+                user: vrrp_peer, password_file: /nowhere/peer, tls: { ca: /nowhere/peer-ca } } }";
     let text = yaml("passwords", &[Instance::v2(100).with("role: manage").with(role)]);
     let config = lab.host("a").file("passwords.yaml");
     fs::write(&config, text).unwrap();
@@ -302,52 +302,37 @@ fn passwords_of_a_role_that_cannot_be_read_are_named_before_the_start() {
     let output = command.arg("check").arg("--config").arg(&config).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    for words in ["instance VI_1: mysql: ", "/nowhere/own", "instance VI_1: mysql.peer: ", "/nowhere/peer"] {
+    for words in [
+        "instance VI_1: mysql: the password file /nowhere/own ",
+        "instance VI_1: mysql: the CA file /nowhere/own-ca ",
+        "instance VI_1: mysql.peer: the password file /nowhere/peer ",
+        "instance VI_1: mysql.peer: the CA file /nowhere/peer-ca ",
+    ] {
         assert!(said.contains(words), "{words:?} is not in\n{said}");
     }
 }
 
 fn a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake() {
     let lab = Lab::pair("tls").unwrap();
-    let folder = lab.folder().join("certificates");
-    fs::create_dir_all(&folder).unwrap();
-    make_certificate(&lab, &folder);
-    let file = |name: &str| folder.join(name).display().to_string();
-    let with_tls = Setup::new(Flavour::MariaDb, 1)
-        .with(&format!("ssl_cert = {}", file("cert.pem")))
-        .with(&format!("ssl_key = {}", file("key.pem")));
+    let certificates = Certificates::make(&lab, "certificates").unwrap();
+    let with_tls = certificates.equip(Setup::new(Flavour::MariaDb, 1));
     let a = Server::start(lab.host("a"), with_tls).unwrap();
     let b = Server::start(lab.host("b"), Setup::new(Flavour::MariaDb, 2)).unwrap();
     a.sql(&format!("ALTER USER '{APP_USER}'@'%' REQUIRE SSL")).unwrap();
-    let tls = format!("tls: {{ ca: {}, server_name: db.example }},", file("ca.pem"));
+    let tls = format!("tls: {{ ca: {}, server_name: db.example }},", certificates.authority().display());
     // The public authorities do not know ours.
     let untrusted = mysql(&a, "tls: true,", "name: untrusted,");
-    let site = Site::start(lab, &format!("{}, {untrusted}", mysql(&a, &tls, "")), &mysql(&b, &tls, ""));
+    let unreadable = mysql(&a, "tls: { ca: /nowhere/ca.pem },", "name: unreadable,");
+    let checks = format!("{}, {untrusted}, {unreadable}", mysql(&a, &tls, ""));
+    let site = Site::start(lab, &checks, &mysql(&b, &tls, ""));
     site.wait_for_line("a", "check untrusted: healthy -> misconfigured");
+    // A file that is not there is no server that is not there.
+    site.wait_for_line("a", "check unreadable: healthy -> misconfigured");
+    site.wait_for_line("a", "the CA file /nowhere/ca.pem cannot be read");
     site.wait_for_line("b", "-> misconfigured");
     assert!(site.b.log().contains("the server offers no TLS"), "{}", site.b.log());
     clock::sleep_ms(1500);
     assert!(!site.a.log().contains("check mysql"), "{}", site.a.log());
-}
-
-/// An authority, and a certificate by it.
-fn make_certificate(lab: &Lab, folder: &std::path::Path) {
-    fs::write(folder.join("leaf.cnf"), "subjectAltName = DNS:db.example\nbasicConstraints = CA:FALSE\n")
-        .unwrap();
-    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
-    let openssl = |line: &str| {
-        let words: Vec<String> = line
-            .split(' ')
-            .map(|word| if word.contains('.') && !word.contains('=') { path(word) } else { word.to_owned() })
-            .collect();
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        lab.host("a").namespace().run("openssl", &words).unwrap();
-    };
-    openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca-key.pem -out ca.pem");
-    openssl("req -newkey rsa:2048 -nodes -subj /CN=db -keyout key.pem -out request.pem");
-    openssl(
-        "x509 -req -days 2 -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -extfile leaf.cnf -out cert.pem",
-    );
 }
 
 /// Log, status of the process, its children's environment, `vrrp check` and what an error says.

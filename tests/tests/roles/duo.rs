@@ -38,11 +38,14 @@ pub(crate) struct Plan {
     pub(crate) check: &'static str,
     /// Where b's daemon reads the password of its own server.
     pub(crate) password_file: Option<PathBuf>,
+    /// Both servers are asked over TCP, with these keys: of `mysql` and of the check on both hosts, and of `peer` on b. Comma
+    /// behind each.
+    pub(crate) over_tcp: Option<(String, String)>,
 }
 
 impl Plan {
     pub(crate) fn new(flavour: Flavour) -> Self {
-        Self { flavour, semi_sync: false, more: "", check: "", password_file: None }
+        Self { flavour, semi_sync: false, more: "", check: "", password_file: None, over_tcp: None }
     }
 }
 
@@ -66,14 +69,22 @@ impl Duo {
         let watch = AddressWatch::start(&lab, &["a", "b"]).unwrap();
         let start = |priority: u8, server: &Server, other: &str| {
             let peer = lab.host(other).address();
-            let (role, checks) =
-                (managed::role(server, peer, plan.more), managed::checks(server, plan.check));
+            let tls = plan.over_tcp.as_ref().map_or("", |(outer, _)| outer);
+            let checks = managed::checks(server, &format!("{tls}{}", plan.check));
+            let role = managed::role(server, peer, plan.more);
             let role = match &plan.password_file {
                 Some(file) if server.host() == "b" => {
                     let key = format!("password_file: {}", file.display());
                     role.replacen("password: change-me-vrrp", &key, 1)
                 }
                 Some(_) | None => role,
+            };
+            let role = match &plan.over_tcp {
+                Some((outer, of_b)) => {
+                    let inner = if server.host() == "b" { of_b } else { "" };
+                    managed::role_by_address(peer, outer, inner)
+                }
+                None => role,
             };
             let instance = Instance::v2(priority).with(&format!("peers: [{peer}]")).with("skew: none");
             let instance = instance.with("role: manage").with(&role).with(&checks);

@@ -7,13 +7,14 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::VirtualAddress;
-use super::check::mysql::{account, path, table};
+use super::check::mysql::{account, path, table, tls};
 use super::check::{LOOPBACK, MYSQL_PORT, address, port, time};
 use super::fields::{Fields, Section, Value, duration_within, scalar, word};
 use super::problem::Problems;
 use super::tree::Node;
 use crate::database::Place;
 use crate::health::settings::{Account, Check, Kind};
+use crate::health::tls::Tls;
 use crate::role::{Behind, Divergence, SemiSyncPolicy, Settings, Split, Stuck};
 
 pub(super) const MYSQL: Section = Section {
@@ -26,6 +27,7 @@ pub(super) const MYSQL: Section = Section {
         "password",
         "password_file",
         "password_env",
+        "tls",
         "service_ports",
         "peer",
         "split",
@@ -45,7 +47,7 @@ pub(super) const MYSQL: Section = Section {
 };
 pub(super) const PEER: Section = Section {
     name: "`peer`",
-    keys: &["address", "port", "user", "password", "password_file", "password_env"],
+    keys: &["address", "port", "user", "password", "password_file", "password_env", "tls"],
 };
 
 pub(super) const SPLITS: [(&str, Split); 2] = [("hold", Split::Hold), ("promote", Split::Promote)];
@@ -89,10 +91,10 @@ pub struct Role {
 }
 
 impl Role {
-    /// As whom it logs in, each by the key in the file.
-    pub fn accounts(&self) -> impl Iterator<Item = (&'static str, &Account)> {
-        let peer = self.peer.iter().map(|peer| ("mysql.peer", &peer.account));
-        std::iter::once(("mysql", &self.local.account)).chain(peer)
+    /// The servers, each by the key in the file.
+    pub fn servers(&self) -> impl Iterator<Item = (&'static str, &Access)> {
+        let peer = self.peer.iter().map(|peer| ("mysql.peer", peer));
+        std::iter::once(("mysql", &self.local)).chain(peer)
     }
 }
 
@@ -101,6 +103,8 @@ impl Role {
 pub struct Access {
     pub place: Place,
     pub account: Account,
+    /// Never for a Unix socket.
+    pub tls: Option<Tls>,
 }
 
 /// None, and messages, if the two keys will not do; what else they lead to is a warning.
@@ -163,17 +167,31 @@ fn section_of(value: &Value<'_>, problems: &mut Problems) -> Option<Role> {
     }
     let local = account(&fields, problems);
     let service_ports = fields.optional("service_ports", own_port.into_iter().collect(), problems, ports);
-    let peer = fields.optional("peer", None, problems, |value, problems| peer(value, problems).map(Some));
+    let tls = fields.optional("tls", None, problems, tls);
+    let peer = fields.optional("peer", None, problems, |value, problems| {
+        peer(value, tls.as_ref().and_then(Option::as_ref), problems).map(Some)
+    });
     let settings = settings(&fields, problems);
     let handover = duration_within(MILLISECOND * 100, SECOND * 60);
     let handover_timeout = fields.optional("handover_timeout", DEFAULT_HANDOVER, problems, scalar(handover));
-    let place = match socket? {
-        Some(socket) => Place::Socket(socket),
-        None => Place::Tcp(host?, own_port?),
+    let (place, tls, peer) = match (socket?, tls?, peer?) {
+        (Some(socket), tls, peer) => {
+            // What the peer took over from here is an effect.
+            if tls.is_some()
+                && peer.as_ref().is_none_or(|peer: &Access| peer.tls != tls)
+                && let Some(value) = fields.find("tls")
+            {
+                let message = "has no effect: TLS is for connections over TCP, the own server is reached by `socket`, and no peer \
+                               takes it over; leave it out, or use `address`";
+                problems.warn(&value.path, message);
+            }
+            (Place::Socket(socket), None, peer)
+        }
+        (None, tls, peer) => (Place::Tcp(host?, own_port?), tls, peer),
     };
     Some(Role {
-        local: Access { place, account: local? },
-        peer: peer?,
+        local: Access { place, account: local?, tls },
+        peer,
         service_ports: service_ports?,
         settings: settings?,
         handover_timeout: handover_timeout?,
@@ -189,12 +207,14 @@ fn ports(value: &Value<'_>, problems: &mut Problems) -> Option<Vec<NonZeroU16>> 
     items.iter().map(|item| scalar(port)(item, problems)).collect()
 }
 
-fn peer(value: &Value<'_>, problems: &mut Problems) -> Option<Access> {
+/// `outer`: how our own server is asked over TCP, and this one, unless it says something else.
+fn peer(value: &Value<'_>, outer: Option<&Tls>, problems: &mut Problems) -> Option<Access> {
     let fields = Fields::open(value, &PEER, problems)?;
     let address = fields.required("address", "192.168.1.12", problems, scalar(address));
     let port = fields.optional("port", MYSQL_PORT, problems, scalar(port));
     let account = account(&fields, problems);
-    Some(Access { place: Place::Tcp(address?, port?), account: account? })
+    let tls = fields.optional("tls", outer.cloned(), problems, tls);
+    Some(Access { place: Place::Tcp(address?, port?), account: account?, tls: tls? })
 }
 
 fn settings(fields: &Fields<'_>, problems: &mut Problems) -> Option<Settings> {

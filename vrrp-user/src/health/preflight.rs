@@ -1,7 +1,8 @@
-//! What can be said of a check before it runs: its password, its programs. For `vrrp check`, on the host itself.
+//! What can be said of a check before it runs: its password, its authorities, its programs. For `vrrp check`, on the host itself.
 
 use super::script;
 use super::settings::{Account, Check, Kind};
+use super::tls::Tls;
 
 /// One sentence for each thing that would make it misconfigured.
 pub fn preflight(check: &Check) -> Vec<String> {
@@ -16,6 +17,7 @@ pub fn preflight(check: &Check) -> Vec<String> {
             for account in std::iter::once(&mysql.account).chain(login) {
                 found.extend(unreadable(account));
             }
+            found.extend(mysql.tls.as_ref().and_then(unusable));
         }
     }
     for command in check.notify_down.iter().chain(&check.notify_up) {
@@ -27,4 +29,9 @@ pub fn preflight(check: &Check) -> Vec<String> {
 /// Why an account's password cannot be read here, if it cannot.
 pub fn unreadable(account: &Account) -> Option<String> {
     account.password.read().err().map(|error| error.to_string())
+}
+
+/// Why TLS cannot be had with what is on this host, if it cannot.
+pub fn unusable(tls: &Tls) -> Option<String> {
+    tls.load().err().map(|error| error.to_string())
 }

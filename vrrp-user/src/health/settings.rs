@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::secret::Source;
+use super::tls::Tls;
 use super::verdict::Verdict;
 
 /// Priority of the address owner (RFC 9568 §5.2.4): no weight changes it, and none leads to it.
@@ -189,17 +190,6 @@ impl Mysql {
 pub struct Account {
     pub user: String,
     pub password: Source,
-}
-
-/// For connections over TCP. Set, it is required: a server without TLS is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// PEM; the public ones if none is named.
-    pub ca: Option<PathBuf>,
-    /// What the certificate must say, if not the address.
-    pub server_name: Option<String>,
-    /// Off: any certificate will do.
-    pub verify: bool,
 }
 
 /// Ping on a connection that stays.

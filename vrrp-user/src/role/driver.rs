@@ -514,8 +514,8 @@ async fn run_all(
 
 async fn open(credentials: &mut Credentials, by: Instant) -> Result<(Session, Flavour), DatabaseError> {
     let mut session = match Session::open(&credentials.login, left(by)).await {
-        // The password may be another one since.
-        Err(DatabaseError::Refused { code: 1045, .. }) if credentials.renew(left(by)).await => {
+        // The password, or the authority, may be another one since.
+        Err(error) if error.is_about_credentials() && credentials.renew(left(by)).await => {
             Session::open(&credentials.login, left(by)).await?
         }
         opened => opened?,
@@ -545,6 +545,7 @@ fn outcome_of(error: DatabaseError) -> Outcome {
         // No sign of its death.
         other @ (DatabaseError::Unsupported { .. }
         | DatabaseError::Unclear { .. }
+        | DatabaseError::Tls { .. }
         | DatabaseError::Secret(_)) => Outcome::Refused { code: 0, text: other.to_string() },
     }
 }

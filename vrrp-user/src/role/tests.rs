@@ -273,7 +273,7 @@ fn what_others_are_still_applying_is_waited_for_and_half_a_transaction_is_not() 
 fn a_peer_that_lives_and_cannot_be_asked_counts_as_writable_unless_it_is_leaving() {
     let answer = |code| Outcome::Peer(PeerAnswer::Unaskable { code, text: String::new() });
     let (last, _) = win(&Settings::default(), None, &[(Ask::Peer, answer(1045))]);
-    assert_eq!(last, Do::Finished(Err(Refusal::PeerUnaskable { code: 1045 })));
+    assert_eq!(last, Do::Finished(Err(Refusal::PeerUnaskable { code: 1045, text: String::new() })));
     let (last, _) = win(&Settings::default(), None, &then(vec![(Ask::Peer, answer(1053))], rest("0-1-1")));
     assert_eq!(last, won(false));
 }
@@ -314,8 +314,8 @@ fn a_refusal_that_is_no_servers_has_no_number() {
     assert_eq!(in_words(0, "10.0.0.2:3306: no password"), "10.0.0.2:3306: no password");
     let how = Outcome::Refused { code: 0, text: "no password".to_owned() }.checked();
     assert_eq!(how, Err("no password".to_owned()));
-    let said = |code| Refusal::PeerUnaskable { code }.to_string();
-    assert!(said(1045).contains("error 1045") && !said(0).contains("error 0"), "{}", said(0));
+    let said = |code| Refusal::PeerUnaskable { code, text: "no login".to_owned() }.to_string();
+    assert!(said(1045).contains("(1045 no login)") && said(0).contains("(no login)"), "{}", said(0));
 }
 
 #[test]

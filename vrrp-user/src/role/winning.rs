@@ -5,7 +5,7 @@
 
 use super::memory::Seen;
 use super::settings::{Behind, Divergence, SemiSyncPolicy, Settings, Split};
-use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Progress, Remark};
+use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Progress, Remark, in_words};
 use crate::mysql::{Position, Relation, ServerState};
 use crate::vrrp::Instant;
 
@@ -29,6 +29,7 @@ pub enum Refusal {
     /// `split: hold`, and the peer lives but does not let us ask.
     PeerUnaskable {
         code: u16,
+        text: String,
     },
     Diverged {
         ours: String,
@@ -52,11 +53,11 @@ impl core::fmt::Display for Refusal {
                 "the peer's server answers and is writable, and split is hold; see why the peer is not heard, or make its server \
                  read-only",
             ),
-            Self::PeerUnaskable { code } => write!(
+            Self::PeerUnaskable { code, text } => write!(
                 f,
                 "the peer's server lives and does not say whether it is writable ({}), and split is hold; mend the peer user's \
                  login",
-                if *code == 0 { "its answer is not understood".to_owned() } else { format!("error {code}") }
+                in_words(*code, text)
             ),
             Self::Diverged { ours, theirs } => write!(
                 f,
@@ -224,8 +225,8 @@ impl Winning {
                 self.enter(State::StopReceiver, Ask::StopReceiver, now)
             }
             PeerAnswer::Unaskable { code, text } => {
-                self.remarks.push(Remark::PeerUnaskable { code, text });
-                self.split(Refusal::PeerUnaskable { code }, now)
+                self.remarks.push(Remark::PeerUnaskable { code, text: text.clone() });
+                self.split(Refusal::PeerUnaskable { code, text }, now)
             }
             PeerAnswer::State(peer) => self.weigh_peer(&peer, give_up, now),
         }

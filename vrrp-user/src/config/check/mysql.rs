@@ -8,7 +8,8 @@ use crate::config::fields::{Fields, Section, Value, boolean, duration_within, ki
 use crate::config::problem::Problems;
 use crate::config::tree::{Node, shown};
 use crate::health::secret::{HIDDEN, Secret, Source};
-use crate::health::settings::{Account, Fast, Login, MinFree, Mysql, State, Tls, Write};
+use crate::health::settings::{Account, Fast, Login, MinFree, Mysql, State, Write};
+use crate::health::tls::{Tls, is_server_name};
 
 pub(in crate::config) const MYSQL: Section = Section {
     name: "`mysql`",
@@ -163,16 +164,17 @@ pub(in crate::config) fn path(example: &'static str) -> impl FnOnce(&Node) -> Re
     }
 }
 
-fn tls(value: &Value<'_>, problems: &mut Problems) -> Option<Option<Tls>> {
+/// None inside: off.
+pub(in crate::config) fn tls(value: &Value<'_>, problems: &mut Problems) -> Option<Option<Tls>> {
     if let Node::Bool(on) = value.node {
-        return Some(on.then_some(Tls { ca: None, server_name: None, verify: true }));
+        return Some(on.then_some(Tls::public()));
     }
     let fields = Fields::open(value, &TLS, problems)?;
     let ca = fields.optional("ca", None, problems, |value, problems| {
         scalar(path("/etc/mysql/ca.pem"))(value, problems).map(Some)
     });
     let server_name = fields.optional("server_name", None, problems, |value, problems| {
-        scalar(|node| text(node).map(str::to_owned))(value, problems).map(Some)
+        scalar(server_name)(value, problems).map(Some)
     });
     let verify = fields.optional("verify", true, problems, scalar(boolean));
     if verify == Some(false)
@@ -181,6 +183,17 @@ fn tls(value: &Value<'_>, problems: &mut Problems) -> Option<Option<Tls>> {
         problems.warn(&value.path, "has no effect with `verify: false`; leave one of them out");
     }
     Some(Some(Tls { ca: ca?, server_name: server_name?, verify: verify? }))
+}
+
+fn server_name(node: &Node) -> Result<String, String> {
+    let name = text(node)?;
+    if !is_server_name(name) {
+        return Err(format!(
+            "`{}` is no name that a certificate bears; write one without a port, as in db1.example",
+            shown(name)
+        ));
+    }
+    Ok(name.to_owned())
 }
 
 fn fast(value: &Value<'_>, problems: &mut Problems) -> Option<Fast> {

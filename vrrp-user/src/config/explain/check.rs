@@ -12,6 +12,7 @@ use crate::health::secret::{HIDDEN, Source};
 use crate::health::settings::{
     Account, Check, CommandLine, Kind, Login, Mysql, Reaction, Reactions, State, Write,
 };
+use crate::health::tls::Tls;
 use crate::health::verdict::Verdict;
 
 pub(super) fn explain_checks(f: &mut Formatter<'_>, instance: &Instance) -> Result {
@@ -88,10 +89,8 @@ fn explain_mysql(f: &mut Formatter<'_>, mysql: &Mysql) -> Result {
     for line in account(&mysql.account) {
         writeln!(f, "          {line}")?;
     }
-    if let Some(tls) = &mysql.tls {
-        let ca = tls.ca.as_ref().map(|ca| format!("ca: {}, ", path(ca))).unwrap_or_default();
-        let name = tls.server_name.as_ref().map(|name| format!("server_name: {}, ", quoted(name)));
-        writeln!(f, "          tls: {{ {ca}{}verify: {} }}", name.unwrap_or_default(), tls.verify)?;
+    if let Some(own) = &mysql.tls {
+        writeln!(f, "          tls: {}", tls(own))?;
     }
     let fast = mysql.fast;
     writeln!(
@@ -145,6 +144,12 @@ pub(super) fn account(account: &Account) -> Vec<String> {
         Source::Environment(name) => lines.push(format!("password_env: {}", quoted(name))),
     }
     lines
+}
+
+pub(super) fn tls(tls: &Tls) -> String {
+    let ca = tls.ca.as_ref().map(|ca| format!("ca: {}, ", path(ca))).unwrap_or_default();
+    let name = tls.server_name.as_ref().map(|name| format!("server_name: {}, ", quoted(name)));
+    format!("{{ {ca}{}verify: {} }}", name.unwrap_or_default(), tls.verify)
 }
 
 pub(super) fn path(path: &Path) -> String {

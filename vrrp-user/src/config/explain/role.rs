@@ -2,12 +2,13 @@
 
 use std::fmt::{Formatter, Result};
 
-use super::check::{account, path};
+use super::check::{account, path, tls};
 use super::{quoted, word};
 use crate::config::duration::format as time;
 use crate::config::role::{BEHINDS, DIVERGENCES, SEMI_SYNCS, SPLITS, STUCKS};
 use crate::config::{Instance, Role};
 use crate::database::Place;
+use crate::health::tls::Tls;
 use crate::role::Divergence;
 
 pub(super) fn explain_role(f: &mut Formatter<'_>, instance: &Instance) -> Result {
@@ -23,6 +24,9 @@ pub(super) fn explain_role(f: &mut Formatter<'_>, instance: &Instance) -> Result
     for line in account(&local.account) {
         writeln!(f, "      {line}")?;
     }
+    if let Some(own) = &local.tls {
+        writeln!(f, "      tls: {}", tls(own))?;
+    }
     let ports = service_ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     writeln!(f, "      service_ports: [{ports}]")?;
     match peer {
@@ -33,7 +37,14 @@ pub(super) fn explain_role(f: &mut Formatter<'_>, instance: &Instance) -> Result
                     format!("address: {}, port: {port}", quoted(&address.to_string()))
                 }
             };
-            writeln!(f, "      peer: {{ {place}, {} }}", account(&peer.account).join(", "))?;
+            let tls = match (&peer.tls, &local.tls) {
+                (Some(own), _) => format!(", tls: {}", tls(own)),
+                // Else it would take over the outer one.
+                (None, Some(_)) => ", tls: false".to_owned(),
+                (None, None) => String::new(),
+            };
+            writeln!(f, "      peer: {{ {place}, {}{tls} }}", account(&peer.account).join(", "))?;
+            explain_tls(f, peer.tls.as_ref())?;
         }
         None => writeln!(f, "      # no peer: the gate cannot ask, and what may be lost cannot be named")?,
     }
@@ -70,4 +81,18 @@ pub(super) fn explain_role(f: &mut Formatter<'_>, instance: &Instance) -> Result
         time(*handover_timeout),
         time(settings.statement_limit)
     )
+}
+
+fn explain_tls(f: &mut Formatter<'_>, tls: Option<&Tls>) -> Result {
+    match tls {
+        Some(Tls { verify: false, .. }) => writeln!(
+            f,
+            "      # the peer's server is asked over TLS, whatever certificate it has: somebody in between could be it"
+        ),
+        Some(_) => writeln!(
+            f,
+            "      # the peer's server is asked over TLS; one whose certificate is refused counts as alive, and is not taken over from"
+        ),
+        None => Ok(()),
+    }
 }

@@ -250,6 +250,8 @@ fn what_is_wrong_with_a_check_is_said_at_its_place() {
         ("{ mysql: { user: a, write: { table: a.b, min_free: 100% } } }", "write.min_free:", "use 0% to 99%"),
         ("{ mysql: { user: a, fast: { interval: 1ms } } }", "fast.interval:", "use 5ms to 60s"),
         ("{ mysql: { user: a, tls: { verfy: false } } }", "tls.verfy:", "did you mean `verify`?"),
+        ("{ mysql: { user: a, tls: { server_name: \"db1:3306\" } } }", "tls.server_name:", "no name that a"),
+        ("{ mysql: { user: a, tls: { ca: ca.pem } } }", "tls.ca:", "is not an absolute path"),
     ] {
         let message = refused(&entry(check));
         assert!(message.contains(&format!("{path} ")) && message.contains(words), "{check}\n{message}");

@@ -2,6 +2,7 @@
 
 use super::{RECIPE, parsed, refused};
 use crate::config::explain;
+use crate::health::tls::Tls;
 use crate::role::{Behind, Divergence, SemiSyncPolicy, Settings, Split, Stuck};
 use std::time::Duration;
 
@@ -81,6 +82,53 @@ fn what_is_left_out_is_the_default_and_a_whole_section_warns_of_nothing() {
     assert_eq!(parsed(&with("\n    role: observe\n")).config.instances[0].role, None);
 }
 
+/// Of both servers, our own first.
+fn tls_of(mysql: &str) -> [Option<Tls>; 2] {
+    let config = parsed(&with(&format!("\n    role: manage\n    mysql: {{ user: vrrp, {mysql} }}\n"))).config;
+    assert_eq!(parsed(&explain(&config).replace("***", "1111")).config, config, "{}", explain(&config));
+    let role = config.instances[0].role.clone().unwrap();
+    [role.local.tls, role.peer.unwrap().tls]
+}
+
+#[test]
+fn the_peer_takes_over_the_tls_of_its_section_unless_it_has_its_own() {
+    let peer = |tls: &str| format!("peer: {{ address: 192.168.1.12, user: p{tls} }}");
+    let public = Some(Tls::public());
+    let private = Some(Tls { ca: Some("/ca.pem".into()), server_name: Some("db".into()), verify: true });
+    let any = Some(Tls { verify: false, ..Tls::public() });
+    for (mysql, own, peers) in [
+        (peer(""), None, None),
+        (format!("tls: true, {}", peer("")), public.clone(), public.clone()),
+        (format!("tls: true, {}", peer(", tls: false")), public.clone(), None),
+        (format!("tls: {{ ca: /ca.pem, server_name: db }}, {}", peer("")), private.clone(), private.clone()),
+        (
+            format!("tls: {{ ca: /ca.pem, server_name: db }}, {}", peer(", tls: true")),
+            private.clone(),
+            public.clone(),
+        ),
+        (peer(", tls: { verify: false }"), None, any),
+        // The own server is asked by its socket, where there is none.
+        (format!("socket: /s, tls: true, {}", peer("")), None, public.clone()),
+    ] {
+        assert_eq!(tls_of(&mysql), [own, peers], "{mysql}");
+    }
+}
+
+#[test]
+fn tls_that_can_do_nothing_is_warned_about_and_what_it_means_is_explained() {
+    let managed = |more: &str| format!("\n    role: manage\n    mysql: {{ user: vrrp, {more} }}\n");
+    let peer = |tls: &str| format!("peer: {{ address: 192.168.1.12, user: p, tls: {tls} }}");
+    let idle = warnings(&managed(&format!("socket: /s, tls: true, {}", peer("false"))));
+    assert!(idle.contains("mysql.tls") && idle.contains("the own server is reached by `socket`"), "{idle}");
+    assert_eq!(warnings(&managed(&format!("tls: true, {}", peer("false")))), "");
+    let both = warnings(&managed(&peer("{ ca: /a, verify: false }")));
+    assert!(both.contains("has no effect with `verify: false`"), "{both}");
+    for (tls, words) in [("true", "counts as alive"), ("{ verify: false }", "whatever certificate it has")] {
+        let shown = explain(&parsed(&with(&managed(&peer(tls)))).config);
+        assert!(shown.contains(words), "{shown}");
+    }
+}
+
 #[test]
 fn what_does_not_fit_together_is_refused() {
     for (role, message) in [
@@ -100,6 +148,16 @@ fn what_does_not_fit_together_is_refused() {
         ("role: manage\n    mysql: { user: u, peer: { user: p, address: db2 } }", "is not an IP address"),
         ("role: manage\n    mysql: { user: u, password: a, password_env: B }", "are two passwords"),
         ("role: manage\n    mysql: { user: u, password: 5 }", "put it in quotes"),
+        ("role: manage\n    mysql: { user: u, tls: { ca: ca.pem } }", "is not an absolute path"),
+        ("role: manage\n    mysql: { user: u, tls: yes please }", "mysql.tls: is text; a mapping is wanted"),
+        (
+            "role: manage\n    mysql: { user: u, peer: { user: p, address: 10.0.0.1, tls: { verfy: true } } }",
+            "did you mean `verify`?",
+        ),
+        (
+            "role: manage\n    mysql: { user: u, peer: { user: p, address: 10.0.0.1, tls: { server_name: \"a b\" } } }",
+            "is no name that a certificate bears",
+        ),
     ] {
         let said = refused(&with(&format!("\n    {role}\n")));
         assert!(said.contains(message), "{role}: {said}");

@@ -19,7 +19,7 @@ use super::lag::Lag;
 use super::orders::{Offer, Order, Orders};
 use crate::config::{Access, Role};
 use crate::daemon::standing::{Holder, Standing};
-use crate::database::{Credentials, Login, Place};
+use crate::database::{Credentials, Place};
 use crate::health::process;
 use crate::health::secret::SecretError;
 use crate::health::verdict::Verdict;
@@ -149,7 +149,12 @@ impl Keeper {
         verdict: watch::Receiver<Option<Verdict>>,
     ) -> Self {
         let open = |access: &Access| {
-            credentials(access).unwrap_or_else(|error| without_password(instance, access, &error))
+            let (credentials, error) = credentials(access);
+            if let Some(error) = error {
+                // It will be refused, and each refusal says so, until it can be read.
+                tracing::error!(instance, "{error}; without it nothing about the server can be changed");
+            }
+            credentials
         };
         let (local, peer) = (open(&role.local), role.peer.as_ref().map(open));
         let driver = Driver::new(instance, role.settings.clone(), local, peer, post.doors.clone())
@@ -522,18 +527,9 @@ impl Keeper {
     }
 }
 
-pub(super) fn credentials(access: &Access) -> Result<Credentials, SecretError> {
-    let source = access.account.password.clone();
-    let login =
-        Login { place: access.place.clone(), user: access.account.user.clone(), password: source.read()? };
-    Ok(Credentials { login, source })
-}
-
-/// It will be refused, and each refusal says so, until it can be read.
-fn without_password(instance: &str, access: &Access, error: &SecretError) -> Credentials {
-    tracing::error!(instance, "{error}; without it nothing about the server can be changed");
-    let login = Login { place: access.place.clone(), user: access.account.user.clone(), password: None };
-    Credentials { login, source: access.account.password.clone() }
+pub(super) fn credentials(access: &Access) -> (Credentials, Option<SecretError>) {
+    let Access { place, account, tls } = access;
+    Credentials::read(place.clone(), &account.user, account.password.clone(), tls.clone())
 }
 
 /// What a text is about: the ends of ranges of transactions left out, which move with every write of the other server.

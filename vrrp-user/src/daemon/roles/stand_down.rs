@@ -29,13 +29,11 @@ pub fn stand_down(config: &Config, names: &[String]) -> Result<(), DaemonError> 
         let mut servers = JoinSet::new();
         for instance in config.instances.iter().filter(|instance| names.contains(&instance.name)) {
             let Some(role) = &instance.role else { continue };
-            let local = match credentials(&role.local) {
-                Ok(local) => local,
-                Err(error) => {
-                    tracing::error!(instance = instance.name, "the server stays as it is: {error}");
-                    continue;
-                }
-            };
+            let (local, error) = credentials(&role.local);
+            if let Some(error) = error {
+                tracing::error!(instance = instance.name, "the server stays as it is: {error}");
+                continue;
+            }
             let mut driver = Driver::new(&instance.name, role.settings.clone(), local, None, NoSockets);
             let name = instance.name.clone();
             servers.spawn(async move {

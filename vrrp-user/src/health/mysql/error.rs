@@ -5,24 +5,26 @@ use std::time::Duration;
 
 use mysql_async::{DriverError, Error, IoError, ServerError};
 
-use crate::health::code;
 use crate::health::judge::{Finding, Symptom};
+use crate::health::{code, tls};
 
 /// `doing` completes "while ...".
 pub(super) fn finding(error: &Error, doing: &str) -> Finding {
+    if let Some(complaint) = tls::complaint(error) {
+        return Finding::new(Symptom::Wrong, format!("{doing}: TLS: {complaint}"));
+    }
     match error {
         Error::Server(error) => server(error, doing),
         Error::Io(IoError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
-            Finding::new(Symptom::Wrong, format!("{doing}: {error}; correct `tls` in this check"))
+            Finding::new(Symptom::Wrong, format!("{doing}: {error}"))
         }
         Error::Io(IoError::Io(error)) => {
             Finding::new(io(error.kind(), error.raw_os_error()), format!("{doing}: {error}"))
         }
-        Error::Io(IoError::Tls(error)) => {
-            Finding::new(Symptom::Wrong, format!("{doing}: TLS: {error}; correct `tls` in this check"))
-        }
         Error::Driver(error) => driver(error, doing),
-        Error::Url(_) | Error::Other(_) => Finding::new(Symptom::Wrong, format!("{doing}: {error}")),
+        Error::Io(IoError::Tls(_)) | Error::Url(_) | Error::Other(_) => {
+            Finding::new(Symptom::Wrong, format!("{doing}: {error}"))
+        }
     }
 }
 
@@ -75,11 +77,6 @@ fn driver(error: &DriverError, doing: &str) -> Finding {
         DriverError::ConnectionClosed | DriverError::PacketOutOfOrder | DriverError::UnexpectedPacket { .. }
     ) {
         return Finding::new(Symptom::Closed, format!("{doing}: {error}"));
-    }
-    if matches!(error, DriverError::NoClientSslFlagFromServer) {
-        let cause =
-            format!("{doing}: the server offers no TLS; enable it there, or leave `tls` out of this check");
-        return Finding::new(Symptom::Wrong, cause);
     }
     Finding::new(Symptom::Wrong, format!("{doing}: {error}"))
 }

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts, Value};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::{finding, silence};
 use crate::health::judge::{Finding, Symptom};
-use crate::health::settings::{Account, Mysql, Tls};
+use crate::health::secret::{Secret, SecretError};
+use crate::health::settings::{Account, Mysql};
+use crate::health::tls::{Tls, TlsError};
 use crate::mysql::Row;
 
 /// The server forgets a connection of ours that is silent for so long; more than any probe's interval.
@@ -38,12 +41,17 @@ pub(super) struct Line {
     way: Way,
     opts: Option<Opts>,
     conn: Option<Conn>,
+    reading: Option<JoinHandle<Files>>,
     deadline: Duration,
 }
 
+/// The password, and TLS with its authorities.
+type Files = (Result<Option<Secret>, SecretError>, Result<Option<SslOpts>, TlsError>);
+
 impl Line {
     pub(super) fn new(settings: &Mysql, account: &Account, way: Way, deadline: Duration) -> Self {
-        Self { settings: settings.clone(), account: account.clone(), way, opts: None, conn: None, deadline }
+        let (settings, account) = (settings.clone(), account.clone());
+        Self { settings, account, way, opts: None, conn: None, reading: None, deadline }
     }
 
     pub(super) const fn is_open(&self) -> bool {
@@ -111,7 +119,7 @@ impl Line {
         if let Some(conn) = self.conn.take() {
             return Ok(conn);
         }
-        let opts = self.options()?;
+        let opts = self.options(until).await?;
         let doing = self.doing();
         match timeout_at(until, Conn::new(opts)).await {
             Ok(Ok(conn)) => Ok(conn),
@@ -163,18 +171,30 @@ impl Line {
         }
     }
 
-    fn options(&mut self) -> Result<Opts, Finding> {
+    async fn options(&mut self, until: Instant) -> Result<Opts, Finding> {
         if let Some(opts) = &self.opts {
             return Ok(opts.clone());
         }
-        let password = self
-            .account
-            .password
-            .read()
-            .map_err(|error| Finding::new(Symptom::Wrong, format!("{}: {error}", self.doing())))?;
+        let doing = self.doing();
+        let wrong = |what: String| Finding::new(Symptom::Wrong, format!("{doing}: {what}"));
+        let source = self.account.password.clone();
+        let tls = self.settings.tls.clone().filter(|_| self.socket().is_none());
+        // On a thread of its own, and one at a time: the files' disk may hang, which says nothing about the server.
+        let read = move || (source.read(), tls.as_ref().map(Tls::load).transpose());
+        let reading = self.reading.get_or_insert_with(|| spawn_blocking(read));
+        let Ok(outcome) = timeout_at(until, reading).await else {
+            let limit = self.deadline;
+            return Err(wrong(format!(
+                "the files with the password and the CA were not read within {limit:?}; see whether their disk hangs"
+            )));
+        };
+        self.reading = None;
+        let (password, ssl) = outcome.map_err(|error| wrong(error.to_string()))?;
+        let password = password.map_err(|error| wrong(error.to_string()))?;
+        let ssl = ssl.map_err(|error| wrong(error.to_string()))?;
         let mut builder = OptsBuilder::default()
             .user(Some(self.account.user.as_str()))
-            .pass(password.as_ref().map(crate::health::secret::Secret::reveal))
+            .pass(password.as_ref().map(Secret::reveal))
             .ip_or_hostname(self.settings.address.to_string())
             .resolved_ips(Some(vec![self.settings.address]))
             .tcp_port(self.settings.port.get())
@@ -187,27 +207,14 @@ impl Line {
             .setup(vec![format!("SET SESSION wait_timeout={}", WAIT_TIMEOUT.as_secs())]);
         if let Some(socket) = self.socket() {
             builder = builder.socket(Some(socket.to_string_lossy()));
-        } else if let Some(tls) = &self.settings.tls {
-            builder = builder.ssl_opts(Some(ssl(tls)));
+        }
+        if ssl.is_some() {
+            builder = builder.ssl_opts(ssl);
         }
         let opts = Opts::from(builder);
         self.opts = Some(opts.clone());
         Ok(opts)
     }
-}
-
-fn ssl(tls: &Tls) -> SslOpts {
-    let mut opts = SslOpts::default();
-    if let Some(ca) = &tls.ca {
-        opts = opts.with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true);
-    }
-    if let Some(name) = &tls.server_name {
-        opts = opts.with_danger_tls_hostname_override(Some(name.clone()));
-    }
-    if !tls.verify {
-        opts = opts.with_danger_accept_invalid_certs(true).with_danger_skip_domain_validation(true);
-    }
-    opts
 }
 
 fn named(row: mysql_async::Row) -> Row {

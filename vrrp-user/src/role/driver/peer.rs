@@ -93,6 +93,7 @@ impl<S: Sockets> Driver<S> {
             Err(
                 error @ (DatabaseError::Unsupported { .. }
                 | DatabaseError::Unclear { .. }
+                | DatabaseError::Tls { .. }
                 | DatabaseError::Secret(_)),
             ) => PeerAnswer::Unaskable { code: 0, text: error.to_string() },
         }
