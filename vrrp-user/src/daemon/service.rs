@@ -82,7 +82,7 @@ pub(super) struct Running {
     pub(super) guard: Option<Guard>,
     guarded: bool,
     lesser_priority: Option<u8>,
-    executor: thread::JoinHandle<()>,
+    executor: thread::JoinHandle<PacketSockets>,
     advert_thread: oneshot::Receiver<Tally>,
     pub(super) journal: Journal,
     pub(super) checks: Checks,
