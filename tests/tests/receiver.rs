@@ -34,6 +34,10 @@ const CASES: &[Case] = &[
         "what_a_send_socket_takes_arrives_whole_and_in_order",
         what_a_send_socket_takes_arrives_whole_and_in_order,
     ),
+    (
+        "the_last_one_to_let_go_of_send_sockets_closes_them_all",
+        the_last_one_to_let_go_of_send_sockets_closes_them_all,
+    ),
     ("socket_forgets_removed_rules_and_peers", socket_forgets_removed_rules_and_peers),
     ("nothing_stays_attached", nothing_stays_attached),
     ("the_group_is_joined_in_every_mode", the_group_is_joined_in_every_mode),
@@ -252,6 +256,29 @@ fn what_a_send_socket_takes_arrives_whole_and_in_order() {
     let mixed = [frames[0].as_slice(), &long, &frames[1]];
     assert_eq!(sockets.send(right, mixed.into_iter()), Sent { frames: 2, refused: 1 });
     assert_eq!(sockets.send(4242, mixed.into_iter()), Sent { frames: 0, refused: 3 });
+}
+
+/// More of them than are closed side by side.
+fn the_last_one_to_let_go_of_send_sockets_closes_them_all() {
+    let names: Vec<String> = (0..150).map(|number| format!("many{number}")).collect();
+    for name in &names {
+        let made = Command::new("ip").args(["link", "add", name, "type", "bridge"]).status().unwrap();
+        assert!(made.success(), "{name}");
+    }
+    // A line for each, and a head.
+    let open = || std::fs::read_to_string("/proc/self/net/packet").unwrap().lines().count();
+    let before = open();
+    let all = PacketSockets::open(names.iter().map(|name| interface(name).index)).unwrap();
+    assert_eq!(open(), before + names.len());
+    let first = all.with_those_there([interface(&names[0]).index, 4242]);
+    assert_eq!(open(), before + names.len(), "what is open already is shared, what is not there left out");
+    drop(all);
+    assert_eq!(open(), before + 1);
+    drop(first);
+    assert_eq!(open(), before);
+    for name in &names {
+        Command::new("ip").args(["link", "delete", name]).status().unwrap();
+    }
 }
 
 fn socket_forgets_removed_rules_and_peers() {

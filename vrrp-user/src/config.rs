@@ -107,7 +107,8 @@ pub struct Instance {
     /// `role: manage`: the server's role goes with the address. None: the daemon only looks at it.
     /// Boxed, since most of a dense host's thousands have none.
     pub role: Option<Box<Role>>,
-    pub notify: InstanceNotify,
+    /// None: nobody is told but who is told of all. Boxed for the same reason.
+    pub notify: Option<Box<InstanceNotify>>,
 }
 
 /// What differs between the two versions of the protocol.

@@ -138,9 +138,15 @@ pub fn run(mut config: Config, source: &Source) -> Result<(), DaemonError> {
         surfaces::open(&config, &desk).await;
         let mut first = true;
         loop {
-            match run_once(&mut config, source, &standing, &mut counter, &mut signals).await {
-                Ok(Ending::Left) => return Ok(()),
-                Ok(Ending::StartOver) => {}
+            match prepare(&config) {
+                Ok(prepared) => {
+                    let (ending, latest) =
+                        serve(config, prepared, source, &standing, &mut counter, &mut signals).await?;
+                    match ending {
+                        Ending::Left => return Ok(()),
+                        Ending::StartOver => config = latest,
+                    }
+                }
                 // Only an interface that was there before is waited for: at the first start it is an error to be seen.
                 Err(DaemonError::Wiring(WiringError::NoInterface { .. })) if !first => {
                     signals.supervisor.status("waiting for an interface that went away");
@@ -237,13 +243,16 @@ fn read_again(source: &Source, config: Config) -> Config {
     }
 }
 
-async fn run_once(
-    config: &mut Config,
-    source: &Source,
-    standing: &Standing,
-    counter: &mut Counter,
-    signals: &mut Signals,
-) -> Result<Ending, DaemonError> {
+/// What stands before anything runs: what the host is like, and what receives the adverts.
+struct Prepared {
+    picture: Picture,
+    wiring: Wiring,
+    receiver: Receiver,
+    control: Control,
+    sizes: Sizes,
+}
+
+fn prepare(config: &Config) -> Result<Prepared, DaemonError> {
     let mut netlink = Netlink::open()?;
     let mut picture = Picture::take(&mut netlink)?;
     let room = room(config.instances.len());
@@ -259,13 +268,23 @@ async fn run_once(
     // Attaching can take a link down and up: what counts is how it is now.
     picture = Picture::take(&mut netlink)?;
     wiring = Wiring::new(config, &picture, &places)?;
-    drop(netlink);
+    Ok(Prepared { picture, wiring, receiver, control, sizes })
+}
 
-    let running =
-        Running::start(config.clone(), source, standing.clone(), wiring, receiver, control, sizes).await?;
+/// Until it ends, and how; with the configuration that is in effect by then. There is one of it at a time: thousands of
+/// instances are megabytes.
+async fn serve(
+    config: Config,
+    prepared: Prepared,
+    source: &Source,
+    standing: &Standing,
+    counter: &mut Counter,
+    signals: &mut Signals,
+) -> Result<(Ending, Config), DaemonError> {
+    let Prepared { picture, wiring, receiver, control, sizes } = prepared;
+    let running = Running::start(config, source, standing.clone(), wiring, receiver, control, sizes).await?;
     let (ending, latest) = running.serve(picture, counter, signals).await;
-    *config = latest;
-    ending
+    Ok((ending?, latest))
 }
 
 /// Places for virtual routers: those there are, and some that a reload may bring.

@@ -10,6 +10,9 @@ mod remote;
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use clap::Parser;
 use serde::Serialize;
@@ -23,6 +26,8 @@ use crate::cli::{Cli, Command};
 
 /// Lines of the log that wait for whoever reads it.
 const LOG_LINES: usize = 4096;
+/// And so long a daemon that ends waits for him: of the second that it promises to end within.
+const LOG_FAREWELL: Duration = Duration::from_millis(500);
 /// A configuration that cannot be used: nothing was touched.
 const BAD_CONFIGURATION: u8 = 2;
 
@@ -153,19 +158,38 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
+/// The log at work. When it goes it writes out what waits, while whoever reads it takes that.
+struct Log(Option<WorkerGuard>);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let rest = self.0.take();
+        let (ours, theirs) = mpsc::channel::<()>();
+        // By itself it waits a whole second for a reader that stands still, which cannot be set.
+        let writing = thread::Builder::new().name("log end".to_owned()).spawn(move || {
+            drop(rest);
+            drop(ours);
+        });
+        // Without a thread it has been dropped here, and has waited.
+        if writing.is_ok() {
+            theirs.recv_timeout(LOG_FAREWELL).unwrap_or_default();
+        }
+    }
+}
+
 /// For processes whose memory is locked: before the log has its thread, whose stack would be locked as a whole.
-fn start_locked_log(format: LogFormat, level: LogLevel) -> WorkerGuard {
+fn start_locked_log(format: LogFormat, level: LogLevel) -> Log {
     let locked = net::realtime::lock_memory();
-    let rest = start_log(format, level);
+    let log = start_log(format, level);
     if let Err(error) = locked {
         tracing::warn!("{error}");
     }
-    rest
+    log
 }
 
 /// Nobody waits for the log: a thread of its own writes it, and what whoever reads it does not take is left out, the newest
-/// first. What is returned writes the rest out when it goes.
-fn start_log(format: LogFormat, level: LogLevel) -> WorkerGuard {
+/// first.
+fn start_log(format: LogFormat, level: LogLevel) -> Log {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -180,5 +204,5 @@ fn start_log(format: LogFormat, level: LogLevel) -> WorkerGuard {
         LogFormat::Human => log.with_ansi(rustix::termios::isatty(io::stderr())).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
-    rest
+    Log(Some(rest))
 }

@@ -1,6 +1,6 @@
 //! SIGHUP: what a reload changes and what it leaves alone.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeSet, fs, net::Ipv4Addr, time::Duration};
 
 use rustix::process::Signal;
 use vrrp_lab::{
@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_storm_of_reloads_costs_no_advert_and_no_transition,
         a_master_whose_addresses_change_keeps_its_role_and_the_other_addresses,
         instances_come_and_go_and_places_are_used_again,
+        the_guard_lives_through_a_reload_with_the_sockets_it_has,
         a_bad_file_changes_nothing_and_says_why,
         the_reload_command_says_what_was_done_or_why_not,
         a_new_priority_is_in_the_next_advert_and_a_new_interval_at_once,
@@ -143,6 +144,29 @@ fn a_master_whose_addresses_change_keeps_its_role_and_the_other_addresses() {
     pair.watch.wait_for_holder(SECOND, "b", LIMIT).unwrap();
 }
 
+/// Opening and closing them anew takes longer on a host with many interfaces than the daemon waits for a guard.
+fn the_guard_lives_through_a_reload_with_the_sockets_it_has() {
+    let mut pair = Pair::start("guarded");
+    let guards = |daemon: &Daemon| {
+        let others = daemon.tree().into_iter().filter(|pid| *pid != daemon.pid());
+        let sockets = |pid: u32| {
+            let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+            let names = files.map(|file| fs::read_link(file.unwrap().path()).unwrap().display().to_string());
+            names.filter(|name| name.starts_with("socket:")).collect::<BTreeSet<_>>()
+        };
+        others.map(|pid| (pid, sockets(pid))).collect::<Vec<_>>()
+    };
+    let before = guards(&pair.a);
+    assert!(matches!(before.as_slice(), [(_, sockets)] if sockets.len() >= 2), "{before:?}");
+    let more = Instance {
+        virtual_addresses: vec!["10.99.0.200/24".to_owned(), "10.99.0.201/24".to_owned()],
+        ..instance(150)
+    };
+    reload(&mut pair, "a", &daemon::yaml("a", &[more]));
+    pair.watch.wait_for_holder(SECOND, "a", LIMIT).unwrap();
+    assert_eq!(guards(&pair.a), before, "{}", pair.a.log());
+}
+
 fn instances_come_and_go_and_places_are_used_again() {
     let lab = Lab::pair("places").unwrap();
     let numbered = |number: u8| Instance {
@@ -161,7 +185,7 @@ fn instances_come_and_go_and_places_are_used_again() {
         let mut instances = vec![numbered(1)];
         instances.extend((first..first + 10).map(numbered));
         let text = daemon::with_control(lab.host("a"), &daemon::yaml("a", &instances));
-        std::fs::write(daemon.config(), text).unwrap();
+        fs::write(daemon.config(), text).unwrap();
         daemon.signal(Signal::HUP);
         let all = || {
             (first..first + 10).all(holds) && (first < 3 || !(first - 10..first).any(|n| n > 1 && holds(n)))

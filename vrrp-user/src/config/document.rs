@@ -287,7 +287,8 @@ fn warn_about_combinations(fields: &Fields<'_>, config: &Config, problems: &mut 
             problems.value(&place.unwrap_or_else(|| at("instances")), message);
         }
         let place = instance_place(fields, index, "notify");
-        if let (Some(_), None, Some(place)) = (&instance.notify.mail, &config.mail, place) {
+        let mail = instance.notify.as_ref().and_then(|notify| notify.mail.as_ref());
+        if let (Some(_), None, Some(place)) = (mail, &config.mail, place) {
             let message =
                 "`mail` has no effect without a global `mail: { to: [...] }`; add one, or leave it out";
             problems.warn(&place, message);

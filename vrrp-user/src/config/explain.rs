@@ -111,7 +111,7 @@ fn explain_instance(f: &mut fmt::Formatter<'_>, config: &Config, instance: &Inst
     explain_times(f, instance)?;
     check::explain_checks(f, instance)?;
     role::explain_role(f, instance)?;
-    notify::explain_instance(f, &instance.notify)
+    instance.notify.as_ref().map_or(Ok(()), |notify| notify::explain_instance(f, notify))
 }
 
 /// What the RFC makes of the settings.

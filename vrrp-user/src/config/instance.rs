@@ -77,7 +77,10 @@ pub(super) fn instance<'t>(
         scalar(priority_of_peer)(value, problems).map(Some)
     });
     let role = role::role(&fields, checks.as_deref(), &addresses, problems);
-    let notify = fields.optional("notify", InstanceNotify::default(), problems, instance_notify);
+    let notify = fields.optional("notify", None, problems, |value, problems| {
+        let notify = instance_notify(value, problems)?;
+        Some((notify != InstanceNotify::default()).then(|| Box::new(notify)))
+    });
     warn_about_owner(&fields, priority, preempt, startup_delay, problems);
 
     let claim = Claim {

@@ -116,7 +116,7 @@ struct Way<S, T> {
 pub struct Herald {
     router_id: String,
     notify: Notify,
-    /// By name; those that have left stay until they have said so.
+    /// Of those that have something of their own, by name; those that have left stay until they have said so.
     instances: BTreeMap<String, InstanceNotify>,
     /// By instance.
     scripts: BTreeMap<String, Outbox<script::Job>>,
@@ -161,8 +161,12 @@ impl Herald {
         self.tasks.retain(|task| !task.is_finished());
         self.script_tasks.retain(|task| !task.is_finished());
         self.router_id = config.router_id.clone().unwrap_or_else(names::host);
-        self.instances
-            .extend(config.instances.iter().map(|instance| (instance.name.clone(), instance.notify.clone())));
+        for instance in &config.instances {
+            match &instance.notify {
+                Some(own) => self.instances.insert(instance.name.clone(), InstanceNotify::clone(own)),
+                None => self.instances.remove(&instance.name),
+            };
+        }
         self.notify = config.notify.clone();
         let [_, fifo, mail, webhook] = self.tallies.clone();
         let router_id = self.router_id.clone();

@@ -82,7 +82,7 @@ pub(super) struct Running {
     pub(super) guard: Option<Guard>,
     guarded: bool,
     lesser_priority: Option<u8>,
-    executor: thread::JoinHandle<()>,
+    executor: thread::JoinHandle<PacketSockets>,
     advert_thread: oneshot::Receiver<Tally>,
     pub(super) journal: Journal,
     pub(super) checks: Checks,
@@ -513,13 +513,18 @@ fn make_lines(room: usize) -> Result<Lines, DaemonError> {
         operation: "make the queues between the threads",
         source: errno.into(),
     };
-    let depth = room * 8 + 256;
+    // A queue is locked memory from its first place to its last, used or not: for thousands of routers most of all there is.
+    let depth = |each: usize| room * each + 256;
     Ok(Lines {
-        orders: Arc::new(Mailbox::new(depth).map_err(failed)?),
-        reports: Arc::new(Mailbox::new(depth).map_err(failed)?),
-        tasks: Arc::new(Mailbox::new(depth).map_err(failed)?),
-        notices: Arc::new(Mailbox::new(depth * 2).map_err(failed)?),
-        roles: Arc::new(Mailbox::new(depth).map_err(failed)?),
+        // Whoever posts these two waits for room, and loses nothing.
+        orders: Arc::new(Mailbox::new(depth(2)).map_err(failed)?),
+        roles: Arc::new(Mailbox::new(depth(2)).map_err(failed)?),
+        // Of every router: taken, dropped, changed, announced, while the kernel keeps the executor waiting.
+        tasks: Arc::new(Mailbox::new(depth(4)).map_err(failed)?),
+        // Of every router: two orders carried out, each with two reports at most, before the advert thread looks.
+        reports: Arc::new(Mailbox::new(depth(4)).map_err(failed)?),
+        // Of every router: there and back twice, each time a transition and what the executor did, before this runtime looks.
+        notices: Arc::new(Mailbox::new(depth(8)).map_err(failed)?),
         returns: Arc::new(Mailbox::new(RETURNS).map_err(failed)?),
         board: Arc::new(Board::create(room)?),
     })

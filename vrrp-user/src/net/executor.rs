@@ -117,14 +117,15 @@ pub enum ExecutorError {
     Thread(io::Error),
 }
 
-/// Starts the thread. It ends after [`Task::Stop`].
+/// Starts the thread. It ends after [`Task::Stop`], and leaves its sockets: closing them takes time that nobody has who waits
+/// for the addresses.
 pub fn start(
     holdings: Vec<Holding>,
     board: Arc<Board>,
     tasks: Arc<Mailbox<Task>>,
     reports: Arc<Mailbox<Report>>,
     realtime_priority: Option<u8>,
-) -> Result<thread::JoinHandle<()>, ExecutorError> {
+) -> Result<thread::JoinHandle<PacketSockets>, ExecutorError> {
     let sockets =
         PacketSockets::open(holdings.iter().flat_map(|holding| &holding.vips).map(|vip| vip.ifindex))?;
     let states = holdings.iter().map(|_| State::Off).collect();
@@ -149,7 +150,7 @@ pub fn start(
             {
                 tracing::debug!("VIP executor: {error}");
             }
-            executor.run(&tasks);
+            executor.run(&tasks)
         })
         .map_err(ExecutorError::Thread)
 }
@@ -196,7 +197,7 @@ struct Executor {
 }
 
 impl Executor {
-    fn run(mut self, tasks: &Mailbox<Task>) {
+    fn run(mut self, tasks: &Mailbox<Task>) -> PacketSockets {
         loop {
             tasks.hush();
             while let Some(task) = tasks.take() {
@@ -205,7 +206,7 @@ impl Executor {
                     Task::Drop { router, job } => self.release(router, job),
                     Task::Announce { router } => self.announce_again(router),
                     Task::Change { router, holding } => self.change(router, holding.map(|holding| *holding)),
-                    Task::Stop => return,
+                    Task::Stop => return self.sockets,
                 }
             }
             self.finish_bursts(tasks);

@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::{array, io, mem};
+use std::{array, io, mem, thread};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use thiserror::Error;
@@ -19,6 +19,10 @@ const _: () = assert!(libc::AF_PACKET == 17 && size_of::<libc::sockaddr_ll>() ==
 
 /// Frames that leave in one system call at most: the arrays for them live on the stack.
 const BATCH: usize = 32;
+
+/// Sockets that are closed side by side, each by a thread for this one call.
+const CLOSED_AT_ONCE: usize = 64;
+const CLOSING_STACK: usize = 64 * 1024;
 
 /// Why an interface has no send socket.
 #[derive(Debug, Error)]
@@ -140,14 +144,16 @@ impl PacketSockets {
         Ok(sockets)
     }
 
-    /// As [`Self::open`], leaving out interfaces that cannot be had.
-    pub fn open_those_there(interfaces: impl IntoIterator<Item = u32>) -> Self {
+    /// As [`Self::with`], leaving out interfaces that cannot be had.
+    #[must_use]
+    pub fn with_those_there(&self, interfaces: impl IntoIterator<Item = u32>) -> Self {
         let mut sockets = Self::default();
         for ifindex in interfaces {
-            if let Entry::Vacant(place) = sockets.by_interface.entry(ifindex)
-                && let Ok(socket) = PacketSocket::open(ifindex)
-            {
-                place.insert(Arc::new(socket));
+            if let Entry::Vacant(place) = sockets.by_interface.entry(ifindex) {
+                let open = self.by_interface.get(&ifindex).map(Arc::clone);
+                if let Some(socket) = open.or_else(|| PacketSocket::open(ifindex).ok().map(Arc::new)) {
+                    place.insert(socket);
+                }
             }
         }
         sockets
@@ -158,6 +164,29 @@ impl PacketSockets {
         match self.by_interface.get(&ifindex) {
             Some(socket) => socket.send(frames),
             None => Sent { frames: 0, refused: u32::try_from(frames.count()).unwrap_or(u32::MAX) },
+        }
+    }
+}
+
+/// The kernel has whoever closes a packet socket wait until no processor can be using it any more, tens of milliseconds each
+/// time; who closes several side by side waits once.
+impl Drop for PacketSockets {
+    fn drop(&mut self) {
+        let mut ours: Vec<PacketSocket> =
+            mem::take(&mut self.by_interface).into_values().filter_map(Arc::into_inner).collect();
+        while !ours.is_empty() {
+            let mut some = ours.split_off(ours.len().saturating_sub(CLOSED_AT_ONCE)).into_iter();
+            thread::scope(|scope| {
+                let first = some.next();
+                for socket in some {
+                    let closing = thread::Builder::new().name("closing".to_owned()).stack_size(CLOSING_STACK);
+                    // Without a thread it is closed here: what was to be done goes with what it was to be done with.
+                    if let Err(error) = closing.spawn_scoped(scope, move || drop(socket)) {
+                        tracing::debug!("no thread to close a packet socket: {error}");
+                    }
+                }
+                drop(first);
+            });
         }
     }
 }

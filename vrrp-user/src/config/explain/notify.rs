@@ -39,9 +39,6 @@ pub(super) fn explain_notify(f: &mut fmt::Formatter<'_>, notify: &Notify) -> fmt
 }
 
 pub(super) fn explain_instance(f: &mut fmt::Formatter<'_>, notify: &InstanceNotify) -> fmt::Result {
-    if *notify == InstanceNotify::default() {
-        return Ok(());
-    }
     writeln!(f, "    notify:")?;
     scripts(f, "      ", &notify.scripts)?;
     notify.mail.as_ref().map_or(Ok(()), |on| writeln!(f, "      mail: {}", topics(on)))

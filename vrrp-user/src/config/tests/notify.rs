@@ -52,7 +52,7 @@ fn defaults_are_keepalived_s_and_this_host_s() {
     let mail = config.mail.as_ref().unwrap();
     assert_eq!((mail.server.as_str(), mail.port, mail.connect_timeout.as_secs()), ("127.0.0.1", 25, 30));
     assert_eq!(mail.on, Topic::ALL);
-    let any = config.instances[0].notify.scripts.any.as_ref().unwrap();
+    let any = config.instances[0].notify.as_ref().unwrap().scripts.any.as_ref().unwrap();
     assert_eq!((any.timeout.as_secs(), &any.user), (60, &None));
     assert_eq!(parsed(&explain(&config)).config, config);
     assert!(

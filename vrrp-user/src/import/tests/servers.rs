@@ -240,7 +240,7 @@ fn notifications_are_carried_over_and_mean_the_same() {
         (mail.to.as_slice(), mail.server.as_str(), mail.port),
         (["root@localhost".to_owned()].as_slice(), "10.0.0.25", 2525)
     );
-    let notify = &config.instances[0].notify;
+    let notify = config.instances[0].notify.as_ref().unwrap();
     let master = notify.scripts.master.as_ref().unwrap();
     assert_eq!(
         (master.line.arguments.as_slice(), master.user.as_deref()),

@@ -67,7 +67,7 @@ pub fn run(settled: impl FnOnce()) -> Result<(), WatchError> {
         oversleep: None,
         board: Board::open(board)?,
         netlink: Netlink::open()?,
-        sockets: open_sockets(&plan)?,
+        sockets: PacketSockets::open(interfaces(&plan))?,
         plan,
     };
     let priority = watch.plan.realtime_priority.map_or(Ok(()), realtime::raise_priority);
@@ -159,13 +159,15 @@ impl Watch {
                 match read_plan(input) {
                     Ok(Some(plan)) => {
                         // An interface that is gone needs no release; the others keep their guard.
-                        self.sockets =
-                            PacketSockets::open_those_there(plan.wards.iter().map(|ward| ward.ifindex));
+                        let sockets = self.sockets.with_those_there(interfaces(&plan));
+                        let former = std::mem::replace(&mut self.sockets, sockets);
                         self.plan = plan;
                         // Nobody there to hear it: the daemon is dying, which the next look shows.
                         if let Err(error) = say_ready() {
                             tracing::debug!("guard: {error}");
                         }
+                        // Closing takes its time, and the daemon waits for the answer.
+                        drop(former);
                     }
                     // The daemon has let go of us: in order if it holds nothing any more, else it is dying.
                     Ok(None) | Err(_) => {
@@ -282,9 +284,9 @@ fn stand_down(names: &[&str], config: &Path, under_way: &mut Vec<Child>) {
     }
 }
 
-fn open_sockets(plan: &Plan) -> Result<PacketSockets, PacketSocketError> {
-    let wards = plan.wards.iter().filter(|ward| !ward.vips.is_empty());
-    PacketSockets::open(wards.map(|ward| ward.ifindex))
+/// Those that a release may have to leave on; a place that nobody has names none.
+fn interfaces(plan: &Plan) -> impl Iterator<Item = u32> {
+    plan.wards.iter().filter(|ward| !ward.vips.is_empty()).map(|ward| ward.ifindex)
 }
 
 fn take_off(netlink: &mut Netlink, ward: &Ward) -> Option<NetlinkError> {
