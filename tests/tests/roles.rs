@@ -110,7 +110,7 @@ impl<'a> Node<'a> {
     }
 
     fn win(&mut self) -> (Result<Won, Refusal>, Duration) {
-        self.inside(async |driver| driver.win().await)
+        self.inside(async |driver| driver.win(false).await)
     }
 
     fn lose(&mut self, occasion: Occasion) -> (Lost, Duration) {

@@ -5,6 +5,7 @@
 //! no longer than its own deadline.
 
 pub mod driver;
+pub mod flag;
 pub mod losing;
 pub mod memory;
 pub mod settings;
@@ -12,8 +13,9 @@ pub mod step;
 pub mod winning;
 
 pub use driver::{Driver, View};
+pub use flag::Flag;
 pub use losing::{Losing, Lost, Occasion};
-pub use memory::Seen;
+pub use memory::{Seen, Turn};
 pub use settings::{Behind, Divergence, SemiSyncPolicy, Settings, Split, Stuck};
 pub use step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark, in_words};
 pub use winning::{Refusal, Winning, Won};

@@ -36,7 +36,10 @@ fn diverged(name: &str) -> Duo {
     let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
     assert!(!verdict.lost.is_empty(), "nothing was lost: {verdict}");
     duo.pair.a.restart(duo.lab.host("a")).unwrap();
-    duo.wait_for_line("b", "written before it lost the address. Both stay read-only and nothing is repaired");
+    duo.wait_for_line(
+        "b",
+        "written before it lost the address. This server is read-only until that is mended",
+    );
     duo
 }
 

@@ -98,7 +98,14 @@ fn a_certificate_that_is_not_trusted_promotes_nobody_until_the_authority_is_put_
     duo.wait_for_line("b", "the peer's server refuses to be asked: no TLS with 10.99.0.1:3306");
     duo.wait_for_line("b", "name the file with the authority that signed it");
     let seen = clock::now_ns();
+    let refused = || {
+        let rows = duo.pair.a.rows("SHOW GLOBAL STATUS LIKE 'Aborted_connects'").unwrap();
+        rows[0]["Value"].parse::<u32>().unwrap()
+    };
+    let before = refused();
     clock::sleep_ms(2_500);
+    // A server that counts a hundred of them takes nobody's connections from this host any more, replication's neither.
+    assert!(refused() <= before + 1, "{} handshakes were broken off", refused() - before);
     assert_eq!(duo.watch.timeline(VIP).unwrap().lost_at("a", seen), None, "{}", duo.logs());
 
     // The daemon alone: its server lives.

@@ -28,6 +28,7 @@ use crate::health::verdict::Verdict;
 use crate::net::doorkeeper::Doorkeeper;
 use crate::net::doors::{Doors, SharedDoorkeeper};
 use crate::net::farewell::Places;
+use crate::role::Turn;
 use keeper::{Keeper, Post};
 use orders::{Offer, Order, Orders};
 pub use stand_down::stand_down;
@@ -74,6 +75,7 @@ impl Roles {
     ) -> Result<Self, DaemonError> {
         let (mut members, mut ways) = (BTreeMap::new(), BTreeMap::new());
         let doorkeeper = doorkeeper(config);
+        let turn = Turn::default();
         for instance in &config.instances {
             let router = wiring.routers.iter().find(|router| router.name == instance.name);
             let (Some(role), Some(router)) = (&instance.role, router) else { continue };
@@ -94,6 +96,7 @@ impl Roles {
                 board: Arc::clone(&lines.board),
                 doors: Doors::new(Places { addresses, ports }, doorkeeper.clone()),
                 state_dir: config.control.state_dir.clone(),
+                turn: Arc::clone(&turn),
             };
             let is_owner = instance.priority.get() == crate::vrrp::OWNER;
             let keeper = Keeper::new(

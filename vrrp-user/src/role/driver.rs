@@ -6,18 +6,17 @@
 mod look;
 mod peer;
 
-use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::flag::Flag;
 use super::losing::{Losing, Lost, Occasion};
 use super::memory::{Memory, Seen};
 use super::settings::Settings;
-use super::step::{Ask, Channel, Do, Outcome, Remark, in_words};
+use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark, in_words};
 use super::winning::{Refusal, Winning, Won};
 use crate::database::{Credentials, DatabaseError, Session};
 use crate::mysql::{Flavour, Product, ReplicaStatus, Row, SemiSync, ServerState, Thread, statements};
@@ -28,6 +27,7 @@ use crate::vrrp::Instant;
 
 pub use look::View;
 
+const LOWERED: &str = "that semi-synchronous replication was lowered";
 /// No channel is set up: MySQL's and MariaDB's code, and MariaDB's for a connection of that name.
 const NO_CHANNEL: u16 = 1200;
 const NO_CONNECTION: u16 = 1617;
@@ -63,15 +63,15 @@ pub struct Driver<S> {
     peer: Option<Credentials>,
     session: Option<(Session, Flavour)>,
     peer_session: Option<(Session, Flavour)>,
+    /// When TLS kept the peer's server from answering, and what is said of it.
+    untrusted: Option<(Instant, PeerAnswer)>,
     sockets: S,
     /// The last position of the peer's server, seen while it lived.
     last_known: Option<Seen>,
     /// Where it outlives this process.
     recollection: Option<Memory>,
-    /// To be raised again when there is a replica, whatever became of the promotion.
-    has_lowered: bool,
-    /// There is such a file as long as it is lowered: the process after this one must raise it.
-    memory: Option<PathBuf>,
+    /// To be raised again when there is a replica, whatever became of the promotion, and by the process after this one.
+    lowered: Flag,
     /// Writes were allowed, and not refused since.
     may_be_writable: bool,
     /// Where the guard sees the same: it outlives this process.
@@ -94,11 +94,11 @@ impl<S: Sockets> Driver<S> {
             peer,
             session: None,
             peer_session: None,
+            untrusted: None,
             sockets,
             last_known: None,
             recollection: None,
-            has_lowered: false,
-            memory: None,
+            lowered: Flag::unkept(LOWERED),
             may_be_writable: false,
             mark: None,
             beat: 0,
@@ -109,6 +109,8 @@ impl<S: Sockets> Driver<S> {
     #[must_use]
     pub fn marking(mut self, board: Arc<Board>, router: usize) -> Self {
         self.mark = Some((board, router));
+        // Until it was seen to be read-only.
+        self.note_writable(true);
         self
     }
 
@@ -116,6 +118,11 @@ impl<S: Sockets> Driver<S> {
     pub fn note_read_only(&mut self) {
         self.may_be_writable = false;
         self.note_writable(false);
+    }
+
+    /// It was seen to be writable without the address.
+    pub fn note_found_writable(&self) {
+        self.note_writable(true);
     }
 
     /// The server may stay writable, by policy: nobody sees to it if this process dies.
@@ -132,8 +139,7 @@ impl<S: Sockets> Driver<S> {
     /// Remembers in this file that semi-synchronous replication is lowered; there already: it was, by the process before.
     #[must_use]
     pub fn remembering(mut self, file: PathBuf) -> Self {
-        self.has_lowered = file.exists();
-        self.memory = Some(file);
+        self.lowered = Flag::kept(file, LOWERED);
         self
     }
 
@@ -149,13 +155,15 @@ impl<S: Sockets> Driver<S> {
     }
 
     /// The order of winning.
-    pub async fn win(&mut self) -> Result<Won, Refusal> {
+    /// `is_undecided`: they had diverged, and only a peer that answers lets this server go on.
+    pub async fn win(&mut self, is_undecided: bool) -> Result<Won, Refusal> {
         let began = clock::now();
         if let Some(seen) = &self.last_known {
             tracing::info!("{}: the peer's server when it was last seen: {seen}", self.instance);
         }
         self.keep_last_known(true);
-        let (mut machine, mut next) = Winning::begin(&self.settings, self.last_known.clone(), began);
+        let (mut machine, mut next) =
+            Winning::begin(&self.settings, self.last_known.clone(), is_undecided, began);
         let mut before = None;
         loop {
             for remark in machine.remarks() {
@@ -439,24 +447,7 @@ impl<S: Sockets> Driver<S> {
     }
 
     fn note_lowered(&mut self, is_lowered: bool) {
-        self.has_lowered = is_lowered;
-        let Some(file) = self.memory.clone() else { return };
-        let instance = self.instance.clone();
-        // Nobody waits for the disk.
-        tokio::task::spawn_blocking(move || {
-            let kept = match is_lowered {
-                true => file.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&file, b"")),
-                false => fs::remove_file(&file),
-            };
-            if let Err(error) = kept
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                tracing::warn!(
-                    "{instance}: {}: {error}; a restart of the daemon forgets that semi-synchronous replication was lowered",
-                    file.display()
-                );
-            }
-        });
+        self.lowered.set(&self.instance, is_lowered);
     }
 
     fn say(&self, remark: &Remark) {

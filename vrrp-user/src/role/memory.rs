@@ -1,7 +1,7 @@
 //! What the peer's server had when it was last seen, on disk: a daemon that starts beside a dead peer has nobody to ask.
 //!
-//! Owns one small file, replaced whole, at most once a second and off the runtime's own thread. What it says can only be less
-//! than what the peer came to have. Refuses to know what follows from a position.
+//! Owns one small file, replaced whole, at most once a second and off the runtime's own thread. Unless the peer was rebuilt since,
+//! what it says is less than what the peer came to have. Refuses to know what follows from a position.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -18,6 +18,8 @@ use crate::net::clock;
 use crate::vrrp::Instant;
 
 const PAUSE: Duration = Duration::from_secs(1);
+/// What has not changed is written again after this: its age is what people decide by.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// What the peer's server had, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,30 +82,28 @@ enum Kind {
     MySql,
 }
 
+/// One write at a time, of all instances: a disk that hangs has one thread of the few there are.
+pub type Turn = Arc<AtomicBool>;
+
 /// The file, and what of it is on the way.
 #[derive(Debug)]
 pub(super) struct Memory {
     file: PathBuf,
     kept: Option<Position>,
     kept_at: Option<Instant>,
-    way: Arc<Way>,
-}
-
-#[derive(Debug, Default)]
-struct Way {
-    is_busy: AtomicBool,
+    turn: Turn,
     /// And somebody was told.
-    has_failed: AtomicBool,
+    has_failed: Arc<AtomicBool>,
 }
 
 impl Memory {
     /// With what the process before left there. A file that cannot be read is said, and is as good as none.
-    pub(super) fn recall(instance: &str, file: PathBuf) -> (Self, Option<Seen>) {
+    pub(super) fn recall(instance: &str, file: PathBuf, turn: Turn) -> (Self, Option<Seen>) {
         let seen = load(&file).unwrap_or_else(|error| {
             tracing::error!("{instance}: what the peer's server had is not known from before: {error}");
             None
         });
-        (Self { file, kept: None, kept_at: None, way: Arc::default() }, seen)
+        (Self { file, kept: None, kept_at: None, turn, has_failed: Arc::default() }, seen)
     }
 
     /// On its way to the disk, if it is news and the last time was long enough ago, or `is_urgent`. Else a later call sees
@@ -111,24 +111,26 @@ impl Memory {
     pub(super) fn keep(&mut self, instance: &str, seen: &Seen, is_urgent: bool) {
         let now = clock::now();
         let is_early = !is_urgent && self.kept_at.is_some_and(|at| now.since(at) < PAUSE);
+        let is_fresh = self.kept_at.is_some_and(|at| now.since(at) < FRESH);
+        let is_kept = self.kept.as_ref() == Some(&seen.position) && is_fresh;
         // What was only remembered is there already.
-        let is_old = seen.is_remembered || self.kept.as_ref() == Some(&seen.position);
-        // A disk that hangs gets no second one to wait for it.
-        if is_old || is_early || self.way.is_busy.swap(true, Ordering::AcqRel) {
+        let is_old = seen.is_remembered || is_kept && !self.has_failed.load(Ordering::Acquire);
+        if is_old || is_early || self.turn.swap(true, Ordering::AcqRel) {
             return;
         }
         (self.kept, self.kept_at) = (Some(seen.position.clone()), Some(now));
-        let (way, file, seen) = (Arc::clone(&self.way), self.file.clone(), seen.clone());
+        let (turn, has_failed) = (Arc::clone(&self.turn), Arc::clone(&self.has_failed));
+        let (file, seen) = (self.file.clone(), seen.clone());
         let instance = instance.to_owned();
         tokio::task::spawn_blocking(move || {
             match store(&file, &seen) {
-                Ok(()) => way.has_failed.store(false, Ordering::Release),
-                Err(error) if !way.has_failed.swap(true, Ordering::AcqRel) => tracing::warn!(
+                Ok(()) => has_failed.store(false, Ordering::Release),
+                Err(error) if !has_failed.swap(true, Ordering::AcqRel) => tracing::warn!(
                     "{instance}: {error}; a daemon that is restarted beside a dead peer will not know what that had"
                 ),
                 Err(error) => tracing::debug!("{instance}: {error}"),
             }
-            way.is_busy.store(false, Ordering::Release);
+            turn.store(false, Ordering::Release);
         });
     }
 }
@@ -165,9 +167,10 @@ fn store(file: &Path, seen: &Seen) -> Result<(), MemoryError> {
     let content = Content { seen_at: seen.at, product, position: seen.position.to_string(), is_strict };
     let bytes = serde_json::to_vec(&content).map_err(io::Error::from).map_err(failed("write"))?;
     file.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed("make the folder of"))?;
-    let mut name = file.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
+    // In front: behind it would be the name of another instance's file.
+    let mut name = std::ffi::OsString::from("new-");
+    name.push(file.file_name().unwrap_or_default());
+    let new = file.with_file_name(name);
     // Else the name may be on disk before the bytes, and a host that lost its power remembers nothing.
     let written = File::create(&new).and_then(|mut file| {
         file.write_all(&bytes)?;
@@ -214,13 +217,13 @@ mod tests {
             fs::write(&file, spoilt).unwrap();
             let error = load(&file).unwrap_err().to_string();
             assert!(error.contains("peer-position-VI_1") && error.contains("ignored"), "{error}");
-            assert_eq!(Memory::recall("VI_1", file.clone()).1, None);
+            assert_eq!(Memory::recall("VI_1", file.clone(), Turn::default()).1, None);
         }
     }
 
     /// Reads what is in the file once the write that may be on its way is over.
     async fn settled(memory: &Memory) -> Option<Position> {
-        while memory.way.is_busy.load(Ordering::Acquire) {
+        while memory.turn.load(Ordering::Acquire) {
             tokio::task::yield_now().await;
         }
         load(&memory.file).unwrap().map(|seen| seen.position)
@@ -229,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn it_is_kept_at_most_once_a_second_unless_the_role_changes() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut memory, seen) = Memory::recall("VI_1", folder.path().join("peer"));
+        let (mut memory, seen) = Memory::recall("VI_1", folder.path().join("peer"), Turn::default());
         assert_eq!(seen, None);
         memory.keep("VI_1", &Seen::now(maria("0-1-1")), false);
         assert_eq!(settled(&memory).await, Some(maria("0-1-1")));
@@ -250,7 +253,7 @@ mod tests {
         let file = folder.path().join("peer");
         let seen = Seen { position: maria("0-1-9"), at: 1_000, is_remembered: false };
         store(&file, &seen).unwrap();
-        let (mut memory, recalled) = Memory::recall("VI_1", file.clone());
+        let (mut memory, recalled) = Memory::recall("VI_1", file.clone(), Turn::default());
         memory.keep("VI_1", &recalled.unwrap(), true);
         settled(&memory).await;
         assert_eq!(load(&file).unwrap().map(|seen| seen.at), Some(1_000));

@@ -98,7 +98,7 @@ fn seen(position: &str, is_remembered: bool) -> Seen {
 
 fn win_knowing(settings: &Settings, known: Option<Seen>, answers: &[(Ask, Outcome)]) -> WinResult {
     let now = Instant::from_nanos(1);
-    let (machine, next) = Winning::begin(settings, known, now);
+    let (machine, next) = Winning::begin(settings, known, false, now);
     let mut play = Play { machine, now, remarks: Vec::new() };
     let last = play.through(next, answers);
     (last, play.remarks)
@@ -306,6 +306,42 @@ fn nobody_is_promoted_beside_a_living_server_that_has_more_if_divergence_is_forb
     // A dead one is what `behind` is for.
     let dead = then(vec![(Ask::Peer, silent())], rest("0-1-9"));
     assert_eq!(win(&strict, Some("0-1-12"), &dead).0, won(false));
+}
+
+/// Whoever starts beside a dead peer has no proof that they agree again.
+#[test]
+fn after_a_divergence_that_nobody_decided_a_silent_peer_promotes_nobody() {
+    let undecided = |answers: &[(Ask, Outcome)]| {
+        let now = Instant::from_nanos(1);
+        let (machine, next) = Winning::begin(&Settings::default(), Some(seen("0-1-9", true)), true, now);
+        Play { machine, now, remarks: Vec::new() }.through(next, answers)
+    };
+    let leaving = Outcome::Peer(PeerAnswer::Unaskable { code: 1053, text: String::new() });
+    for answer in [silent(), leaving] {
+        assert_eq!(undecided(&[(Ask::Peer, answer)]), Do::Finished(Err(Refusal::Undecided)));
+    }
+    let agrees = then(
+        vec![(Ask::Peer, peer(1, "0-1-9")), (Ask::State, own("0-1-9"))],
+        rest_looking_again("0-1-9", peer(1, "0-1-9")),
+    );
+    assert_eq!(undecided(&agrees), won_over_a_follower());
+}
+
+/// It may have been rebuilt since, without a binary log: that history is gone, and would be waited for for ever.
+#[test]
+fn a_living_peer_is_not_measured_by_what_it_had_once() {
+    let mut unknown = state(1, "0-1-9");
+    unknown.position = Err(crate::mysql::PositionError::Off("log_bin"));
+    let answers = then(
+        vec![(Ask::Peer, Outcome::Peer(PeerAnswer::State(unknown.clone())))],
+        rest_looking_again("0-1-9", Outcome::Peer(PeerAnswer::State(unknown))),
+    );
+    for diverged in [Divergence::Serve, Divergence::ReadOnly] {
+        let settings = Settings { diverged, ..Settings::default() };
+        let (last, remarks) = win_knowing(&settings, Some(seen("0-1-8,0-2-30", true)), &answers);
+        assert_eq!(last, won_over_a_follower());
+        assert!(remarks.contains(&Remark::OnlyRemembered), "{remarks:?}");
+    }
 }
 
 #[test]

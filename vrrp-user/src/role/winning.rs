@@ -35,8 +35,10 @@ pub enum Refusal {
         ours: String,
         theirs: String,
     },
-    /// `behind: refuse`, or `wait` and it took too long.
+    /// `behind: refuse`, or `wait` and it took too long, or `diverged: read_only` beside a living peer.
     Behind(String),
+    /// The servers had diverged, and the peer's does not answer: nobody has decided yet.
+    Undecided,
     /// What was received is not applied yet; it may be, later.
     NotApplied,
     /// Our own server does not do its part.
@@ -64,6 +66,10 @@ impl core::fmt::Display for Refusal {
                 "the servers have diverged: only here {ours}, only on the peer {theirs}; decide whose data count and rebuild the \
                  other"
             ),
+            Self::Undecided => f.write_str(
+                "the servers had diverged when the peer's was last seen, and now it does not answer; decide whose data count: `vrrp \
+                 resume` lets this one serve",
+            ),
             Self::NotApplied => f.write_str("what was received from the peer is not applied yet"),
             Self::Behind(what) => write!(f, "this server lacks {what}, and the policy does not allow to go on without it"),
             Self::Server { what, how } => write!(f, "could not {}: {how}", what.name()),
@@ -77,9 +83,13 @@ pub struct Winning {
     settings: Settings,
     /// The peer's position as it was last seen alive.
     last_known: Option<Seen>,
+    /// They had diverged, and nobody has decided: only a peer that answers lets this server go on.
+    is_undecided: bool,
     state: State,
     is_peer_silent: bool,
     is_peer_read_only: bool,
+    /// What it has is known of this moment, not of an earlier one.
+    is_peer_known: bool,
     is_semi_sync_lowered: bool,
     remarks: Vec<Remark>,
 }
@@ -127,16 +137,23 @@ type Next = Do<Result<Won, Refusal>>;
 
 impl Winning {
     /// Begins; the first thing to do.
-    pub fn begin(settings: &Settings, last_known: Option<Seen>, now: Instant) -> (Self, Next) {
+    pub fn begin(
+        settings: &Settings,
+        last_known: Option<Seen>,
+        is_undecided: bool,
+        now: Instant,
+    ) -> (Self, Next) {
         let give_up = now + settings.split_wait;
         let state = State::Gate { give_up };
         let settings = settings.clone();
         let winning = Self {
             settings,
             last_known,
+            is_undecided,
             state,
             is_peer_silent: false,
             is_peer_read_only: false,
+            is_peer_known: false,
             is_semi_sync_lowered: false,
             remarks: Vec::new(),
         };
@@ -215,10 +232,18 @@ impl Winning {
     fn gate(&mut self, outcome: Outcome, give_up: Instant, now: Instant) -> Next {
         let answer = outcome.peer();
         match answer {
+            PeerAnswer::Silent(how) if self.is_undecided => {
+                self.remarks.push(Remark::PeerSilent(how));
+                Do::Finished(Err(Refusal::Undecided))
+            }
             PeerAnswer::Silent(how) => {
                 self.is_peer_silent = true;
                 self.remarks.push(Remark::PeerSilent(how));
                 self.enter(State::StopReceiver, Ask::StopReceiver, now)
+            }
+            PeerAnswer::Unaskable { code: 1053, text } if self.is_undecided => {
+                self.remarks.push(Remark::PeerUnaskable { code: 1053, text });
+                Do::Finished(Err(Refusal::Undecided))
             }
             PeerAnswer::Unaskable { code: 1053, text } => {
                 self.remarks.push(Remark::PeerUnaskable { code: 1053, text });
@@ -244,11 +269,14 @@ impl Winning {
             return self.split(Refusal::PeerWritable, now);
         }
         self.is_peer_read_only = true;
-        match self.last_known.clone() {
-            Some(Seen { position: target, .. }) => {
-                self.enter(State::Follow { target, progress: Progress::begin(now) }, Ask::State, now)
+        match &peer.position {
+            Ok(position) => {
+                self.is_peer_known = true;
+                let (target, progress) = (position.clone(), Progress::begin(now));
+                self.enter(State::Follow { target, progress }, Ask::State, now)
             }
-            None => self.enter(State::StopReceiver, Ask::StopReceiver, now),
+            // What it had once may be a history that it has no more: nothing to wait for.
+            Err(_unknown) => self.enter(State::StopReceiver, Ask::StopReceiver, now),
         }
     }
 
@@ -331,7 +359,7 @@ impl Winning {
             self.remarks.push(Remark::OnlyRemembered);
         }
         // Whoever goes on makes two histories of one, while the other one is there.
-        let would_diverge = self.is_peer_read_only && self.settings.diverged == Divergence::ReadOnly;
+        let would_diverge = self.is_peer_known && self.settings.diverged == Divergence::ReadOnly;
         match lacks {
             None => self.remarks.push(Remark::LossUnknown),
             Some(lacks) if lacks.is_empty() => {}

@@ -145,10 +145,19 @@ impl Keeper {
                 self.nothing_to_say();
                 return self.show("active; the peer follows", true);
             }
-            Some(Relation::Equal | Relation::Ahead(_) | Relation::Incomparable) | None => return,
+            Some(Relation::Equal | Relation::Ahead(_)) => {
+                self.term.has_asked_again = false;
+                return;
+            }
+            Some(Relation::Incomparable) | None => return,
         };
         if self.errant_lag.age(now) < STANDS_STILL {
             return;
+        }
+        if self.role.settings.diverged == Divergence::ReadOnly && !self.term.has_asked_again {
+            // Perhaps it only waits before it connects again, which may take a minute and is no divergence.
+            self.term.has_asked_again = true;
+            return self.receive_afresh().await;
         }
         let what = format!(
             "the peer's server, a standby, has {own}, which does not come in here: written there by an account that read_only \
@@ -164,6 +173,17 @@ impl Keeper {
                 self.say(&format!("{what}. Does replication from it apply? Nothing is repaired"));
                 self.show(&format!("active; the peer has DIVERGED: only there {own}"), true);
             }
+        }
+    }
+
+    async fn receive_afresh(&mut self) {
+        self.errant_lag = Lag::default();
+        let stopped = self.driver.stop_receiving().await;
+        if let Err(how) = match stopped {
+            Ok(()) => self.driver.receive().await,
+            Err(how) => Err(how),
+        } {
+            self.say(&format!("replication from the peer cannot be started afresh: {how}"));
         }
     }
 
@@ -220,16 +240,18 @@ impl Keeper {
         self.show("active; passing the gate again", false);
         // On the way it is stopped, wherever the way ends.
         (self.term.is_following, self.is_deaf) = (false, true);
-        match self.driver.win().await {
+        let is_undecided = self.undecided.is_set() && !self.term.may_go_alone;
+        match self.driver.win(is_undecided).await {
             Ok(won) => {
                 (self.term.is_quarantined, self.term.has_diverged) = (false, false);
+                self.undecided.set(&self.instance, false);
                 self.term.may_go_alone = false;
                 self.term.saw_follower |= won.is_peer_read_only;
                 self.show("active", true);
             }
             Err(refusal) => {
                 self.term.is_quarantined = true;
-                self.term.has_diverged |= matches!(refusal, Refusal::Diverged { .. });
+                self.term.has_diverged |= matches!(refusal, Refusal::Diverged { .. } | Refusal::Undecided);
                 self.term.retry_at = Some(clock::now() + RETRY);
                 self.say(&format!("the server stays read-only: {refusal}"));
                 self.show(&format!("READ-ONLY with the address: {refusal}"), true);
@@ -242,8 +264,10 @@ impl Keeper {
         let made = self.driver.refuse_writes().await;
         // Only now: whoever cuts this short leaves a term that is looked at again.
         (self.term.is_quarantined, self.term.has_diverged) = (made.is_ok(), true);
+        self.undecided.set(&self.instance, true);
         self.say(&format!(
-            "{why}. Both stay read-only and nothing is repaired: decide whose data count, and rebuild the other"
+            "{why}. This server is read-only until that is mended, and nothing is repaired by itself: decide whose data count, \
+             and rebuild the other"
         ));
         match made {
             Ok(()) => self.show(&format!("READ-ONLY with the address: {why}"), true),
@@ -277,7 +301,7 @@ impl Keeper {
             Some(Relation::Equal | Relation::Ahead(_)) => true,
             Some(Relation::Diverged { .. }) => false,
             // A peer that is dead by now, or something that was wrong here.
-            None if self.term.may_go_alone => true,
+            None if self.term.may_go_alone => self.unheard >= AWAY,
             Some(Relation::Behind(_) | Relation::Incomparable) | None => !self.term.has_diverged,
         };
         if may_try && self.term.retry_at.is_none_or(|at| clock::now() >= at) {

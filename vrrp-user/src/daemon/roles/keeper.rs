@@ -29,7 +29,7 @@ use crate::net::clock;
 use crate::net::doors::Doors;
 use crate::net::executor::{Report, Task};
 use crate::net::mailbox::Mailbox;
-use crate::role::{Behind, Driver, Lost, Occasion, Refusal, Stuck};
+use crate::role::{Behind, Divergence, Driver, Flag, Lost, Occasion, Refusal, Stuck, Turn};
 use crate::vrrp::{Instant, Job};
 
 /// Between two looks at both servers: what the peer acknowledged after the last one cannot be named when it dies.
@@ -38,6 +38,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const OFFER: Duration = Duration::from_secs(1);
 /// What is still wrong is said again after this.
 const REMIND: Duration = Duration::from_secs(60);
+/// To find a process and to kill it.
+const KILL: Duration = Duration::from_secs(2);
 
 /// The ways out: to the executor, and back to the core.
 pub(super) struct Post {
@@ -48,6 +50,7 @@ pub(super) struct Post {
     pub(super) doors: Doors,
     /// For what the next process must know.
     pub(super) state_dir: PathBuf,
+    pub(super) turn: Turn,
 }
 
 impl Post {
@@ -92,6 +95,8 @@ pub(super) struct Term {
     pub(super) has_rival: bool,
     /// What it has of its own all the same does not come in.
     pub(super) has_errant_follower: bool,
+    /// And was asked for once more.
+    pub(super) has_asked_again: bool,
     /// The addresses are here and the server is read-only, since the gate does not let it write.
     pub(super) is_quarantined: bool,
     /// Because of what both have: only their agreement ends it.
@@ -135,6 +140,8 @@ pub(super) struct Keeper {
     pub(super) peer_before: Option<Position>,
     /// What was written here, as a standby, in words.
     pub(super) errant: Option<String>,
+    /// Both had something of their own, and since then they were not seen to agree.
+    pub(super) undecided: Flag,
     said: Option<(String, Instant)>,
 }
 
@@ -160,7 +167,11 @@ impl Keeper {
         let driver = Driver::new(instance, role.settings.clone(), local, peer, post.doors.clone())
             .marking(Arc::clone(&post.board), post.router)
             .remembering(post.state_dir.join(format!("semi-sync-lowered-{instance}")))
-            .recalling(post.state_dir.join(format!("peer-position-{instance}")));
+            .recalling(post.state_dir.join(format!("peer-position-{instance}")), Arc::clone(&post.turn));
+        let undecided = Flag::kept(
+            post.state_dir.join(format!("diverged-{instance}")),
+            "that the servers had diverged and nobody had decided",
+        );
         Self {
             instance: instance.to_owned(),
             role,
@@ -181,6 +192,7 @@ impl Keeper {
             own_at_rest: None,
             peer_before: None,
             errant: None,
+            undecided,
             said: None,
         }
     }
@@ -261,6 +273,9 @@ impl Keeper {
             Offer::GoAlone => {
                 self.term.may_go_alone = self.term.is_quarantined;
                 self.term.retry_at = None;
+                if !self.term.is_won {
+                    self.undecided.set(&self.instance, false);
+                }
             }
         }
     }
@@ -325,7 +340,7 @@ impl Keeper {
         self.is_deaf = true;
         let mut job = job;
         let result = {
-            let win = self.driver.win();
+            let win = self.driver.win(self.undecided.is_set());
             tokio::pin!(win);
             loop {
                 tokio::select! {
@@ -348,6 +363,7 @@ impl Keeper {
             Ok(won) => {
                 self.is_left_alone = false;
                 self.said = None;
+                self.undecided.set(&self.instance, false);
                 self.forget_the_standby();
                 let saw_follower = won.is_peer_read_only;
                 self.term = Term { is_won: true, saw_follower, ..Term::default() };
@@ -362,14 +378,19 @@ impl Keeper {
     fn withhold(&mut self, job: Job, refusal: &Refusal) {
         // Each try takes the address from a peer that may hold it: what time does not mend is not tried again.
         let is_lasting = match refusal {
-            Refusal::Diverged { .. } => true,
-            Refusal::Behind(_) => self.role.settings.behind == Behind::Refuse,
+            Refusal::Diverged { .. } | Refusal::Undecided => true,
+            Refusal::Behind(_) => {
+                let settings = &self.role.settings;
+                settings.behind == Behind::Refuse || settings.diverged == Divergence::ReadOnly
+            }
             Refusal::NotApplied
             | Refusal::PeerWritable
             | Refusal::PeerUnaskable { .. }
             | Refusal::Server { .. } => false,
         };
         if is_lasting {
+            // Whether it follows must be seen anew.
+            self.lag = Lag::default();
             self.standing.hold(
                 &self.instance,
                 Holder::Role,
@@ -476,7 +497,12 @@ impl Keeper {
                     Place::Socket(socket) => (IpAddr::V4(Ipv4Addr::LOCALHOST), 0, Some(socket)),
                     Place::Tcp(address, port) => (address, port.get(), None),
                 };
-                let killed = tokio::task::spawn_blocking(move || process::kill(address, port, socket)).await;
+                let kill = tokio::task::spawn_blocking(move || process::kill(address, port, socket));
+                let killed = match timeout(KILL, kill).await {
+                    Ok(killed) => killed,
+                    // Its disk hangs, by which the process would have been found.
+                    Err(_elapsed) => return self.say("the stuck server could not be killed in time"),
+                };
                 match killed {
                     Ok(Ok(Some(pid))) => self.say(&format!(
                         "the server could not be made read-only; stuck is kill: process {pid} was killed"
@@ -498,7 +524,7 @@ impl Keeper {
         self.shown.send_modify(|shown| {
             text.clone_into(&mut shown.text);
             shown.is_idle = is_idle;
-            shown.awaits_person = self.term.is_quarantined;
+            shown.awaits_person = self.term.is_quarantined || self.undecided.is_set();
         });
     }
 

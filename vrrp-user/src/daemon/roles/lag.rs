@@ -14,12 +14,16 @@ pub(super) struct Lag {
     awaited: Option<(Position, Instant)>,
     follower: Option<Position>,
     moved_at: Option<Instant>,
+    has_caught_up: bool,
 }
 
 impl Lag {
     /// One look at both.
     pub(super) fn note(&mut self, source: &Position, follower: &Position, now: Instant) {
         let lacks = |position: &Position| position.beyond(follower).is_some_and(|lacks| !lacks.is_empty());
+        if self.awaited.as_ref().is_some_and(|(position, _)| !lacks(position)) || !lacks(source) {
+            self.has_caught_up = true;
+        }
         if self.awaited.as_ref().is_none_or(|(position, _)| !lacks(position)) {
             self.awaited = lacks(source).then(|| (source.clone(), now));
         }
@@ -31,6 +35,11 @@ impl Lag {
     /// Since when it lacks something that the source had then.
     pub(super) fn age(&self, now: Instant) -> Duration {
         self.awaited.as_ref().map_or(Duration::ZERO, |(_, since)| now.since(*since))
+    }
+
+    /// At some look it had what the source had had at another: it does follow.
+    pub(super) const fn has_caught_up(&self) -> bool {
+        self.has_caught_up
     }
 
     /// For how long it has lacked something and taken in nothing.
@@ -69,6 +78,11 @@ mod tests {
         }
         assert_eq!(lag.age(at(2_000)), Duration::from_millis(1_750));
         assert_eq!(lag.still(at(2_000)), Duration::from_millis(1_750));
+        let mut afresh = Lag::default();
+        afresh.note(&position(108), &position(100), at(2_000));
+        assert!(!afresh.has_caught_up(), "it only lacks something");
+        afresh.note(&position(109), &position(108), at(2_250));
+        assert!(afresh.has_caught_up(), "it has what it lacked, and is late all the same");
         // It moves, and is as late as before.
         lag.note(&position(109), &position(100), at(2_250));
         lag.note(&position(109), &position(100), at(2_500));

@@ -24,29 +24,20 @@ impl Keeper {
                 return;
             }
         };
-        if ours.writability.is_writable() && !self.is_left_alone {
-            let is_known = self.is_tainted;
-            match self.driver.refuse_writes().await {
-                Ok(()) if is_known => {
-                    tracing::info!(instance = self.instance, "the server is read-only now");
-                }
-                Ok(()) => tracing::warn!(
-                    instance = self.instance,
-                    "the server was writable without the address: somebody else made it so. It is read-only again"
-                ),
-                Err(how) => {
-                    self.is_tainted = true;
-                    self.say(&format!(
-                        "the server is writable without the address, and cannot be made read-only: {how}"
-                    ));
-                    self.show("standby; WRITABLE, and cannot be made read-only", true);
+        match (ours.writability.is_writable(), self.is_left_alone) {
+            // By policy: somebody else sees to it.
+            (true, true) => self.is_tainted = false,
+            (true, false) => {
+                if !self.make_read_only_again().await {
                     return;
                 }
             }
+            // One that died writable came back as it starts, and nobody had to do it.
+            (false, _) => {
+                self.is_tainted = false;
+                self.driver.note_read_only();
+            }
         }
-        self.is_tainted = false;
-        // One that died writable came back as it starts, and nobody had to do it.
-        self.driver.note_read_only();
         let errant = self.find_errant(&view);
         let text = match view.relation() {
             None => {
@@ -88,7 +79,12 @@ impl Keeper {
             }
             Some(Relation::Incomparable) => "standby; the peer's server is of another kind".to_owned(),
             Some(Relation::Equal | Relation::Behind(_)) => {
-                self.standing.let_go(&self.instance, &Holder::Role);
+                let lateness = self.lateness_here(&view);
+                // Behind alone may be a broken replica: another try would take the address from a server that is well.
+                if self.lag.has_caught_up() {
+                    self.standing.let_go(&self.instance, &Holder::Role);
+                    self.undecided.set(&self.instance, false);
+                }
                 if self.is_deaf && matches!(&view.theirs, PeerAnswer::State(_)) {
                     match self.driver.receive().await {
                         Ok(()) => {
@@ -98,7 +94,7 @@ impl Keeper {
                         Err(how) => self.say(&format!("replication from the peer cannot be started: {how}")),
                     }
                 }
-                match errant.or_else(|| self.lateness_here(&view)) {
+                match errant.or(lateness) {
                     Some(text) => {
                         self.say(&text);
                         format!("standby; {text}")
@@ -113,6 +109,30 @@ impl Keeper {
             }
         };
         self.show(&text, true);
+    }
+
+    /// It was found writable without the address. False: it still is.
+    async fn make_read_only_again(&mut self) -> bool {
+        self.driver.note_found_writable();
+        match self.driver.refuse_writes().await {
+            Ok(()) if self.is_tainted => {
+                tracing::info!(instance = self.instance, "the server is read-only now");
+            }
+            Ok(()) => tracing::warn!(
+                instance = self.instance,
+                "the server was writable without the address: somebody else made it so. It is read-only again"
+            ),
+            Err(how) => {
+                self.is_tainted = true;
+                self.say(&format!(
+                    "the server is writable without the address, and cannot be made read-only: {how}"
+                ));
+                self.show("standby; WRITABLE, and cannot be made read-only", true);
+                return false;
+            }
+        }
+        self.is_tainted = false;
+        true
     }
 
     /// What was written here while this server was to follow, by somebody whom read_only does not stop. With both directions

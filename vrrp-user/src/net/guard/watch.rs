@@ -253,7 +253,7 @@ impl Watch {
         for ward in left_writable {
             tracing::warn!(
                 instance = ward.name,
-                "guard: {what}, and its server may be writable without the address: it is made read-only"
+                "guard: {what}, and its server may be writable without the address: it is made read-only, if it lives"
             );
         }
         for (ward, failure) in fenced {

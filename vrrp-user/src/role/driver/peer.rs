@@ -7,16 +7,17 @@ use std::path::PathBuf;
 use super::{Driver, Sockets, left, open};
 use crate::database::DatabaseError;
 use crate::mysql::ServerState;
-use crate::role::memory::{Memory, Seen};
+use crate::net::clock;
+use crate::role::memory::{Memory, Seen, Turn};
 use crate::role::step::PeerAnswer;
 use crate::vrrp::Instant;
 
 impl<S: Sockets> Driver<S> {
     /// Remembers in this file what the peer's server had, and begins with what the process before left there.
     #[must_use]
-    pub fn recalling(mut self, file: PathBuf) -> Self {
+    pub fn recalling(mut self, file: PathBuf, turn: Turn) -> Self {
         let path = file.display().to_string();
-        let (recollection, seen) = Memory::recall(&self.instance, file);
+        let (recollection, seen) = Memory::recall(&self.instance, file, turn);
         if let Some(seen) = &seen {
             tracing::info!(
                 "{}: the peer's server as the process before saw it: {seen} ({path})",
@@ -75,6 +76,7 @@ impl<S: Sockets> Driver<S> {
             },
             Err(error) => Err(error),
         };
+        self.untrusted = None;
         match asked {
             Ok(Some(state)) => {
                 if let Ok(position) = &state.position {
@@ -89,11 +91,15 @@ impl<S: Sockets> Driver<S> {
             Err(error @ (DatabaseError::Silent { .. } | DatabaseError::Unreachable { .. })) => {
                 PeerAnswer::Silent(error.to_string())
             }
-            // It may well live.
+            // They may well live, all of these.
+            Err(error @ DatabaseError::Tls { .. }) => {
+                let answer = PeerAnswer::Unaskable { code: 0, text: error.to_string() };
+                self.untrusted = Some((clock::now(), answer.clone()));
+                answer
+            }
             Err(
                 error @ (DatabaseError::Unsupported { .. }
                 | DatabaseError::Unclear { .. }
-                | DatabaseError::Tls { .. }
                 | DatabaseError::Secret(_)),
             ) => PeerAnswer::Unaskable { code: 0, text: error.to_string() },
         }
