@@ -97,6 +97,11 @@ fn a_person_lets_the_winner_serve_while_the_other_is_away() {
         assert!(duo.pair.b.is_read_only().unwrap(), "a death decides nothing\n{}", duo.logs());
         clock::sleep_ms(50);
     }
+    // An upgrade, say.
+    duo.b.stop().unwrap();
+    duo.b.restart(duo.lab.host("b")).unwrap();
+    duo.wait_until("nor does a restart", || duo.status("b").contains("the servers had diverged"));
+    assert!(duo.pair.b.is_read_only().unwrap() && !duo.lab.host("b").holds(VIP).unwrap(), "{}", duo.logs());
     duo.order("b", &["resume", "VI_1"]);
     duo.wait_until("b takes writes", || !duo.pair.b.is_read_only().unwrap());
     duo.wait_for("b");

@@ -66,6 +66,11 @@ impl Flavour {
         format!("STOP {}{channel} IO_THREAD", self.replica())
     }
 
+    /// Of the two threads the one that takes in; the applier, which may have been stopped by somebody, is as it was.
+    pub fn start_receiver(self, channel: &str) -> String {
+        format!("START {}{channel} IO_THREAD", self.replica())
+    }
+
     /// Both threads.
     pub fn start_replication(self, channel: &str) -> String {
         format!("START {}{channel}", self.replica())
@@ -198,6 +203,7 @@ mod tests {
             (m10.stop_receiver(&m10.channel("")), v84.stop_receiver(&v84.channel("other"))),
             ("STOP SLAVE IO_THREAD".into(), "STOP REPLICA IO_THREAD".into())
         );
+        assert_eq!(m10.start_receiver(&m10.channel("c")), "START SLAVE 'c' IO_THREAD");
         assert_eq!(m10.start_replication(&m10.channel("it's")), r"START SLAVE 'it\'s'");
         let limit = Duration::from_millis(300);
         assert_eq!(

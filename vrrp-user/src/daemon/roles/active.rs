@@ -156,8 +156,11 @@ impl Keeper {
         }
         if self.role.settings.diverged == Divergence::ReadOnly && !self.term.has_asked_again {
             // Perhaps it only waits before it connects again, which may take a minute and is no divergence.
-            self.term.has_asked_again = true;
-            return self.receive_afresh().await;
+            (self.term.has_asked_again, self.errant_lag) = (true, Lag::default());
+            if let Err(how) = self.driver.receive_afresh().await {
+                self.say(&format!("the peer's server cannot be asked afresh for what it wrote: {how}"));
+            }
+            return;
         }
         let what = format!(
             "the peer's server, a standby, has {own}, which does not come in here: written there by an account that read_only \
@@ -173,17 +176,6 @@ impl Keeper {
                 self.say(&format!("{what}. Does replication from it apply? Nothing is repaired"));
                 self.show(&format!("active; the peer has DIVERGED: only there {own}"), true);
             }
-        }
-    }
-
-    async fn receive_afresh(&mut self) {
-        self.errant_lag = Lag::default();
-        let stopped = self.driver.stop_receiving().await;
-        if let Err(how) = match stopped {
-            Ok(()) => self.driver.receive().await,
-            Err(how) => Err(how),
-        } {
-            self.say(&format!("replication from the peer cannot be started afresh: {how}"));
         }
     }
 

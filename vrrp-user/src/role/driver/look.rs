@@ -93,6 +93,12 @@ impl<S: Sockets> Driver<S> {
         self.on_channels(Flavour::start_replication, self.soon()).await.checked()
     }
 
+    /// Takes in at once what it may be about to ask for again only in a while.
+    pub async fn receive_afresh(&mut self) -> Result<(), String> {
+        self.stop_receiving().await?;
+        self.on_channels(Flavour::start_receiver, self.soon()).await.checked()
+    }
+
     /// Takes in no more.
     pub async fn stop_receiving(&mut self) -> Result<(), String> {
         self.perform(Ask::StopReceiver, self.soon()).await.checked()
