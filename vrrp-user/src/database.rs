@@ -184,10 +184,8 @@ impl Session {
         let began = Instant::now();
         let mut outcome = log_in(login, limit).await?;
         // A server that ends at this moment hangs up like one that dislikes our TLS: only one of them does it again.
-        if outcome.as_ref().is_err_and(|error| login.tls().is_some() && hung_up(error).is_some())
-            && let Ok(second) = log_in(login, limit.saturating_sub(began.elapsed())).await
-        {
-            outcome = second;
+        if outcome.as_ref().is_err_and(|error| login.tls().is_some() && hung_up(error).is_some()) {
+            outcome = log_in(login, limit.saturating_sub(began.elapsed())).await?;
         }
         match outcome {
             Ok(open) => Ok(Self { login: login.clone(), open: Some(open) }),

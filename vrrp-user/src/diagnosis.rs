@@ -109,11 +109,17 @@ fn tls_to(
     if matches!(place, Place::Socket(_)) {
         return Ok(None);
     }
+    let configured = configured.iter().find_map(|instance| configured_tls(instance, place));
     let tls = if is_tls_asked_for(options) || name.is_some() {
-        let (ca, server_name) = (options.tls_ca.clone(), name.cloned());
-        Some(Tls { ca, server_name, verify: !options.tls_skip_verify })
+        // What is not asked for otherwise stays as it is configured.
+        let base = configured.unwrap_or_else(Tls::public);
+        Some(Tls {
+            ca: options.tls_ca.clone().or(base.ca),
+            server_name: name.cloned().or(base.server_name),
+            verify: base.verify && !options.tls_skip_verify,
+        })
     } else {
-        configured.iter().find_map(|instance| configured_tls(instance, place))
+        configured
     };
     Ok(tls.map(|tls| tls.load()).transpose()?.map(Ok))
 }

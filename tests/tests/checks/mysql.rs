@@ -316,7 +316,7 @@ fn a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake() {
     let lab = Lab::pair("tls").unwrap();
     let certificates = Certificates::make(&lab, "certificates").unwrap();
     let with_tls = certificates.equip(Setup::new(Flavour::MariaDb, 1));
-    let a = Server::start(lab.host("a"), with_tls).unwrap();
+    let mut a = Server::start(lab.host("a"), with_tls).unwrap();
     let b = Server::start(lab.host("b"), Setup::new(Flavour::MariaDb, 2)).unwrap();
     a.sql(&format!("ALTER USER '{APP_USER}'@'%' REQUIRE SSL")).unwrap();
     let tls = format!("tls: {{ ca: {}, server_name: db.example }},", certificates.authority().display());
@@ -333,6 +333,11 @@ fn a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake() {
     assert!(site.b.log().contains("the server offers no TLS"), "{}", site.b.log());
     clock::sleep_ms(1500);
     assert!(!site.a.log().contains("check mysql"), "{}", site.a.log());
+    // A server that is not there is found so all the same, and for longer than any hold-down.
+    a.kill();
+    site.wait_for_line("a", "check unreadable: misconfigured -> dead");
+    clock::sleep_ms(8_000);
+    assert!(!site.a.log().contains("check unreadable: dead ->"), "{}", site.a.log());
 }
 
 /// Log, status of the process, its children's environment, `vrrp check` and what an error says.

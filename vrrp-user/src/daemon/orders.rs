@@ -162,7 +162,7 @@ impl Running {
                 self.standing.let_go(name, &Holder::Role);
                 refused.insert(name.clone());
             }
-            if self.roles.go_alone(name) {
+            if self.roles.go_alone(name, refused.contains(name)) {
                 waiting.insert(name.clone());
             }
             self.drained.remove(name);

@@ -136,10 +136,13 @@ impl Roles {
         self.members.get(instance)?.shown.borrow().obstacle.clone()
     }
 
-    /// A person has decided about a server that is read-only under its address. False if it is not.
-    pub(super) fn go_alone(&self, instance: &str) -> bool {
-        let waiting = self.members.get(instance).filter(|member| member.shown.borrow().awaits_person);
-        waiting.is_some_and(|member| member.offers.try_send(Offer::GoAlone).is_ok())
+    /// A person has decided about a server that is read-only under its address, or that was refused it. True: it is under it.
+    pub(super) fn go_alone(&self, instance: &str, was_refused: bool) -> bool {
+        let Some(member) = self.members.get(instance) else { return false };
+        let has_address = member.shown.borrow().awaits_person;
+        // A full queue: the task is stuck in something that the next try will find it out of.
+        let is_told = (has_address || was_refused) && member.offers.try_send(Offer::GoAlone).is_ok();
+        has_address && is_told
     }
 
     /// Has the peers' servers take in everything first; comes back, within the longest `handover_timeout`, with the first that

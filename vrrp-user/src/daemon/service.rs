@@ -516,7 +516,7 @@ fn make_lines(room: usize) -> Result<Lines, DaemonError> {
     // A queue is locked memory from its first place to its last, used or not: for thousands of routers most of all there is.
     let depth = |each: usize| room * each + 256;
     Ok(Lines {
-        // Whoever posts these two waits for room, and loses nothing.
+        // Whoever posts these two waits for room: the first for half a second at most, the second for as long as it takes.
         orders: Arc::new(Mailbox::new(depth(2)).map_err(failed)?),
         roles: Arc::new(Mailbox::new(depth(2)).map_err(failed)?),
         // Of every router: taken, dropped, changed, announced, while the kernel keeps the executor waiting.

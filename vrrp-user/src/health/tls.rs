@@ -93,7 +93,7 @@ pub fn complaint(error: &mysql_async::Error) -> Option<String> {
 
 fn remedy(error: &rustls::Error) -> &'static str {
     let rustls::Error::InvalidCertificate(what) = error else {
-        return "the server must speak TLS 1.2 or later";
+        return "see the server's log; it must speak TLS 1.2 or later, and want no certificate of ours";
     };
     // The signature is bad if another authority of the same name signed it.
     if matches!(what, CertificateError::UnknownIssuer | CertificateError::BadSignature) {

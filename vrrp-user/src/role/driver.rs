@@ -65,6 +65,8 @@ pub struct Driver<S> {
     peer_session: Option<(Session, Flavour)>,
     /// When TLS kept the peer's server from answering, and what is said of it.
     untrusted: Option<(Instant, PeerAnswer)>,
+    /// The same of our own server, over TCP.
+    untrusted_here: Option<(Instant, String)>,
     sockets: S,
     /// The last position of the peer's server, seen while it lived.
     last_known: Option<Seen>,
@@ -95,6 +97,7 @@ impl<S: Sockets> Driver<S> {
             session: None,
             peer_session: None,
             untrusted: None,
+            untrusted_here: None,
             sockets,
             last_known: None,
             recollection: None,
@@ -155,7 +158,7 @@ impl<S: Sockets> Driver<S> {
     }
 
     /// The order of winning.
-    /// `is_undecided`: they had diverged, and only a peer that answers lets this server go on.
+    /// `is_undecided`: they had diverged, and only a peer that is seen to agree lets this server go on.
     pub async fn win(&mut self, is_undecided: bool) -> Result<Won, Refusal> {
         let began = clock::now();
         if let Some(seen) = &self.last_known {
@@ -283,7 +286,14 @@ impl<S: Sockets> Driver<S> {
         let is_kept = kept.is_some();
         let open = match kept {
             Some(open) => open,
-            None => open(&mut self.local, by).await?,
+            None => {
+                let opened = open(&mut self.local, by).await;
+                self.untrusted_here = match &opened {
+                    Err(error @ DatabaseError::Tls { .. }) => Some((clock::now(), error.to_string())),
+                    Ok(_) | Err(_) => None,
+                };
+                opened?
+            }
         };
         let (session, flavour) = self.session.insert(open);
         Ok((session, *flavour, is_kept))

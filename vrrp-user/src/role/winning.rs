@@ -37,7 +37,7 @@ pub enum Refusal {
     },
     /// `behind: refuse`, or `wait` and it took too long, or `diverged: read_only` beside a living peer.
     Behind(String),
-    /// The servers had diverged, and the peer's does not answer: nobody has decided yet.
+    /// The servers had diverged, nobody has decided, and whether they agree again cannot be seen.
     Undecided,
     /// What was received is not applied yet; it may be, later.
     NotApplied,
@@ -67,8 +67,8 @@ impl core::fmt::Display for Refusal {
                  other"
             ),
             Self::Undecided => f.write_str(
-                "the servers had diverged when the peer's was last seen, and now it does not answer; decide whose data count: `vrrp \
-                 resume` lets this one serve",
+                "the servers had diverged, and that they agree again cannot be seen now; decide whose data count: `vrrp resume` lets \
+                 this one serve",
             ),
             Self::NotApplied => f.write_str("what was received from the peer is not applied yet"),
             Self::Behind(what) => write!(f, "this server lacks {what}, and the policy does not allow to go on without it"),
@@ -83,7 +83,7 @@ pub struct Winning {
     settings: Settings,
     /// The peer's position as it was last seen alive.
     last_known: Option<Seen>,
-    /// They had diverged, and nobody has decided: only a peer that answers lets this server go on.
+    /// They had diverged, and nobody has decided: only a peer that is seen to agree lets this server go on.
     is_undecided: bool,
     state: State,
     is_peer_silent: bool,
@@ -276,12 +276,14 @@ impl Winning {
                 self.enter(State::Follow { target, progress }, Ask::State, now)
             }
             // What it had once may be a history that it has no more: nothing to wait for.
+            Err(_unknown) if self.is_undecided => Do::Finished(Err(Refusal::Undecided)),
             Err(_unknown) => self.enter(State::StopReceiver, Ask::StopReceiver, now),
         }
     }
 
     fn split(&mut self, refusal: Refusal, now: Instant) -> Next {
         match self.settings.split {
+            Split::Promote if self.is_undecided => Do::Finished(Err(Refusal::Undecided)),
             Split::Hold => Do::Finished(Err(refusal)),
             Split::Promote => {
                 self.remarks.push(Remark::SecondWriter);
@@ -296,10 +298,14 @@ impl Winning {
             Ok(state) => state,
             Err(how) => return failed(Ask::State, how),
         };
-        let Ok(position) = &own.position else {
+        let relation = own.position.as_ref().map(|position| position.relate(&target));
+        if self.is_undecided && matches!(relation, Ok(Relation::Incomparable) | Err(_)) {
+            return Do::Finished(Err(Refusal::Undecided));
+        }
+        let Ok(relation) = relation else {
             return self.enter(State::StopReceiver, Ask::StopReceiver, now);
         };
-        match position.relate(&target) {
+        match relation {
             Relation::Diverged { ours, theirs } => Do::Finished(Err(Refusal::Diverged { ours, theirs })),
             Relation::Behind(lacks) if progress.goes_on(&lacks, &self.settings, now) => {
                 self.state = State::FollowPause { target, progress };

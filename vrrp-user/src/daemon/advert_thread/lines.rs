@@ -32,12 +32,12 @@ pub(in crate::daemon) enum Order {
         ifindex: u32,
         address: Ipv4Addr,
     },
-    /// [`Event::SetPriority`].
+    /// [`crate::vrrp::Event::SetPriority`].
     SetPriority {
         router: usize,
         priority: NonZeroU8,
     },
-    /// [`Event::Suspend`], [`Event::Resume`].
+    /// [`crate::vrrp::Event::Suspend`], [`crate::vrrp::Event::Resume`].
     Suspend {
         router: usize,
     },

@@ -16,6 +16,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 const AWAY: u32 = 4;
 /// A follower that lacks something and has not moved for this long does not follow.
 const STANDS_STILL: Duration = Duration::from_secs(2);
+/// Asked afresh that long ago, the receiver may wait again.
+const ASKED: Duration = Duration::from_secs(60);
 /// A gate that said no is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -97,6 +99,8 @@ impl Keeper {
                         (self.term.is_following, self.term.has_followed) = (true, true);
                         (self.is_deaf, self.term.has_rival) = (false, false);
                         self.errant_lag = Lag::default();
+                        self.term.asked_again_at = None;
+                        self.set_undecided(false);
                         tracing::info!(
                             instance = self.instance,
                             "the peer's server is read-only and has nothing of its own: replication from it runs"
@@ -146,7 +150,7 @@ impl Keeper {
                 return self.show("active; the peer follows", true);
             }
             Some(Relation::Equal | Relation::Ahead(_)) => {
-                self.term.has_asked_again = false;
+                self.term.asked_again_at = None;
                 return;
             }
             Some(Relation::Incomparable) | None => return,
@@ -154,13 +158,19 @@ impl Keeper {
         if self.errant_lag.age(now) < STANDS_STILL {
             return;
         }
-        if self.role.settings.diverged == Divergence::ReadOnly && !self.term.has_asked_again {
-            // Perhaps it only waits before it connects again, which may take a minute and is no divergence.
-            (self.term.has_asked_again, self.errant_lag) = (true, Lag::default());
-            if let Err(how) = self.driver.receive_afresh().await {
-                self.say(&format!("the peer's server cannot be asked afresh for what it wrote: {how}"));
+        if self.role.settings.diverged == Divergence::ReadOnly {
+            if self.driver.is_applying().await {
+                // It does come in, however long that takes.
+                return;
             }
-            return;
+            if self.term.asked_again_at.is_none_or(|at| now.since(at) >= ASKED) {
+                // Perhaps the receiver only waits before it connects again, which may take a minute and is no divergence.
+                (self.term.asked_again_at, self.errant_lag) = (Some(now), Lag::default());
+                if let Err(how) = self.driver.receive_afresh().await {
+                    self.say(&format!("the peer's server cannot be asked afresh for what it wrote: {how}"));
+                }
+                return;
+            }
         }
         let what = format!(
             "the peer's server, a standby, has {own}, which does not come in here: written there by an account that read_only \
@@ -236,7 +246,7 @@ impl Keeper {
         match self.driver.win(is_undecided).await {
             Ok(won) => {
                 (self.term.is_quarantined, self.term.has_diverged) = (false, false);
-                self.undecided.set(&self.instance, false);
+                self.set_undecided(false);
                 self.term.may_go_alone = false;
                 self.term.saw_follower |= won.is_peer_read_only;
                 self.show("active", true);
@@ -256,7 +266,7 @@ impl Keeper {
         let made = self.driver.refuse_writes().await;
         // Only now: whoever cuts this short leaves a term that is looked at again.
         (self.term.is_quarantined, self.term.has_diverged) = (made.is_ok(), true);
-        self.undecided.set(&self.instance, true);
+        self.set_undecided(true);
         self.say(&format!(
             "{why}. This server is read-only until that is mended, and nothing is repaired by itself: decide whose data count, \
              and rebuild the other"

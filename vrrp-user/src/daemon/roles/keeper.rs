@@ -28,7 +28,7 @@ use crate::net::board::Board;
 use crate::net::clock;
 use crate::net::doors::Doors;
 use crate::net::executor::{Report, Task};
-use crate::net::mailbox::Mailbox;
+use crate::net::mailbox::{Full, Mailbox};
 use crate::role::{Behind, Divergence, Driver, Flag, Lost, Occasion, Refusal, Stuck, Turn};
 use crate::vrrp::{Instant, Job};
 
@@ -38,6 +38,9 @@ const LOOK: Duration = Duration::from_millis(250);
 const OFFER: Duration = Duration::from_secs(1);
 /// What is still wrong is said again after this.
 const REMIND: Duration = Duration::from_secs(60);
+/// Between two tries to find room in the executor's queue, and how many there are.
+const HAND_OVER: Duration = Duration::from_millis(1);
+const HAND_OVERS: u32 = 2_000;
 /// To find a process and to kill it.
 const KILL: Duration = Duration::from_secs(2);
 
@@ -55,10 +58,19 @@ pub(super) struct Post {
 
 impl Post {
     fn hand_over(&self, task: Task) {
-        if self.tasks.post(task).is_err() {
-            // The core's own deadline ends the wait; the guard answers for the addresses.
-            tracing::error!("the VIP executor does not take orders: one is lost");
-        }
+        let Err(Full(mut task)) = self.tasks.post(task) else { return };
+        // The executor waits for the kernel. What came to be out of date meanwhile, it knows by the number.
+        let tasks = Arc::clone(&self.tasks);
+        tokio::spawn(async move {
+            for _ in 0..HAND_OVERS {
+                tokio::time::sleep(HAND_OVER).await;
+                match tasks.post(task) {
+                    Ok(()) => return,
+                    Err(Full(back)) => task = back,
+                }
+            }
+            tracing::error!("the VIP executor takes no orders: {task:?} is lost");
+        });
     }
 
     fn take(&self, job: Job) {
@@ -96,7 +108,7 @@ pub(super) struct Term {
     /// What it has of its own all the same does not come in.
     pub(super) has_errant_follower: bool,
     /// And was asked for once more.
-    pub(super) has_asked_again: bool,
+    pub(super) asked_again_at: Option<Instant>,
     /// The addresses are here and the server is read-only, since the gate does not let it write.
     pub(super) is_quarantined: bool,
     /// Because of what both have: only their agreement ends it.
@@ -142,6 +154,8 @@ pub(super) struct Keeper {
     pub(super) errant: Option<String>,
     /// Both had something of their own, and since then they were not seen to agree.
     pub(super) undecided: Flag,
+    /// For that reason the address was refused.
+    was_undecided: bool,
     said: Option<(String, Instant)>,
 }
 
@@ -193,6 +207,7 @@ impl Keeper {
             peer_before: None,
             errant: None,
             undecided,
+            was_undecided: false,
             said: None,
         }
     }
@@ -273,8 +288,9 @@ impl Keeper {
             Offer::GoAlone => {
                 self.term.may_go_alone = self.term.is_quarantined;
                 self.term.retry_at = None;
-                if !self.term.is_won {
-                    self.undecided.set(&self.instance, false);
+                // Refused the address because of it. Whoever was not is not asked, and decides nothing.
+                if !self.term.is_won && self.was_undecided {
+                    self.set_undecided(false);
                 }
             }
         }
@@ -363,7 +379,7 @@ impl Keeper {
             Ok(won) => {
                 self.is_left_alone = false;
                 self.said = None;
-                self.undecided.set(&self.instance, false);
+                self.set_undecided(false);
                 self.forget_the_standby();
                 let saw_follower = won.is_peer_read_only;
                 self.term = Term { is_won: true, saw_follower, ..Term::default() };
@@ -376,6 +392,7 @@ impl Keeper {
     }
 
     fn withhold(&mut self, job: Job, refusal: &Refusal) {
+        self.was_undecided = *refusal == Refusal::Undecided;
         // Each try takes the address from a peer that may hold it: what time does not mend is not tried again.
         let is_lasting = match refusal {
             Refusal::Diverged { .. } | Refusal::Undecided => true,
@@ -410,7 +427,8 @@ impl Keeper {
         self.show("being demoted", false);
         self.note_obstacle(None);
         let was_active = std::mem::take(&mut self.term).is_won;
-        self.is_tainted = true;
+        // A look may have been cut short between the receiver's stop and its start.
+        (self.is_tainted, self.is_deaf) = (true, true);
         let is_hopeless = matches!(*self.verdict.borrow(), Some(Verdict::Hung | Verdict::Dead));
         let is_planned = was_active && is_release && !is_hopeless;
         let occasion = if is_planned { Occasion::Planned } else { Occasion::Forced };
@@ -515,6 +533,10 @@ impl Keeper {
         }
     }
 
+    pub(super) fn set_undecided(&mut self, is_undecided: bool) {
+        self.undecided.set(&self.instance, is_undecided);
+    }
+
     fn forget_the_standby(&mut self) {
         (self.lag, self.errant_lag, self.own_at_rest) = (Lag::default(), Lag::default(), None);
         (self.peer_before, self.errant) = (None, None);
@@ -524,7 +546,7 @@ impl Keeper {
         self.shown.send_modify(|shown| {
             text.clone_into(&mut shown.text);
             shown.is_idle = is_idle;
-            shown.awaits_person = self.term.is_quarantined || self.undecided.is_set();
+            shown.awaits_person = self.term.is_quarantined;
         });
     }
 

@@ -83,7 +83,7 @@ impl Keeper {
                 // Behind alone may be a broken replica: another try would take the address from a server that is well.
                 if self.lag.has_caught_up() {
                     self.standing.let_go(&self.instance, &Holder::Role);
-                    self.undecided.set(&self.instance, false);
+                    self.set_undecided(false);
                 }
                 if self.is_deaf && matches!(&view.theirs, PeerAnswer::State(_)) {
                     match self.driver.receive().await {

@@ -15,7 +15,7 @@ use super::error::{finding, silence};
 use crate::health::judge::{Finding, Symptom};
 use crate::health::secret::{Secret, SecretError};
 use crate::health::settings::{Account, Mysql};
-use crate::health::tls::{Tls, TlsError};
+use crate::health::tls::{Tls, TlsError, trusting_nobody};
 use crate::mysql::Row;
 
 /// The server forgets a connection of ours that is silent for so long; more than any probe's interval.
@@ -119,9 +119,9 @@ impl Line {
         if let Some(conn) = self.conn.take() {
             return Ok(conn);
         }
-        let opts = self.options(until).await?;
+        let (opts, unreadable) = self.options(until).await;
         let doing = self.doing();
-        match timeout_at(until, Conn::new(opts)).await {
+        let outcome = match timeout_at(until, Conn::new(opts)).await {
             Ok(Ok(conn)) => Ok(conn),
             Ok(Err(error)) => {
                 // A password that was wrong may have been replaced in its file.
@@ -129,6 +129,16 @@ impl Line {
                 Err(finding(&error, &doing))
             }
             Err(_elapsed) => Err(silence(self.deadline, &doing)),
+        };
+        match (outcome, unreadable) {
+            (outcome, None) => outcome,
+            // Without its files a login tells one thing all the same: whether anybody is there.
+            (Err(finding), Some(_))
+                if matches!(finding.symptom, Symptom::Gone | Symptom::Closed | Symptom::Timeout) =>
+            {
+                Err(finding)
+            }
+            (Ok(_) | Err(_), Some(what)) => Err(Finding::new(Symptom::Wrong, format!("{doing}: {what}"))),
         }
     }
 
@@ -171,30 +181,44 @@ impl Line {
         }
     }
 
-    async fn options(&mut self, until: Instant) -> Result<Opts, Finding> {
+    /// With what kept the password or the authorities from being read, if anything did: then for a login without them.
+    async fn options(&mut self, until: Instant) -> (Opts, Option<String>) {
         if let Some(opts) = &self.opts {
-            return Ok(opts.clone());
+            return (opts.clone(), None);
         }
-        let doing = self.doing();
-        let wrong = |what: String| Finding::new(Symptom::Wrong, format!("{doing}: {what}"));
+        let is_tls = self.settings.tls.is_some() && self.socket().is_none();
+        match self.files(until).await {
+            Ok((password, ssl)) => {
+                let opts = self.with(password.as_ref(), ssl);
+                self.opts = Some(opts.clone());
+                (opts, None)
+            }
+            Err(what) => (self.with(None, is_tls.then(trusting_nobody)), Some(what)),
+        }
+    }
+
+    async fn files(&mut self, until: Instant) -> Result<(Option<Secret>, Option<SslOpts>), String> {
         let source = self.account.password.clone();
         let tls = self.settings.tls.clone().filter(|_| self.socket().is_none());
         // On a thread of its own, and one at a time: the files' disk may hang, which says nothing about the server.
         let read = move || (source.read(), tls.as_ref().map(Tls::load).transpose());
         let reading = self.reading.get_or_insert_with(|| spawn_blocking(read));
-        let Ok(outcome) = timeout_at(until, reading).await else {
-            let limit = self.deadline;
-            return Err(wrong(format!(
+        // The other half is the server's.
+        let limit = self.deadline / 2;
+        let Ok(outcome) = timeout_at(until - limit, reading).await else {
+            return Err(format!(
                 "the files with the password and the CA were not read within {limit:?}; see whether their disk hangs"
-            )));
+            ));
         };
         self.reading = None;
-        let (password, ssl) = outcome.map_err(|error| wrong(error.to_string()))?;
-        let password = password.map_err(|error| wrong(error.to_string()))?;
-        let ssl = ssl.map_err(|error| wrong(error.to_string()))?;
+        let (password, ssl) = outcome.map_err(|error| error.to_string())?;
+        Ok((password.map_err(|error| error.to_string())?, ssl.map_err(|error| error.to_string())?))
+    }
+
+    fn with(&self, password: Option<&Secret>, ssl: Option<SslOpts>) -> Opts {
         let mut builder = OptsBuilder::default()
             .user(Some(self.account.user.as_str()))
-            .pass(password.as_ref().map(Secret::reveal))
+            .pass(password.map(Secret::reveal))
             .ip_or_hostname(self.settings.address.to_string())
             .resolved_ips(Some(vec![self.settings.address]))
             .tcp_port(self.settings.port.get())
@@ -211,9 +235,7 @@ impl Line {
         if ssl.is_some() {
             builder = builder.ssl_opts(ssl);
         }
-        let opts = Opts::from(builder);
-        self.opts = Some(opts.clone());
-        Ok(opts)
+        Opts::from(builder)
     }
 }
 

@@ -70,6 +70,10 @@ impl<S: Sockets> Driver<S> {
     }
 
     async fn own_state(&mut self) -> Result<Box<ServerState>, String> {
+        match &self.untrusted_here {
+            Some((at, how)) if clock::now() < *at + UNTRUSTED => return Err(how.clone()),
+            Some(_) | None => {}
+        }
         self.perform(Ask::State, self.soon()).await.state()
     }
 
@@ -91,6 +95,12 @@ impl<S: Sockets> Driver<S> {
     /// Takes in and applies what the peer writes.
     pub async fn receive(&mut self) -> Result<(), String> {
         self.on_channels(Flavour::start_replication, self.soon()).await.checked()
+    }
+
+    /// Whether an applier is at what it was brought, as long as nothing has stopped it.
+    pub async fn is_applying(&mut self) -> bool {
+        let replicas = self.perform(Ask::Replicas, self.soon()).await.replicas();
+        replicas.is_ok_and(|all| all.iter().any(|replica| !replica.is_caught_up && !replica.is_stopped))
     }
 
     /// Takes in at once what it may be about to ask for again only in a while.
