@@ -8,6 +8,7 @@ mod active;
 mod keeper;
 mod lag;
 mod orders;
+mod post;
 mod stand_down;
 mod standby;
 
@@ -29,8 +30,9 @@ use crate::net::doorkeeper::Doorkeeper;
 use crate::net::doors::{Doors, SharedDoorkeeper};
 use crate::net::farewell::Places;
 use crate::role::Turn;
-use keeper::{Keeper, Post};
+use keeper::Keeper;
 use orders::{Offer, Order, Orders};
+use post::Post;
 pub use stand_down::stand_down;
 
 /// Orders on their way to one task; the thread's own queue is behind it.

@@ -6,7 +6,6 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use super::Shown;
 use super::lag::Lag;
 use super::orders::{Offer, Order, Orders};
+use super::post::Post;
 use crate::config::{Access, Role};
 use crate::daemon::standing::{Holder, Standing};
 use crate::database::{Credentials, Place};
@@ -24,12 +24,9 @@ use crate::health::process;
 use crate::health::secret::SecretError;
 use crate::health::verdict::Verdict;
 use crate::mysql::Position;
-use crate::net::board::Board;
 use crate::net::clock;
 use crate::net::doors::Doors;
-use crate::net::executor::{Report, Task};
-use crate::net::mailbox::{Full, Mailbox};
-use crate::role::{Behind, Divergence, Driver, Flag, Lost, Occasion, Refusal, Stuck, Turn};
+use crate::role::{Behind, Divergence, Driver, Flag, Lost, Occasion, Refusal, Stuck};
 use crate::vrrp::{Instant, Job};
 
 /// Between two looks at both servers: what the peer acknowledged after the last one cannot be named when it dies.
@@ -38,62 +35,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const OFFER: Duration = Duration::from_secs(1);
 /// What is still wrong is said again after this.
 const REMIND: Duration = Duration::from_secs(60);
-/// Between two tries to find room in the executor's queue, and how many there are.
-const HAND_OVER: Duration = Duration::from_millis(1);
-const HAND_OVERS: u32 = 2_000;
 /// To find a process and to kill it.
 const KILL: Duration = Duration::from_secs(2);
-
-/// The ways out: to the executor, and back to the core.
-pub(super) struct Post {
-    pub(super) router: usize,
-    pub(super) tasks: Arc<Mailbox<Task>>,
-    pub(super) reports: Arc<Mailbox<Report>>,
-    pub(super) board: Arc<Board>,
-    pub(super) doors: Doors,
-    /// For what the next process must know.
-    pub(super) state_dir: PathBuf,
-    pub(super) turn: Turn,
-}
-
-impl Post {
-    fn hand_over(&self, task: Task) {
-        let Err(Full(mut task)) = self.tasks.post(task) else { return };
-        // The executor waits for the kernel. What came to be out of date meanwhile, it knows by the number.
-        let tasks = Arc::clone(&self.tasks);
-        tokio::spawn(async move {
-            for _ in 0..HAND_OVERS {
-                tokio::time::sleep(HAND_OVER).await;
-                match tasks.post(task) {
-                    Ok(()) => return,
-                    Err(Full(back)) => task = back,
-                }
-            }
-            tracing::error!("the VIP executor takes no orders: {task:?} is lost");
-        });
-    }
-
-    fn take(&self, job: Job) {
-        self.doors.open();
-        self.hand_over(Task::Take { router: self.router, job });
-    }
-
-    /// Clients get their reset while it can still be sent from our address.
-    fn let_go(&self, job: Job) {
-        if !self.board.is_held(self.router) {
-            self.doors.refuse_all();
-        } else if let Err(how) = self.doors.clear() {
-            tracing::warn!("clients at the addresses are not reset: {how}");
-        }
-        self.hand_over(Task::Drop { router: self.router, job });
-    }
-
-    fn withhold(&self, job: Job) {
-        if self.reports.post(Report::Withheld { router: self.router, job }).is_err() {
-            tracing::error!("the advert thread does not take reports of a role");
-        }
-    }
-}
 
 /// Since the server was won.
 #[derive(Clone, Debug, Default)]
