@@ -146,7 +146,7 @@ pub enum DatabaseError {
     Unclear { place: Place, what: &'static str, reason: String },
     /// It answered, and TLS with it cannot be had. No sign of a death either.
     #[error("no TLS with {place}: {reason} ({what})")]
-    Tls { place: Place, what: &'static str, reason: String },
+    Tls { place: Place, what: &'static str, reason: String, has_hung_up: bool },
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
@@ -185,7 +185,13 @@ impl Session {
         let mut outcome = log_in(login, limit).await?;
         // A server that ends at this moment hangs up like one that dislikes our TLS: only one of them does it again.
         if outcome.as_ref().is_err_and(|error| login.tls().is_some() && hung_up(error).is_some()) {
-            outcome = log_in(login, limit.saturating_sub(began.elapsed())).await?;
+            let rest = limit.saturating_sub(began.elapsed());
+            match log_in(login, rest).await {
+                Ok(second) => outcome = second,
+                // With little time left silence is no sign of death, and the first answer was one of life.
+                Err(_silent) if rest < limit / 2 => {}
+                Err(silent) => return Err(silent),
+            }
         }
         match outcome {
             Ok(open) => Ok(Self { login: login.clone(), open: Some(open) }),
@@ -307,13 +313,16 @@ fn turned_away(error: mysql_async::Error, login: &Login, limit: Duration) -> Dat
             (other, _) => other,
         };
     };
-    let hung_up = hung_up(&error)
+    let how = hung_up(&error)
         .map(|how| format!("it hung up: {how}; see its log, and whether it speaks TLS 1.2 or later"));
-    match (hung_up.or_else(|| tls::complaint(&error)), trust) {
+    let has_hung_up = how.is_some();
+    match (how.or_else(|| tls::complaint(&error)), trust) {
         (None, _) => named(error, place, what, limit),
-        (Some(reason), Ok(_)) => DatabaseError::Tls { place, what, reason },
+        (Some(reason), Ok(_)) => DatabaseError::Tls { place, what, reason, has_hung_up },
         // It was there, which is all that can be told without.
-        (Some(_), Err(unusable)) => DatabaseError::Tls { place, what, reason: unusable.to_string() },
+        (Some(_), Err(unusable)) => {
+            DatabaseError::Tls { place, what, reason: unusable.to_string(), has_hung_up }
+        }
     }
 }
 

@@ -116,7 +116,7 @@ fn tls_to(
         Some(Tls {
             ca: options.tls_ca.clone().or(base.ca),
             server_name: name.cloned().or(base.server_name),
-            verify: base.verify && !options.tls_skip_verify,
+            verify: !options.tls_skip_verify && (base.verify || options.tls || options.tls_ca.is_some()),
         })
     } else {
         configured

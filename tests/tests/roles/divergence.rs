@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_former_master_with_writes_of_its_own_stops_both_if_that_is_the_policy,
         a_person_lets_the_winner_serve_while_the_other_is_away,
         a_divergence_outlives_the_daemons_and_ends_by_a_repair_and_resume,
+        one_resume_is_enough_for_a_winner_that_was_refused_while_the_other_lived,
         a_standby_whose_writes_do_not_come_in_is_a_divergence_too,
         a_daemon_restarted_beside_a_dead_peer_still_knows_what_that_had,
     ]
@@ -127,6 +128,18 @@ fn a_divergence_outlives_the_daemons_and_ends_by_a_repair_and_resume() {
     duo.order("a", &["resume", "VI_1"]);
     assert_serves(&duo);
     duo.assert_never_two();
+}
+
+fn one_resume_is_enough_for_a_winner_that_was_refused_while_the_other_lived() {
+    let mut duo = diverged("once");
+    duo.b.stop().unwrap();
+    duo.b.restart(duo.lab.host("b")).unwrap();
+    duo.wait_for_line("b", "not promoted: the servers have diverged");
+    duo.pair.a.kill();
+    clock::sleep_ms(500);
+    duo.order("b", &["resume", "VI_1"]);
+    duo.wait_until("b takes writes", || !duo.pair.b.is_read_only().unwrap());
+    duo.wait_for("b");
 }
 
 /// Both directions run: it would flow in, if the applier of the active one did not stop at it.

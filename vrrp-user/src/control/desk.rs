@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::message::{Done, Selection};
 use super::snapshot::Snapshot;
 
-/// A snapshot that is no older is good enough.
+/// A snapshot that is no older is good enough, unless a state has changed since.
 pub const FRESH: Duration = Duration::from_millis(20);
 /// Orders waiting for the daemon.
 const DEPTH: usize = 64;
@@ -54,12 +54,15 @@ pub enum Refusal {
     NoAnswer,
 }
 
+/// The latest one, and when it was made; no time: it is out of date.
+type Latest = Option<(Option<Instant>, Arc<Snapshot>)>;
+
 /// For those who ask; a clone is another of them.
 #[derive(Clone, Debug)]
 pub struct Desk {
     orders: mpsc::Sender<Order>,
     asked: Arc<Notify>,
-    snapshots: watch::Receiver<Option<(Instant, Arc<Snapshot>)>>,
+    snapshots: watch::Receiver<Latest>,
     sights: broadcast::Sender<Bytes>,
     watched: Arc<Notify>,
 }
@@ -70,7 +73,7 @@ pub struct Counter {
     pub orders: mpsc::Receiver<Order>,
     /// Rings when somebody wants a snapshot.
     pub asked: Arc<Notify>,
-    snapshots: watch::Sender<Option<(Instant, Arc<Snapshot>)>>,
+    snapshots: watch::Sender<Latest>,
     /// Lines for whoever watches.
     pub sights: broadcast::Sender<Bytes>,
     /// Rings when somebody begins to watch.
@@ -97,7 +100,7 @@ impl Desk {
     /// How things are now.
     pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Refusal> {
         let mut snapshots = self.snapshots.clone();
-        if let Some((at, snapshot)) = &*snapshots.borrow_and_update()
+        if let Some((Some(at), snapshot)) = &*snapshots.borrow_and_update()
             && at.elapsed() < FRESH
         {
             return Ok(Arc::clone(snapshot));
@@ -138,6 +141,16 @@ impl Desk {
 
 impl Counter {
     pub fn publish(&self, snapshot: Snapshot) {
-        self.snapshots.send_replace(Some((Instant::now(), Arc::new(snapshot))));
+        self.snapshots.send_replace(Some((Some(Instant::now()), Arc::new(snapshot))));
+    }
+
+    /// Whoever asks from now on gets a newer one: what the log has told already must not be denied by status.
+    pub fn outdate(&self) {
+        self.snapshots.send_if_modified(|latest| {
+            if let Some((at, _)) = latest {
+                *at = None;
+            }
+            false
+        });
     }
 }

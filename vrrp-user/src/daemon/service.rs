@@ -74,6 +74,8 @@ pub(super) struct Running {
     pub(super) present: watch::Sender<BTreeSet<(u32, Ipv4Addr)>>,
     /// For the advert thread to fill in; not here while it is under way.
     sheet: Option<Box<Sheet>>,
+    /// Changes of state that were told.
+    moves: u64,
     /// Filled in, and not looked at yet.
     filled: Option<Box<Sheet>>,
     pub(super) interests: watch::Sender<Interest>,
@@ -177,6 +179,7 @@ impl Running {
             present: watch::Sender::default(),
             sheet: Some(Box::new(Sheet::for_routers(room))),
             filled: None,
+            moves: 0,
             sockets,
             guarded: guard.is_some(),
             guard,
@@ -228,6 +231,8 @@ impl Running {
         let mut ending = Ok(Ending::Left);
         let mut leaving = false;
         let (mut asked, next_sheet) = (false, sleep(Duration::ZERO));
+        // What was told when the sheet went out; it went out once more because of what was told since.
+        let (mut moves, mut is_second) = (0, false);
         tokio::pin!(next_sheet);
         let result = loop {
             let mut leave = None;
@@ -268,7 +273,12 @@ impl Running {
                     if let Some(sheet) = self.take_returns() {
                         // The advert thread has answered, and so does this one: both live.
                         self.supervisor.alive();
-                        counter.publish(self.snapshot(&sheet));
+                        is_second = moves != self.moves && !is_second;
+                        if is_second {
+                            asked = true;
+                        } else {
+                            counter.publish(self.snapshot(&sheet));
+                        }
                         self.sheet = Some(sheet);
                     }
                 }
@@ -289,6 +299,7 @@ impl Running {
                     asked = false;
                     next_sheet.as_mut().reset(tokio::time::Instant::now() + desk::FRESH);
                     if let Some(sheet) = self.sheet.take() {
+                        moves = self.moves;
                         self.order(Order::Read(sheet)).await;
                     }
                 }
@@ -319,6 +330,9 @@ impl Running {
                         Ok(Ok(())) | Err(_) => links::WatchError::Ended.into(),
                     }));
                 }
+            }
+            if moves != self.moves {
+                counter.outdate();
             }
             self.answer_drains();
             if let Some(how) = leave
@@ -369,6 +383,7 @@ impl Running {
         }
         self.journal.write_lost(&self.lines.notices);
         if has_moved {
+            self.moves += 1;
             self.supervisor.status(&self.summary());
         }
     }

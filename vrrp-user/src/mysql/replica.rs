@@ -147,7 +147,11 @@ impl ReplicaStatus {
             let lacks = self.received_position(flavour)?.beyond(own?)?;
             Some(lacks.is_empty())
         };
-        self.received == self.applied
+        // A channel that never reached its source has nothing to apply.
+        let has_nothing =
+            self.received.file.is_empty() && self.received_gtid.as_deref().is_none_or(str::is_empty);
+        has_nothing
+            || self.received == self.applied
             || has_all() == Some(true)
             || (self.receiver == Thread::Stopped
                 && self.applier == Thread::Running

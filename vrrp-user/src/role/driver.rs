@@ -289,7 +289,10 @@ impl<S: Sockets> Driver<S> {
             None => {
                 let opened = open(&mut self.local, by).await;
                 self.untrusted_here = match &opened {
-                    Err(error @ DatabaseError::Tls { .. }) => Some((clock::now(), error.to_string())),
+                    // Whoever hangs up may be about to start.
+                    Err(error @ DatabaseError::Tls { has_hung_up: false, .. }) => {
+                        Some((clock::now(), error.to_string()))
+                    }
                     Ok(_) | Err(_) => None,
                 };
                 opened?

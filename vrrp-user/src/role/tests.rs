@@ -320,6 +320,13 @@ fn after_a_divergence_that_nobody_decided_a_silent_peer_promotes_nobody() {
     for answer in [silent(), leaving] {
         assert_eq!(undecided(&[(Ask::Peer, answer)]), Do::Finished(Err(Refusal::Undecided)));
     }
+    let settings = Settings { stall: MS * 12, ..Settings::default() };
+    let now = Instant::from_nanos(1);
+    let (machine, next) = Winning::begin(&settings, None, true, now);
+    let mut behind = vec![(Ask::Peer, peer(1, "0-1-12"))];
+    behind.extend(vec![(Ask::State, own("0-1-9")); 3]);
+    let last = Play { machine, now, remarks: Vec::new() }.through(next, &behind);
+    assert_eq!(last, Do::Finished(Err(Refusal::Undecided)));
     let agrees = then(
         vec![(Ask::Peer, peer(1, "0-1-9")), (Ask::State, own("0-1-9"))],
         rest_looking_again("0-1-9", peer(1, "0-1-9")),

@@ -311,6 +311,7 @@ impl Winning {
                 self.state = State::FollowPause { target, progress };
                 Do::Pause { until: now + LOOK_AGAIN }
             }
+            Relation::Behind(_) if self.is_undecided => Do::Finished(Err(Refusal::Undecided)),
             Relation::Behind(_) | Relation::Equal | Relation::Ahead(_) | Relation::Incomparable => {
                 self.enter(State::StopReceiver, Ask::StopReceiver, now)
             }

@@ -165,10 +165,11 @@ impl Keeper {
             }
             if self.term.asked_again_at.is_none_or(|at| now.since(at) >= ASKED) {
                 // Perhaps the receiver only waits before it connects again, which may take a minute and is no divergence.
-                (self.term.asked_again_at, self.errant_lag) = (Some(now), Lag::default());
                 if let Err(how) = self.driver.receive_afresh().await {
                     self.say(&format!("the peer's server cannot be asked afresh for what it wrote: {how}"));
                 }
+                // Only now: whoever cuts this short leaves a receiver that is asked again.
+                (self.term.asked_again_at, self.errant_lag) = (Some(now), Lag::default());
                 return;
             }
         }

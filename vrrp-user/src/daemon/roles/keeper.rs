@@ -97,8 +97,8 @@ pub(super) struct Keeper {
     pub(super) errant: Option<String>,
     /// Both had something of their own, and since then they were not seen to agree.
     pub(super) undecided: Flag,
-    /// For that reason the address was refused.
-    was_undecided: bool,
+    /// A person said so after a refusal: the next try needs no peer that agrees.
+    has_decided: bool,
     said: Option<(String, Instant)>,
 }
 
@@ -150,7 +150,7 @@ impl Keeper {
             peer_before: None,
             errant: None,
             undecided,
-            was_undecided: false,
+            has_decided: false,
             said: None,
         }
     }
@@ -231,10 +231,8 @@ impl Keeper {
             Offer::GoAlone => {
                 self.term.may_go_alone = self.term.is_quarantined;
                 self.term.retry_at = None;
-                // Refused the address because of it. Whoever was not is not asked, and decides nothing.
-                if !self.term.is_won && self.was_undecided {
-                    self.set_undecided(false);
-                }
+                // For the next try, whatever kept the address from here.
+                self.has_decided = !self.term.is_won;
             }
         }
     }
@@ -299,7 +297,7 @@ impl Keeper {
         self.is_deaf = true;
         let mut job = job;
         let result = {
-            let win = self.driver.win(self.undecided.is_set());
+            let win = self.driver.win(self.undecided.is_set() && !self.has_decided);
             tokio::pin!(win);
             loop {
                 tokio::select! {
@@ -318,6 +316,7 @@ impl Keeper {
             Ok(result) => result,
             Err(order) => return order,
         };
+        self.has_decided = false;
         match result {
             Ok(won) => {
                 self.is_left_alone = false;
@@ -335,7 +334,6 @@ impl Keeper {
     }
 
     fn withhold(&mut self, job: Job, refusal: &Refusal) {
-        self.was_undecided = *refusal == Refusal::Undecided;
         // Each try takes the address from a peer that may hold it: what time does not mend is not tried again.
         let is_lasting = match refusal {
             Refusal::Diverged { .. } | Refusal::Undecided => true,

@@ -15,7 +15,7 @@ use super::error::{finding, silence};
 use crate::health::judge::{Finding, Symptom};
 use crate::health::secret::{Secret, SecretError};
 use crate::health::settings::{Account, Mysql};
-use crate::health::tls::{Tls, TlsError, trusting_nobody};
+use crate::health::tls::{Tls, TlsError, trusting_anybody};
 use crate::mysql::Row;
 
 /// The server forgets a connection of ours that is silent for so long; more than any probe's interval.
@@ -132,9 +132,10 @@ impl Line {
         };
         match (outcome, unreadable) {
             (outcome, None) => outcome,
-            // Without its files a login tells one thing all the same: whether anybody is there.
+            // Without its files a login tells one thing all the same: that nobody is there. A server that takes its time over
+            // such a login is no sign of anything.
             (Err(finding), Some(_))
-                if matches!(finding.symptom, Symptom::Gone | Symptom::Closed | Symptom::Timeout) =>
+                if matches!(finding.symptom, Symptom::Gone | Symptom::Closed | Symptom::Leaving) =>
             {
                 Err(finding)
             }
@@ -193,7 +194,7 @@ impl Line {
                 self.opts = Some(opts.clone());
                 (opts, None)
             }
-            Err(what) => (self.with(None, is_tls.then(trusting_nobody)), Some(what)),
+            Err(what) => (self.with(None, is_tls.then(trusting_anybody)), Some(what)),
         }
     }
 

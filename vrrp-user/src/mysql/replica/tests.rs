@@ -151,6 +151,19 @@ fn a_channel_by_file_and_offset_is_not_by_gtid() {
     );
 }
 
+/// As MySQL shows a channel whose login to its source never worked.
+#[test]
+fn a_channel_that_never_reached_its_source_has_nothing_to_apply() {
+    let text = "Replica_IO_Running: Connecting\nReplica_SQL_Running: Yes\nSource_Log_File:\nRead_Source_Log_Pos: 4\n\
+                Relay_Source_Log_File:\nExec_Source_Log_Pos: 0\nRetrieved_Gtid_Set:\nAuto_Position: 1";
+    let status = ReplicaStatus::read(&recorded(text));
+    assert_ne!(status.received, status.applied);
+    assert!(status.is_caught_up(Flavour::of("8.4.3"), None, false));
+    let reached =
+        ReplicaStatus::read(&recorded(&text.replace("Source_Log_File:\n", "Source_Log_File: b.1\n")));
+    assert!(!reached.is_caught_up(Flavour::of("8.4.3"), None, false));
+}
+
 #[test]
 fn each_sign_of_having_caught_up_counts() {
     let flavour = Flavour::of("10.11.19-MariaDB");

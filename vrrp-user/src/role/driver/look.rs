@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Driver, Sockets};
+use super::{Driver, Sockets, left};
 use crate::mysql::{Flavour, Position, Relation, ServerState};
 use crate::net::clock;
 use crate::role::step::{Ask, Outcome, PeerAnswer};
@@ -70,11 +70,14 @@ impl<S: Sockets> Driver<S> {
     }
 
     async fn own_state(&mut self) -> Result<Box<ServerState>, String> {
-        match &self.untrusted_here {
-            Some((at, how)) if clock::now() < *at + UNTRUSTED => return Err(how.clone()),
-            Some(_) | None => {}
+        let by = self.soon();
+        if let Some((at, how)) = self.untrusted_here.clone()
+            && clock::now() < at + UNTRUSTED
+            && !self.local.renew(left(by)).await
+        {
+            return Err(how);
         }
-        self.perform(Ask::State, self.soon()).await.state()
+        self.perform(Ask::State, by).await.state()
     }
 
     /// Whoever is in the middle of a write is ended if it keeps the server from it.
