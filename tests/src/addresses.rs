@@ -161,7 +161,8 @@ impl AddressWatch {
 
     /// Ends the watch, after asking each kernel whether the history ended where it says.
     pub fn finish(mut self, address: Ipv4Addr) -> Result<HoldingTimeline> {
-        for attempt in 0.. {
+        let mut attempt = 0;
+        loop {
             let before = self.lock().len();
             let mut really = Vec::new();
             for (host, namespace) in &self.namespaces {
@@ -188,8 +189,8 @@ impl AddressWatch {
                     "{address} keeps changing hands; the final check never got two equal answers:\n{timeline}"
                 );
             }
+            attempt += 1;
         }
-        unreachable!("the loop above ends by returning")
     }
 
     fn check(&self) -> Result<()> {

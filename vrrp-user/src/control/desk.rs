@@ -154,3 +154,20 @@ impl Counter {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::table::tests::snapshot;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fresh_snapshot_serves_everybody_until_a_state_changes() {
+        let (desk, counter) = open();
+        counter.publish(snapshot(Vec::new()));
+        assert!(timeout(FRESH / 2, desk.snapshot()).await.is_ok(), "as good as new");
+        counter.publish(snapshot(Vec::new()));
+        counter.outdate();
+        assert!(timeout(FRESH / 2, desk.snapshot()).await.is_err(), "older than what was told");
+        timeout(FRESH, counter.asked.notified()).await.expect("a newer one is wanted");
+    }
+}

@@ -142,7 +142,7 @@ impl Roles {
     pub(super) fn go_alone(&self, instance: &str, was_refused: bool) -> bool {
         let Some(member) = self.members.get(instance) else { return false };
         let has_address = member.shown.borrow().awaits_person;
-        // A full queue: the task is stuck in something that the next try will find it out of.
+        // A queue full of earlier wishes takes no more of them: it can be said again.
         let is_told = (has_address || was_refused) && member.offers.try_send(Offer::GoAlone).is_ok();
         has_address && is_told
     }

@@ -65,6 +65,8 @@ pub struct Driver<S> {
     peer_session: Option<(Session, Flavour)>,
     /// When TLS kept the peer's server from answering, and what is said of it.
     untrusted: Option<(Instant, PeerAnswer)>,
+    /// It hung up in the last so many tries: a server that is restarted does so once or twice.
+    hang_ups: u32,
     /// The same of our own server, over TCP.
     untrusted_here: Option<(Instant, String)>,
     sockets: S,
@@ -97,6 +99,7 @@ impl<S: Sockets> Driver<S> {
             session: None,
             peer_session: None,
             untrusted: None,
+            hang_ups: 0,
             untrusted_here: None,
             sockets,
             last_known: None,

@@ -12,6 +12,9 @@ use crate::role::memory::{Memory, Seen, Turn};
 use crate::role::step::PeerAnswer;
 use crate::vrrp::Instant;
 
+/// A server that hangs up in so many tries in a row dislikes us.
+const HANG_UPS: u32 = 4;
+
 impl<S: Sockets> Driver<S> {
     /// Remembers in this file what the peer's server had, and begins with what the process before left there.
     #[must_use]
@@ -77,6 +80,8 @@ impl<S: Sockets> Driver<S> {
             Err(error) => Err(error),
         };
         self.untrusted = None;
+        let has_hung_up = matches!(asked, Err(DatabaseError::Tls { has_hung_up: true, .. }));
+        self.hang_ups = if has_hung_up { self.hang_ups + 1 } else { 0 };
         match asked {
             Ok(Some(state)) => {
                 if let Ok(position) = &state.position {
@@ -94,7 +99,9 @@ impl<S: Sockets> Driver<S> {
             // They may well live, all of these.
             Err(error @ DatabaseError::Tls { .. }) => {
                 let answer = PeerAnswer::Unaskable { code: 0, text: error.to_string() };
-                self.untrusted = Some((clock::now(), answer.clone()));
+                if !has_hung_up || self.hang_ups >= HANG_UPS {
+                    self.untrusted = Some((clock::now(), answer.clone()));
+                }
                 answer
             }
             Err(
