@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test there is, and one line that sums them up.
 //!
-//! Owns the build they run against, the environment they see, and the sum. Refuses to count a skipped test as passed.
+//! Owns the build they run against, the environment they see, the sum, and why what failed did. Refuses to count a skipped test as passed.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -39,7 +39,21 @@ pub(crate) struct Totals {
     pub(crate) failed: u64,
     skipped: u64,
     pub(crate) reasons: Vec<String>,
+    failures: Vec<Failure>,
+    /// Lines are the text of the last failure, until the program that failed sums up.
+    is_in_failure: bool,
 }
+
+/// What a test said when it failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Failure {
+    name: String,
+    text: Vec<String>,
+}
+
+/// So much of a failure's text is told again at the end: what was expected stands first, what the daemons logged last.
+const FIRST_LINES: usize = 20;
+const LAST_LINES: usize = 40;
 
 /// How a run of tests ended.
 #[derive(Debug)]
@@ -51,6 +65,7 @@ pub(crate) struct Outcome {
 impl Totals {
     /// Takes in one line of output, if it is one that counts.
     fn note(&mut self, line: &str) {
+        self.note_failure(line);
         // "test name ... skipped: why" when a test's own line is not finished yet.
         if let Some(start) = line.find("skipped: ") {
             self.reasons.push(line.get(start..).unwrap_or_default().to_owned());
@@ -67,6 +82,40 @@ impl Totals {
                 _ => {}
             }
         }
+    }
+
+    /// "---- name ----", or "---- name stdout ----" from Rust's own harness, and what follows.
+    fn note_failure(&mut self, line: &str) {
+        let heading = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" ----"));
+        if let Some(name) = heading {
+            let name = name.strip_suffix(" stdout").unwrap_or(name).to_owned();
+            self.failures.push(Failure { name, text: Vec::new() });
+            self.is_in_failure = true;
+        } else if line == "failures:" || line.starts_with("test result: ") {
+            self.is_in_failure = false;
+        } else if self.is_in_failure
+            && let Some(failure) = self.failures.last_mut()
+            && !(line.is_empty() && failure.text.is_empty())
+        {
+            failure.text.push(line.to_owned());
+        }
+    }
+}
+
+impl Failure {
+    /// Its name and the text that explains it, the middle left out if it is long.
+    fn tell(&self) -> Vec<String> {
+        let mut told = vec![format!("failed: {}", self.name)];
+        let text = &self.text;
+        let omitted = text.len().saturating_sub(FIRST_LINES + LAST_LINES);
+        let first = if omitted == 0 { text.len() } else { FIRST_LINES };
+        let quote = |line: &String| format!("  {line}");
+        told.extend(text.iter().take(first).map(quote));
+        if omitted > 0 {
+            told.push(format!("  [{omitted} lines left out: see above]"));
+        }
+        told.extend(text.iter().skip(first + omitted).map(quote));
+        told
     }
 }
 
@@ -102,6 +151,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             "\nno test ran{}",
             options.filter.as_ref().map_or(String::new(), |f| format!(" with {f:?} in its name"))
         );
+    }
+    for failure in &totals.failures {
+        println!();
+        failure.tell().iter().for_each(|line| println!("{line}"));
     }
     // Everything, and nothing in particular was asked for: then the slow proofs, too.
     let is_proven = !options.long || options.filter.is_some() || prove()?;
@@ -154,6 +207,56 @@ mod tests {
         ];
         lines.iter().for_each(|line| totals.note(line));
         let reasons = vec!["skipped: name: no native XDP on veth".to_owned()];
-        assert_eq!(totals, Totals { passed: 16, failed: 2, skipped: 2, reasons });
+        assert_eq!(totals, Totals { passed: 16, failed: 2, skipped: 2, reasons, ..Totals::default() });
+    }
+
+    #[test]
+    fn failures_of_both_harnesses_are_told_again_with_their_text() {
+        let mut totals = Totals::default();
+        let lines = [
+            "test one ... FAILED",
+            "",
+            "failures:",
+            "",
+            "---- one ----",
+            "test panicked: two owners",
+            "",
+            "  a held it",
+            "",
+            "---- module::two stdout ----",
+            "",
+            "thread 'module::two' panicked at src/lib.rs:1:1:",
+            "",
+            "failures:",
+            "    one",
+            "    module::two",
+            "",
+            "test result: FAILED. 1 passed; 2 failed; 0 ignored",
+            "a line of the next program",
+        ];
+        lines.iter().for_each(|line| totals.note(line));
+        let told: Vec<_> = totals.failures.iter().flat_map(Failure::tell).collect();
+        let expected = [
+            "failed: one",
+            "  test panicked: two owners",
+            "  ",
+            "    a held it",
+            "  ",
+            "failed: module::two",
+            "  thread 'module::two' panicked at src/lib.rs:1:1:",
+            "  ",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_long_failure_keeps_its_beginning_and_its_end() {
+        let text: Vec<_> = (0..100).map(|number| format!("line {number}")).collect();
+        let told = Failure { name: "long".to_owned(), text }.tell();
+        assert_eq!(told.len(), 1 + FIRST_LINES + 1 + LAST_LINES);
+        assert_eq!(told[FIRST_LINES], "  line 19");
+        assert_eq!(told[FIRST_LINES + 1], "  [40 lines left out: see above]");
+        assert_eq!(told[FIRST_LINES + 2], "  line 60");
+        assert_eq!(told.last().unwrap(), "  line 99");
     }
 }

@@ -129,7 +129,7 @@ impl Pair {
     }
 
     /// That MariaDB gets its peer's rows and history in place of its own, as after a restored backup, and is its replica.
-    /// Nobody may write meanwhile.
+    /// Nobody may write meanwhile, and no daemon may run beside it: that would start replication in the middle.
     pub fn rebuild(&self, host: &str, limit: Duration) -> Result<()> {
         let (stale, good) = if host == self.a.host() { (&self.a, &self.b) } else { (&self.b, &self.a) };
         let history = good.ask("SELECT @@global.gtid_binlog_state")?.unwrap_or_default();

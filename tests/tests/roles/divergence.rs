@@ -83,7 +83,7 @@ fn a_former_master_with_writes_of_its_own_stops_both_if_that_is_the_policy() {
     duo.a.restart(duo.lab.host("a")).unwrap();
     duo.wait_until("a daemon that knows nothing finds it", || duo.status("a").contains("DIVERGED"));
     assert_both_stay_read_only(&duo);
-    duo.pair.rebuild("a", LIMIT).unwrap();
+    duo.rebuild_a();
     assert_serves(&duo);
     duo.assert_never_two();
 }
@@ -120,12 +120,12 @@ fn a_divergence_outlives_the_daemons_and_ends_by_a_repair_and_resume() {
     duo.b.restart(duo.lab.host("b")).unwrap();
     duo.wait_until("b is no better", || duo.status("b").contains("the servers have diverged"));
     assert_both_stay_read_only(&duo);
-    // Kept from looking by itself: which of them goes on is for a person to say.
-    duo.order("a", &["drain", "VI_1"]);
+    // Which of them goes on is for a person to say: the one that is not stopped.
+    duo.a.stop().unwrap();
     duo.pair.rebuild("a", LIMIT).unwrap();
     duo.order("b", &["resume", "VI_1"]);
     duo.wait_for("b");
-    duo.order("a", &["resume", "VI_1"]);
+    duo.a.restart(duo.lab.host("a")).unwrap();
     assert_serves(&duo);
     duo.assert_never_two();
 }

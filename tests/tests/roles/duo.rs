@@ -148,6 +148,13 @@ impl Duo {
         Command::new(binary().unwrap()).args(arguments).arg("--socket").arg(socket).output().unwrap()
     }
 
+    /// As the README tells it: a daemon that runs would start replication in the middle.
+    pub(crate) fn rebuild_a(&mut self) {
+        self.a.stop().unwrap();
+        self.pair.rebuild("a", LIMIT).unwrap();
+        self.a.restart(self.lab.host("a")).unwrap();
+    }
+
     pub(crate) fn order(&self, host: &str, arguments: &[&str]) {
         let output = self.command(host, arguments);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -109,7 +109,7 @@ fn a_killed_server_with_semi_sync_loses_nothing_that_was_acknowledged() {
             });
             // A commit that was never acknowledged may be on the dead one alone: it is rebuilt from its peer's data.
             duo.pair.a.restart(duo.lab.host("a")).unwrap();
-            duo.pair.rebuild("a", LIMIT).unwrap();
+            duo.rebuild_a();
             duo.wait_for_line("b", "commits wait for it again");
             assert!(duo.pair.is_semi_sync("b").unwrap(), "{}", duo.logs());
         }
