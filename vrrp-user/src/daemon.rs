@@ -7,6 +7,7 @@ mod advert_thread;
 mod checks;
 pub mod drained;
 mod frames;
+mod guarding;
 mod journal;
 mod leftovers;
 mod news;

@@ -20,8 +20,9 @@ use vrrp_ebpf::abi;
 
 use crate::config::{Config, ConfigError, Loaded, Role};
 use crate::daemon::advert_thread::{Change, Initial, Order, Router, Step};
+use crate::daemon::guarding::wards;
 use crate::daemon::leftovers;
-use crate::daemon::service::{Running, chairs, wards};
+use crate::daemon::service::{Running, chairs};
 use crate::daemon::wiring::{Places, Wired, Wiring, WiringError, mapped};
 use crate::net::Interface;
 use crate::net::links::{Interest, Picture};
@@ -171,7 +172,7 @@ impl Running {
             }
             self.formers.insert(router.router, ward);
         }
-        self.instruct_guard(wards(&next, &self.formers)).await;
+        self.guarding.instruct(wards(&next, &self.formers)).await;
         let interfaces = self.wiring.interest.interfaces.clone();
         self.interests.send_replace(Interest { interfaces, ..union.clone() });
         self.journal.learn(&next);
@@ -223,7 +224,7 @@ impl Running {
         for ifindex in attached.filter(|ifindex| !used.contains_key(ifindex)).collect::<Vec<_>>() {
             control.detach(ifindex);
         }
-        self.instruct_guard(wards(&self.wiring, &self.formers)).await;
+        self.guarding.instruct(wards(&self.wiring, &self.formers)).await;
     }
 
     fn places(&self) -> Places {

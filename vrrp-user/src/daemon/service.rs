@@ -1,6 +1,6 @@
 //! The service runtime while the daemon runs: it starts the threads, passes news on, and leaves in order.
 //!
-//! Owns the threads' lifetimes, the guard and the journal. May wait for the log, the guard, the kernel's news and
+//! Owns the threads' lifetimes and the journal. May wait for the log, the guard, the kernel's news and
 //! signals; no advert waits for it. A changed configuration is `reload`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{broadcast, oneshot, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::config::Config;
 use crate::control::desk::{self, Counter};
@@ -18,6 +18,7 @@ use crate::control::notify::{Herald, SCRIPT_FAREWELL};
 use crate::daemon::advert_thread::{AdvertThread, Initial, Lines, Order, Return, Sheet, Tally};
 use crate::daemon::checks::Checks;
 use crate::daemon::drained;
+use crate::daemon::guarding::{Guarding, wards};
 use crate::daemon::journal::Journal;
 use crate::daemon::notice::Notice;
 use crate::daemon::orders::{Drains, Offers};
@@ -30,9 +31,9 @@ use crate::daemon::wiring::Wiring;
 use crate::daemon::{DaemonError, Ending, STACK, Signals, Source, Told};
 use crate::net::board::Board;
 use crate::net::executor::{self, Report, Task};
-use crate::net::guard::{DISMISSAL, Guard, Plan, Ward};
+use crate::net::guard::{DISMISSAL, Ward};
 use crate::net::links::{self, Interest, LinkNews, Picture};
-use crate::net::mailbox::{Full, Mailbox};
+use crate::net::mailbox::Full;
 use crate::net::packet::PacketSockets;
 use crate::net::receiver::{Control, Receiver};
 use crate::net::xdp::Sizes;
@@ -43,15 +44,10 @@ use crate::vrrp::{self, Engine, Instant, Label};
 const LEAVE_DEADLINE: Duration = Duration::from_millis(700);
 /// And the advert thread has this much of it.
 const LEAVE: Duration = Duration::from_millis(500);
-/// A guard that does not take a new plan within this time is replaced.
-const PLAN_DEADLINE: Duration = Duration::from_millis(200);
 /// An order is offered so often, a millisecond apart.
 const ORDER_TRIES: u32 = 500;
 /// The executor has this long to end after the last address is off.
 const EXECUTOR_DEADLINE: Duration = Duration::from_millis(200);
-/// Orders that come back and may be under way at once: a change, a sheet, and as many given up.
-const RETURNS: usize = 16;
-
 /// Everything that lives between start and leaving.
 pub(super) struct Running {
     pub(super) config: Config,
@@ -81,9 +77,7 @@ pub(super) struct Running {
     pub(super) interests: watch::Sender<Interest>,
     /// The advert thread's, to be shared with the next set of them.
     pub(super) sockets: PacketSockets,
-    pub(super) guard: Option<Guard>,
-    guarded: bool,
-    lesser_priority: Option<u8>,
+    pub(super) guarding: Guarding,
     executor: thread::JoinHandle<PacketSockets>,
     advert_thread: oneshot::Receiver<Tally>,
     pub(super) journal: Journal,
@@ -107,19 +101,22 @@ impl Running {
         sizes: Sizes,
     ) -> Result<Self, DaemonError> {
         let room = sizes.rules as usize;
-        let lines = make_lines(room)?;
+        let queues = |errno: rustix::io::Errno| DaemonError::System {
+            operation: "make the queues between the threads",
+            source: errno.into(),
+        };
+        let lines = Lines::with_room(room, Board::create(room)?).map_err(queues)?;
         let realtime_priority = Some(config.realtime_priority).filter(|priority| *priority > 0);
         // Executor and guard give way to the advert thread: what they would do, it may be about to make needless.
         let lesser_priority = realtime_priority.map(|priority| priority.saturating_sub(1).max(1));
-        let guard = if config.guard {
-            let wards = wards(&wiring, &BTreeMap::new());
-            Some(Guard::start(&Plan::new(&lines.board, lesser_priority, wards, &source.file)).await?)
+        let mut guarding = Guarding::new(&lines.board, lesser_priority, source.file.clone());
+        if config.guard {
+            guarding.start(wards(&wiring, &BTreeMap::new())).await?;
         } else {
             tracing::warn!(
                 "guard: false: when this process dies its addresses stay until their lifetime ends"
             );
-            None
-        };
+        }
         let executor = executor::start(
             wiring.routers.iter().map(|router| router.holding.clone()).collect(),
             Arc::clone(&lines.board),
@@ -181,9 +178,7 @@ impl Running {
             filled: None,
             moves: 0,
             sockets,
-            guarded: guard.is_some(),
-            guard,
-            lesser_priority,
+            guarding,
             executor,
             advert_thread,
             journal,
@@ -315,14 +310,11 @@ impl Running {
                     if self.executor.is_finished() {
                         break Err(DaemonError::ThreadDied("VIP executor"));
                     }
-                    if self.guarded && self.guard.is_none() && !leaving {
-                        self.replace_guard().await;
+                    if self.guarding.is_missing() && !leaving {
+                        self.guarding.replace(wards(&self.wiring, &self.formers)).await;
                     }
                 }
-                () = guard_lost(self.guard.as_mut()) => {
-                    tracing::error!("the guard has ended; until it is back a dying daemon leaves its addresses behind");
-                    self.guard = None;
-                }
+                () = self.guarding.lost() => {}
                 ended = &mut links, if !leaving => {
                     // Blind to carrier and addresses, but not hasty: what is held is released in order.
                     leave = Some(Err(match ended {
@@ -422,32 +414,6 @@ impl Running {
         }
     }
 
-    async fn replace_guard(&mut self) {
-        let wards = wards(&self.wiring, &self.formers);
-        let plan = Plan::new(&self.lines.board, self.lesser_priority, wards, &self.source.file);
-        match Guard::start(&plan).await {
-            Ok(guard) => {
-                tracing::info!("the guard is back");
-                self.guard = Some(guard);
-            }
-            Err(error) => tracing::error!("{error}"),
-        }
-    }
-
-    /// Tells the guard whom to guard now. One that does not listen is let go and replaced at the next tick.
-    pub(super) async fn instruct_guard(&mut self, wards: Vec<Ward>) {
-        let plan = Plan::new(&self.lines.board, self.lesser_priority, wards, &self.source.file);
-        let Some(guard) = &mut self.guard else { return };
-        match timeout(PLAN_DEADLINE, guard.update(&plan)).await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => tracing::error!("{error}"),
-            Err(_elapsed) => tracing::error!("the guard does not take its plan: replacing it"),
-        }
-        if let Some(guard) = self.guard.take() {
-            guard.abandon();
-        }
-    }
-
     /// Link news for the advert thread, and for the guard what changes its release adverts.
     async fn hear(&mut self, news: LinkNews) {
         self.journal.link(&news);
@@ -469,7 +435,7 @@ impl Running {
                     router.primary_address = address;
                     router.frames.set_source(address);
                 }
-                self.instruct_guard(wards(&self.wiring, &self.formers)).await;
+                self.guarding.instruct(wards(&self.wiring, &self.formers)).await;
             }
             LinkNews::Replaced { .. } => {}
         }
@@ -509,9 +475,7 @@ impl Running {
                 }
             }
         }
-        if let Some(guard) = self.guard.take() {
-            guard.dismiss().await;
-        }
+        self.guarding.dismiss().await;
         // Last: everything is released, whatever a script does.
         std::mem::replace(&mut self.herald, Herald::silent()).finish().await;
     }
@@ -523,28 +487,6 @@ fn longest_leave(handover: Duration) -> Duration {
     LEAVE_DEADLINE + handover + SETTLE + EXECUTOR_DEADLINE + DISMISSAL + SCRIPT_FAREWELL
 }
 
-fn make_lines(room: usize) -> Result<Lines, DaemonError> {
-    let failed = |errno: rustix::io::Errno| DaemonError::System {
-        operation: "make the queues between the threads",
-        source: errno.into(),
-    };
-    // A queue is locked memory from its first place to its last, used or not: for thousands of routers most of all there is.
-    let depth = |each: usize| room * each + 256;
-    Ok(Lines {
-        // Whoever posts these two waits for room: the first for half a second at most, the second for as long as it takes.
-        orders: Arc::new(Mailbox::new(depth(2)).map_err(failed)?),
-        roles: Arc::new(Mailbox::new(depth(2)).map_err(failed)?),
-        // Of every router: taken, dropped, changed, announced, while the kernel keeps the executor waiting.
-        tasks: Arc::new(Mailbox::new(depth(4)).map_err(failed)?),
-        // Of every router: two orders carried out, each with two reports at most, before the advert thread looks.
-        reports: Arc::new(Mailbox::new(depth(4)).map_err(failed)?),
-        // Of every router: there and back twice, each time a transition and what the executor did, before this runtime looks.
-        notices: Arc::new(Mailbox::new(depth(8)).map_err(failed)?),
-        returns: Arc::new(Mailbox::new(RETURNS).map_err(failed)?),
-        board: Arc::new(Board::create(room)?),
-    })
-}
-
 pub(super) fn chairs(wiring: &Wiring) -> Vec<Chair> {
     let chair = |router: &crate::daemon::wiring::Wired| Chair {
         instance: router.name.clone(),
@@ -552,32 +494,6 @@ pub(super) fn chairs(wiring: &Wiring) -> Vec<Chair> {
         base: router.core.priority,
     };
     wiring.routers.iter().map(chair).collect()
-}
-
-/// What the guard must know, in the order of the board's entries: of each router what it has and what it may still have.
-pub(super) fn wards(wiring: &Wiring, formers: &BTreeMap<usize, Ward>) -> Vec<Ward> {
-    let now = wiring.routers.iter().map(|router| router.router);
-    let places = now.chain(formers.keys().copied()).max().map_or(0, |last| last + 1);
-    let mut wards = vec![Ward::default(); places];
-    for (place, former) in formers {
-        wards[*place] = former.clone();
-    }
-    for router in &wiring.routers {
-        let former = std::mem::replace(&mut wards[router.router], router.ward());
-        wards[router.router].add(former);
-    }
-    wards
-}
-
-async fn guard_lost(guard: Option<&mut Guard>) {
-    match guard {
-        Some(guard) => {
-            if let Err(error) = guard.ended().await {
-                tracing::error!("the guard: {error}");
-            }
-        }
-        None => std::future::pending().await,
-    }
 }
 
 #[cfg(test)]

@@ -154,10 +154,10 @@ impl Running {
             Some(self.instance(router, reading, sheet.at, &present))
         });
         let instances = instances.collect();
-        let guard = match (self.config.guard, &self.guard) {
+        let guard = match (self.config.guard, self.guarding.is_there()) {
             (false, _) => Guard::Off,
-            (true, Some(_)) => Guard::Watching,
-            (true, None) => Guard::Missing,
+            (true, true) => Guard::Watching,
+            (true, false) => Guard::Missing,
         };
         let router_id = self.config.router_id.clone().unwrap_or_else(host_name);
         let control = self.journal.control();

@@ -15,6 +15,9 @@ use crate::net::executor::{Report, Task};
 use crate::net::mailbox::Mailbox;
 use crate::vrrp::Job;
 
+/// Orders that come back and may be under way at once: a change, a sheet, and as many given up.
+const RETURNS: usize = 16;
+
 /// What the service runtime asks of the thread.
 #[derive(Debug)]
 pub(in crate::daemon) enum Order {
@@ -91,6 +94,25 @@ pub(in crate::daemon) struct Lines {
 }
 
 impl Lines {
+    /// Queues as deep as so many routers can fill them before whoever takes from them must have run.
+    pub(in crate::daemon) fn with_room(routers: usize, board: Board) -> rustix::io::Result<Self> {
+        // A queue is locked memory from its first place to its last, used or not: for thousands of routers most of all there is.
+        let depth = |each: usize| routers * each + 256;
+        Ok(Self {
+            // Whoever posts these two waits for room: the first for half a second at most, the second for as long as it takes.
+            orders: Arc::new(Mailbox::new(depth(2))?),
+            roles: Arc::new(Mailbox::new(depth(2))?),
+            // Of every router: taken, dropped, changed, announced, while the kernel keeps the executor waiting.
+            tasks: Arc::new(Mailbox::new(depth(4))?),
+            // Of every router: two orders carried out, each with two reports at most, before the advert thread looks.
+            reports: Arc::new(Mailbox::new(depth(4))?),
+            // Of every router: there and back twice, each time a transition and what the executor did, before the runtime looks.
+            notices: Arc::new(Mailbox::new(depth(8))?),
+            returns: Arc::new(Mailbox::new(RETURNS)?),
+            board: Arc::new(board),
+        })
+    }
+
     /// A full queue counts what it refused, and the log says how many lines are missing.
     pub(super) fn tell(&self, notice: Notice) {
         self.notices.post(notice).unwrap_or_default();
