@@ -1,8 +1,8 @@
 //! Real MariaDB servers, each in a trouble of its own: what is said, and where the address goes.
 
-use std::{fs, time::Duration};
+use std::{fs, sync::mpsc, thread, time::Duration};
 
-use mysql::{Conn, OptsBuilder};
+use mysql::{Conn, OptsBuilder, prelude::Queryable as _};
 use vrrp_lab::{
     Lab, Requirement, clock,
     daemon::{Instance, binary, yaml},
@@ -11,7 +11,7 @@ use vrrp_lab::{
     tests,
 };
 
-use super::site::{LIMIT, PROBE_PASSWORD, Site, mysql, with_flavour, with_servers};
+use super::site::{LIMIT, PROBE_PASSWORD, Site, VIP, mysql, with_flavour, with_servers};
 
 pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab, MariaDb, MySql56};
@@ -129,6 +129,11 @@ fn a_frozen_server_is_hung_and_a_port_that_accepts_never_notices() {
                 on_failure: report }";
     let checks = format!("{}, {port}", mysql(&a, "", ""));
     let site = Site::start(lab, &checks, &mysql(&b, "", ""));
+    let patient = wait_for_an_answer(&site);
+    site.wait_until("the patient client has asked", || {
+        let asked = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(%'";
+        a.rows(asked).is_ok_and(|rows| !rows.is_empty())
+    });
     let frozen = clock::now_ns();
     a.freeze();
     let until_advert = site.until_advert("b", frozen);
@@ -137,6 +142,10 @@ fn a_frozen_server_is_hung_and_a_port_that_accepts_never_notices() {
     assert!(until_advert < Duration::from_secs(1) + stalled, "{until_advert:?} with {stalled:?} of stalls");
     site.wait_for("b");
     site.wait_for_line("a", "check mysql: healthy -> hung");
+    let answer = patient.recv_timeout(LIMIT);
+    let answer = answer.unwrap_or_else(|_| panic!("a client that waits is not told:\n{}", site.a.log()));
+    assert!(answer.contains("reset by peer"), "{answer}\n{}", site.a.log());
+    site.wait_for_line("a", "1 client's connection was reset");
     clock::sleep_ms(3000);
     assert!(!site.a.log().contains("check port"), "a frozen server's port accepts:\n{}", site.a.log());
     a.thaw();
@@ -146,7 +155,22 @@ fn a_frozen_server_is_hung_and_a_port_that_accepts_never_notices() {
         log.rfind("-> BACKUP") > log.rfind("-> hung")
     });
     clock::sleep_ms(500);
-    assert_eq!(site.watch.holders(super::site::VIP).unwrap(), ["b"], "without preemption nothing comes back");
+    assert_eq!(site.watch.holders(VIP).unwrap(), ["b"], "without preemption nothing comes back");
+}
+
+/// A client that only listens: it sends nothing that somebody else could refuse. What it hears at last.
+fn wait_for_an_answer(site: &Site) -> mpsc::Receiver<String> {
+    let join = site.lab.host("client").namespace().joiner().unwrap();
+    let (told, answer) = mpsc::channel();
+    thread::spawn(move || {
+        join().unwrap();
+        let client = OptsBuilder::new().ip_or_hostname(Some(VIP.to_string())).prefer_socket(false);
+        let mut client = Conn::new(client.user(Some(APP_USER)).pass(Some(APP_PASSWORD))).unwrap();
+        let slept = client.query_drop("SELECT SLEEP(600)");
+        // Nobody listens any more when the test has failed already.
+        told.send(format!("{slept:?}")).unwrap_or_default();
+    });
+    answer
 }
 
 fn a_server_that_shuts_down_is_believed_before_it_is_gone() {

@@ -154,8 +154,17 @@ impl Journal {
             Report::Held { router, took, .. } => {
                 tracing::info!(instance = self.name(router), "{} on, within {took:?}", self.vips(router));
             }
-            Report::Released { router, took, .. } => {
-                tracing::info!(instance = self.name(router), "{} off, within {took:?}", self.vips(router));
+            Report::Released { router, took, ended, .. } => {
+                let reset = match ended {
+                    0 => String::new(),
+                    1 => "; 1 client's connection was reset".to_owned(),
+                    _ => format!("; {ended} clients' connections were reset"),
+                };
+                tracing::info!(
+                    instance = self.name(router),
+                    "{} off, within {took:?}{reset}",
+                    self.vips(router)
+                );
             }
             Report::Refused { router, vip, errno, .. } => tracing::error!(
                 instance = self.name(router),

@@ -12,6 +12,7 @@ use vrrp_ebpf::abi;
 
 use crate::config::{Checksum, Config, Instance, Protocol, Scope, Skew, VirtualAddress};
 use crate::daemon::frames::{Frames, Template};
+use crate::health::settings::Kind;
 use crate::net::executor::{Announcing, Holding};
 use crate::net::guard::Ward;
 use crate::net::links::{Interest, Picture};
@@ -19,8 +20,8 @@ use crate::net::netlink::{Link, Vip};
 use crate::vrrp;
 use crate::wire::{AdvertInterval, Authentication, Dialect, Ipv4Checksum, MacAddress, arp};
 
-/// What handing an order over and destroying sockets may add to a planned change's own deadline.
-const ROLE_SLACK: Duration = Duration::from_millis(250);
+/// What handing an order over and resetting clients may add to a release's own deadline.
+const SERVICE_SLACK: Duration = Duration::from_millis(250);
 
 /// Why a configuration does not fit this host.
 #[derive(Debug, Error)]
@@ -210,6 +211,8 @@ fn wire(
             mtu: link.mtu,
         });
     };
+    let services = services(instance);
+    let slack = if services.is_empty() && instance.role.is_none() { Duration::ZERO } else { SERVICE_SLACK };
     let core = vrrp::Config {
         priority: instance.priority,
         advert_interval,
@@ -222,12 +225,14 @@ fn wire(
         vip_deadline: instance.vip_deadline
             + instance.role.as_ref().map_or(Duration::ZERO, |role| role.settings.longest_win()),
         release_deadline: vrrp::router::RELEASE_DEADLINE
-            + instance.role.as_ref().map_or(Duration::ZERO, |role| role.handover_timeout + ROLE_SLACK),
+            + slack
+            + instance.role.as_ref().map_or(Duration::ZERO, |role| role.handover_timeout),
     };
     let down = instance.master_down_interval();
     let holding = Holding {
         announcements: announcements(picture, &vips),
         vips,
+        services,
         announcing: Announcing {
             burst: instance.garp.burst.get(),
             repeat_after: instance.garp.repeat_after,
@@ -289,6 +294,19 @@ fn announcements(picture: &Picture, vips: &[Vip]) -> Vec<Vec<u8>> {
             frame
         })
         .collect()
+}
+
+/// What the checks know as served here. With a managed role its own doors see to the clients.
+fn services(instance: &Instance) -> Vec<u16> {
+    if instance.role.is_some() {
+        return Vec::new();
+    }
+    let ports = instance.checks.iter().filter_map(|check| match &check.kind {
+        Kind::Mysql(mysql) => Some(mysql.port.get()),
+        Kind::Tcp(tcp) => Some(tcp.port.get()),
+        Kind::Script(_) => None,
+    });
+    ports.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn dialect(protocol: &Protocol) -> (Dialect, AdvertInterval) {

@@ -19,6 +19,7 @@ use crate::net::mailbox::Mailbox;
 use crate::net::netlink::{Netlink, NetlinkError, Vip};
 use crate::net::packet::{PacketSocketError, PacketSockets};
 use crate::net::realtime;
+use crate::net::sockets;
 use crate::vrrp::{Instant, Job};
 
 /// A refused removal is tried again after this long.
@@ -54,8 +55,8 @@ pub enum Report {
     Refused { router: usize, job: Job, vip: usize, errno: i32 },
     /// Told for the executor: what must come before the addresses did not succeed, and none was touched.
     Withheld { router: usize, job: Job },
-    /// All are off.
-    Released { router: usize, job: Job, took: Duration },
+    /// All are off. `ended`: connections of clients that were reset before.
+    Released { router: usize, job: Job, took: Duration, ended: u32 },
     /// The kernel refuses to take one off; it is tried again until it goes.
     Stuck { router: usize, vip: usize, errno: i32 },
     /// Their lifetime ran out before they could be renewed.
@@ -81,6 +82,9 @@ pub struct Holding {
     pub vips: Vec<Vip>,
     /// One frame per address, in the same order.
     pub announcements: Vec<Vec<u8>>,
+    /// Ports of services whose clients' connections are reset while the addresses are still here; empty: nobody's are. Once an
+    /// address is gone no answer leaves from it, not even a dead server's last reset: a client that waits would wait for good.
+    pub services: Vec<u16>,
     pub announcing: Announcing,
     /// The kernel takes the addresses off by itself this long after the last renewal.
     pub lifetime: Option<Duration>,
@@ -99,6 +103,7 @@ impl Holding {
         Self {
             vips: Vec::new(),
             announcements: Vec::new(),
+            services: Vec::new(),
             announcing: Announcing { burst: 0, repeat_after: Duration::ZERO, refresh: Duration::ZERO },
             lifetime: None,
             freeze_limit: Duration::ZERO,
@@ -263,10 +268,30 @@ impl Executor {
     }
 
     fn release(&mut self, router: usize, job: Job) {
+        let ended = self.reset_clients(router);
         let began = clock::now();
         if self.take_off(router, job) {
             self.board.free(router);
-            self.report(Report::Released { router, job, took: clock::now().since(began) });
+            self.report(Report::Released { router, job, took: clock::now().since(began), ended });
+        }
+    }
+
+    /// How many there were.
+    fn reset_clients(&self, router: usize) -> u32 {
+        let (Some(holding), Some(State::On { .. })) = (self.holdings.get(router), self.states.get(router))
+        else {
+            return 0;
+        };
+        if holding.services.is_empty() {
+            return 0;
+        }
+        let addresses: Vec<_> = holding.vips.iter().map(|vip| vip.address).collect();
+        match sockets::destroy(&addresses, &holding.services) {
+            Ok(count) => u32::try_from(count).unwrap_or(u32::MAX),
+            Err(error) => {
+                tracing::warn!("clients of an address that goes are not told: {error}");
+                0
+            }
         }
     }
 
