@@ -137,6 +137,18 @@ fn nodes<'a>(lab: &'a Lab, pair: &Pair) -> (Node<'a>, Node<'a>) {
     (Node::new(lab, &pair.a, &pair.b, settings.clone()), Node::new(lab, &pair.b, &pair.a, settings))
 }
 
+/// Where one late answer of a server would be another case, and none is what is tried.
+fn patient_nodes<'a>(lab: &'a Lab, pair: &Pair) -> (Node<'a>, Node<'a>) {
+    let settings = Settings {
+        split_wait: Duration::from_millis(200),
+        peer_limit: Duration::from_secs(2),
+        statement_limit: Duration::from_secs(3),
+        write_limit: Duration::from_secs(10),
+        ..Settings::default()
+    };
+    (Node::new(lab, &pair.a, &pair.b, settings.clone()), Node::new(lab, &pair.b, &pair.a, settings))
+}
+
 fn a_planned_change_on_mariadb_loses_nothing_under_load() {
     planned_change(Flavour::MariaDb);
 }
@@ -148,7 +160,7 @@ fn a_planned_change_on_mysql_loses_nothing_under_load() {
 fn planned_change(flavour: Flavour) {
     let lab = Lab::pair("planned").unwrap();
     let pair = Pair::start(&lab, flavour).unwrap();
-    let (mut a, mut b) = nodes(&lab, &pair);
+    let (mut a, mut b) = patient_nodes(&lab, &pair);
     let (won, took) = a.win();
     assert!(won.is_ok(), "{won:?}");
     println!("the first win took {}", in_ms(took));
@@ -200,7 +212,8 @@ fn a_killed_mariadb_is_followed_by_its_peer_and_the_loss_is_known() {
     // A driver that never saw the peer alive cannot name what is missing, and goes on.
     let (won, took) = b.win();
     assert!(won.is_ok(), "{won:?}");
-    assert!(took < Duration::from_secs(1), "took {}", in_ms(took));
+    // A server that hangs is waited for 2 s.
+    assert!(took < Duration::from_millis(1_900), "took {}", in_ms(took));
     println!("won over a dead peer in {}", in_ms(took));
     assert!(!pair.b.is_read_only().unwrap());
     pair.a.restart(lab.host("a")).unwrap();
@@ -240,7 +253,7 @@ fn a_frozen_peer_holds_up_the_winner_no_longer_than_its_limit() {
     let (won, took) = b.win();
     assert!(won.is_ok(), "{won:?}");
     println!("won over a frozen peer in {}", in_ms(took));
-    assert!(took >= Duration::from_millis(190) && took < Duration::from_millis(1500), "{}", in_ms(took));
+    assert!(took >= Duration::from_millis(190) && took < Duration::from_secs(3), "{}", in_ms(took));
     let (lost, took) = a.lose(Occasion::Forced);
     assert!(!lost.is_read_only, "a frozen server cannot be made read-only");
     assert!(took < Settings::default().longest_lose(), "and it is not waited for: {}", in_ms(took));
@@ -250,7 +263,7 @@ fn a_frozen_peer_holds_up_the_winner_no_longer_than_its_limit() {
 fn a_writable_peer_is_held_against_us() {
     let lab = Lab::pair("split").unwrap();
     let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
-    let (mut a, mut b) = nodes(&lab, &pair);
+    let (mut a, mut b) = patient_nodes(&lab, &pair);
     assert!(a.win().0.is_ok());
     let (won, _) = b.win();
     assert_eq!(won, Err(Refusal::PeerWritable));
@@ -267,7 +280,7 @@ fn divergence_is_refused() {
     pair.b.sql("STOP SLAVE").unwrap();
     pair.a.write_errant().unwrap();
     pair.b.write_errant().unwrap();
-    let (_, mut b) = nodes(&lab, &pair);
+    let (_, mut b) = patient_nodes(&lab, &pair);
     let (won, _) = b.win();
     assert!(matches!(won, Err(Refusal::Diverged { .. })), "{won:?}");
     assert!(pair.b.is_read_only().unwrap());
@@ -284,15 +297,16 @@ fn a_statement_that_blocks_read_only_is_ended() {
         blocker.query_drop("INSERT INTO lab.writes (number, server) SELECT 1, SLEEP(30)").is_err()
     });
     let is_there = || {
-        let query =
-            format!("SELECT state FROM information_schema.processlist WHERE id = {id} AND command = 'Query'");
+        let query = format!(
+            "SELECT state FROM information_schema.processlist WHERE id = {id} AND state = 'User sleep'"
+        );
         pair.a.ask(&query).is_ok_and(|state| state.is_some())
     };
     assert!(clock::wait_until(LIMIT, is_there));
     let (lost, took) = a.lose(Occasion::Forced);
     assert!(lost.is_read_only, "{lost:?}");
     println!("lost past a blocking statement in {}", in_ms(took));
-    assert!(took < Duration::from_millis(1500), "{}", in_ms(took));
+    assert!(took < Duration::from_secs(5), "{}", in_ms(took));
     assert!(worker.join().unwrap(), "the statement was ended");
 }
 
@@ -328,7 +342,7 @@ fn semi_sync_is_lowered_so_that_the_test_write_does_not_stall() {
     let (won, took) = b.win();
     println!("won with semi-sync in {}: {won:?}", in_ms(took));
     assert_eq!(won, Ok(Won { is_semi_sync_lowered: true, is_peer_read_only: false }));
-    assert!(took < Duration::from_secs(2), "{}", in_ms(took));
+    assert!(took < Duration::from_secs(5), "{}", in_ms(took));
 }
 
 fn what_was_received_is_applied_before_writes() {

@@ -27,7 +27,7 @@ pub fn role_by_address(peer: Ipv4Addr, more: &str, peer_more: &str) -> String {
 pub fn checks(server: &Server, more: &str) -> String {
     format!(
         "checks: [{{ mysql: {{ {more} socket: {}, user: vrrp_probe, password: change-me-probe, login: {{ user: app, \
-         password: app-password, interval: 200ms, deadline: 500ms }} }}, hold_down: 300ms }}]",
+         password: app-password, interval: 200ms, deadline: 2s }} }}, hold_down: 300ms }}]",
         server.socket().display()
     )
 }

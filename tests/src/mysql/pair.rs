@@ -40,6 +40,7 @@ impl Pair {
              server INT NOT NULL, KEY (number)) ENGINE=InnoDB",
         )?;
         pair.wait_equal(Duration::from_secs(20))?;
+        pair.wait_replicating(Duration::from_secs(20))?;
         Ok(pair)
     }
 
@@ -70,7 +71,10 @@ impl Pair {
     /// Waits until each has everything of the other.
     pub fn wait_equal(&self, limit: Duration) -> Result<()> {
         let positions = || Some((self.a.position().ok()?, self.b.position().ok()?));
-        let is_equal = || positions().is_some_and(|(a, b)| sorted(&a) == sorted(&b));
+        // What a binary log has is seen by readers a moment later.
+        let rows = |server: &Server| server.ask("SELECT COUNT(*) FROM lab.writes").ok().flatten();
+        let is_equal =
+            || positions().is_some_and(|(a, b)| sorted(&a) == sorted(&b)) && rows(&self.a) == rows(&self.b);
         if clock::wait_until(limit, is_equal) {
             return Ok(());
         }

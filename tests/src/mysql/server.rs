@@ -190,7 +190,9 @@ impl Server {
 
     /// Whether it refuses the writes of ordinary users.
     pub fn is_read_only(&self) -> Result<bool> {
-        let value = self.ask("SELECT @@global.read_only")?;
+        const QUESTION: &str = "SELECT @@global.read_only";
+        // A daemon that gives its role up ends everybody's sessions, this one among them.
+        let value = self.ask(QUESTION).or_else(|_ended| self.ask(QUESTION))?;
         Ok(value.as_deref() != Some("0"))
     }
 

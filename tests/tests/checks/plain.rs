@@ -53,9 +53,8 @@ fn a_closed_port_costs_the_address_after_its_retries() {
     println!("b is master {until_advert:?} after the port was closed");
     assert!(until_advert >= Duration::from_millis(300), "three retries, 100 ms apart: {until_advert:?}");
     site.wait_for("b");
-    let log = site.a.log();
-    assert!(log.contains("check mysql-port: healthy -> dead: connect to 127.0.0.1:3306: "), "{log}");
-    assert!(log.contains("; giving the addresses up"), "{log}");
+    site.wait_for_line("a", "check mysql-port: healthy -> dead: connect to 127.0.0.1:3306: ");
+    site.wait_for_line("a", "; giving the addresses up");
     site.wait_until("the notification ran", || {
         fs::read_to_string(&down).is_ok_and(|text| text == "VI_1 mysql-port dead x\n")
     });
@@ -81,8 +80,7 @@ fn a_script_decides_and_one_that_hangs_is_killed() {
     let site = Site::start(lab, &check, "");
     fs::write(&flag, "").unwrap();
     site.wait_for("b");
-    let log = site.a.log();
-    assert!(log.contains("no end within 300ms; its process group was killed"), "{log}");
+    site.wait_for_line("a", "no end within 300ms; its process group was killed");
     fs::remove_file(&flag).unwrap();
     site.wait_for_line("a", "dead -> healthy");
     let pids = fs::read_to_string(&pids).unwrap();
@@ -104,8 +102,8 @@ fn a_weight_moves_the_address_and_brings_it_back() {
     let site = Site::start_with(lab, &check, "", vrrp_lab::Instance::preempting);
     fs::write(&flag, "").unwrap();
     site.wait_for("b");
-    assert!(site.a.log().contains("check chk: healthy -> dead"), "{}", site.a.log());
-    assert!(site.a.log().contains("; priority -20"), "{}", site.a.log());
+    site.wait_for_line("a", "check chk: healthy -> dead");
+    site.wait_for_line("a", "; priority -20");
     fs::remove_file(&flag).unwrap();
     site.wait_for("a");
 }

@@ -140,7 +140,7 @@ pub(crate) const PROBE_PASSWORD: &str = "change-me-probe";
 pub(crate) fn mysql(server: &Server, more: &str, outside: &str) -> String {
     format!(
         "{{ mysql: {{ {more} socket: {}, user: vrrp_probe, password: {PROBE_PASSWORD}, login: {{ user: app, password: \
-         app-password, interval: 200ms, deadline: 500ms }} }}, {outside} hold_down: 300ms }}",
+         app-password, interval: 200ms, deadline: 2s }} }}, {outside} hold_down: 300ms }}",
         server.socket().display()
     )
 }

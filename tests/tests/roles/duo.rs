@@ -109,6 +109,12 @@ impl Duo {
         writer
     }
 
+    /// So many more are acknowledged.
+    pub(crate) fn wait_for_writes(&self, writer: &Writer, more: usize) {
+        let before = writer.count();
+        self.wait_until("the client writes on", || writer.count() >= before + more);
+    }
+
     pub(crate) fn daemon(&self, host: &str) -> &Daemon {
         if host == "a" { &self.a } else { &self.b }
     }
@@ -153,6 +159,18 @@ impl Duo {
         self.a.stop().unwrap();
         self.pair.rebuild("a", LIMIT).unwrap();
         self.a.restart(self.lab.host("a")).unwrap();
+    }
+
+    /// A peer or a server that does not answer in time once has a drain refused, and nothing changed.
+    pub(crate) fn drain(&self, host: &str) {
+        const ONCE: [&str; 3] = ["does not answer", "cannot be made read-only", "does not say what it has"];
+        self.wait_until("the drain is taken", || {
+            let output = self.command(host, &["drain", "VI_1"]);
+            let error = String::from_utf8_lossy(&output.stderr);
+            let is_late = ONCE.iter().any(|words| error.contains(words));
+            assert!(output.status.success() || is_late, "{error}\n{}", self.logs());
+            output.status.success()
+        });
     }
 
     pub(crate) fn order(&self, host: &str, arguments: &[&str]) {

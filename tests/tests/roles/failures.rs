@@ -68,7 +68,7 @@ fn a_killed_server_is_replaced_and_what_is_missing_is_what_the_log_said() {
         if !verdict.lost.is_empty() {
             // What the peer was seen to have is named; what it acknowledged after that is younger than the last look.
             let log = duo.b.log();
-            assert!(log.contains("it may be lost") || log.contains("ago the peer's server was at"), "{log}");
+            assert!(log.contains("it may be lost") || log.contains("ago it was at"), "{log}");
             let is_young = |number: &u64| {
                 let write = record.acknowledged.iter().find(|write| write.number == *number).unwrap();
                 write.at_ns + clock::nanos(Duration::from_millis(600)) > killed
@@ -93,7 +93,7 @@ fn a_killed_server_with_semi_sync_loses_nothing_that_was_acknowledged() {
     for round in 0..count(2, 20) {
         let plan = Plan { semi_sync: true, ..Plan::new(Flavour::MariaDb) };
         let mut duo = Duo::start_with("semisync", &plan);
-        assert!(duo.pair.is_semi_sync("a").unwrap(), "it has fallen back before the kill\n{}", duo.logs());
+        duo.wait_until("commits wait for the peer", || duo.pair.is_semi_sync("a").unwrap());
         let (outage, record, _) = kill_under_load(&mut duo);
         let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
         println!("round {round}: outage {}, {verdict}", in_ms(outage));
@@ -150,7 +150,8 @@ fn a_server_that_cannot_be_logged_in_to_moves_no_address() {
     root.query_drop("SET SESSION sql_log_bin = 0").unwrap();
     root.query_drop("SET PASSWORD FOR 'vrrp'@'localhost' = PASSWORD('other')").unwrap();
     for row in duo.pair.a.rows("SELECT id FROM information_schema.processlist WHERE user = 'vrrp'").unwrap() {
-        duo.pair.a.sql(&format!("KILL CONNECTION {}", row["id"])).unwrap();
+        // It may have ended by itself meanwhile.
+        drop(duo.pair.a.sql(&format!("KILL CONNECTION {}", row["id"])));
     }
     duo.wait_until("it is shown", || duo.status("a").contains("does not answer"));
     clock::sleep_ms(3_000);

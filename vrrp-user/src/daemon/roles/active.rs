@@ -33,7 +33,10 @@ impl Keeper {
         let obstacle = obstacle(&view).or_else(|| self.lateness());
         self.note_obstacle(obstacle.filter(|_| self.unheard == 0 || self.unheard >= AWAY));
         let Ok(ours) = view.ours.clone() else {
-            self.show("active; the server does not answer", true);
+            // In quarantine it is known why nobody can write.
+            if !self.term.is_quarantined {
+                self.show("active; the server does not answer", true);
+            }
             return;
         };
         if self.term.is_quarantined {
@@ -47,8 +50,14 @@ impl Keeper {
             return self.pass_the_gate_again().await;
         }
         match &view.theirs {
-            PeerAnswer::Silent(how) => self.stop_following(how).await,
-            PeerAnswer::Unaskable { code, text } => self.stop_following(&in_words(*code, text)).await,
+            PeerAnswer::Silent(how) => {
+                self.stop_following(how).await;
+                self.show("active; the peer's server does not answer", true);
+            }
+            PeerAnswer::Unaskable { code, text } => {
+                self.stop_following(&in_words(*code, text)).await;
+                self.show("active; the peer's server refuses to be asked", true);
+            }
             PeerAnswer::State(theirs) if theirs.writability.is_writable() => {
                 self.face_second_writer().await;
             }
@@ -80,7 +89,6 @@ impl Keeper {
                     instance = self.instance,
                     "replication from the peer is stopped until its server is seen read-only and not divergent: {why}"
                 );
-                self.show("active; the peer's server does not answer", true);
             }
             Err(how) => self.say(&format!("replication from the peer cannot be stopped: {how}")),
         }
@@ -139,6 +147,10 @@ impl Keeper {
 
     /// Both directions run: what is written on the peer's server all the same flows in, or is a divergence.
     async fn see_to_follower(&mut self, view: &View) {
+        if !self.term.has_errant_follower {
+            // Again: a look that had no answer may have said something else.
+            self.show("active; the peer follows", true);
+        }
         let now = clock::now();
         let Some((ours, theirs)) = view.positions() else { return };
         self.errant_lag.note(theirs, ours, now);

@@ -484,10 +484,16 @@ impl Keeper {
     }
 
     pub(super) fn show(&self, text: &str, is_idle: bool) {
-        self.shown.send_modify(|shown| {
-            text.clone_into(&mut shown.text);
-            shown.is_idle = is_idle;
-            shown.awaits_person = self.term.is_quarantined;
+        let awaits_person = self.term.is_quarantined;
+        // Said again at each look: it wakes nobody who knows.
+        self.shown.send_if_modified(|shown| {
+            let is_news =
+                (shown.text.as_str(), shown.is_idle, shown.awaits_person) != (text, is_idle, awaits_person);
+            if is_news {
+                text.clone_into(&mut shown.text);
+                (shown.is_idle, shown.awaits_person) = (is_idle, awaits_person);
+            }
+            is_news
         });
     }
 
