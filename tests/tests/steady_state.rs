@@ -25,14 +25,20 @@ use steady_state::memory::memory_is_flat_under_a_hundred_thousand_adverts_a_seco
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
 const LIMIT: Duration = Duration::from_secs(15);
 const INSTANCES: u8 = 40;
+/// At 50 ms a guard acts 120 ms after the last advert, and the next is due at 50.
+const STALL: Duration = Duration::from_millis(70);
 
 fn main() -> ExitCode {
-    harness::run(tests![[Requirement::Lab];
-        the_advert_thread_does_not_allocate_as_master_nor_as_backup,
-        nor_for_a_status_a_drain_or_a_reload,
-        the_advert_thread_only_waits_sets_its_timer_sends_and_rings,
-        memory_is_flat_under_a_hundred_thousand_adverts_a_second,
-    ])
+    let mut all = harness::despite_stalls(
+        STALL,
+        tests![[Requirement::Lab];
+            the_advert_thread_does_not_allocate_as_master_nor_as_backup,
+            nor_for_a_status_a_drain_or_a_reload,
+            the_advert_thread_only_waits_sets_its_timer_sends_and_rings,
+        ],
+    );
+    all.extend(tests![[Requirement::Lab]; memory_is_flat_under_a_hundred_thousand_adverts_a_second]);
+    harness::run(all)
 }
 
 /// Many routers, with the VIP of the lab on the first.

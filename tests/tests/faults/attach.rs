@@ -5,11 +5,11 @@ use std::os::fd::OwnedFd;
 use vrrp_lab::{
     AddressWatch, Daemon, Instance, Lab, Process, Requirement, bpf, clock,
     daemon::{binary, yaml},
-    harness::Test,
+    harness::{self, Test},
     tests,
 };
 
-use super::pair::{LIMIT, VIP};
+use super::pair::{LIMIT, STALL, VIP};
 
 pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab, NativeXdp};
@@ -23,7 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         rx_socket_works,
         a_second_daemon_in_the_namespace_refuses_to_start,
     ]);
-    all
+    harness::despite_stalls(STALL, all)
 }
 
 fn text(priority: u8, rx: &str) -> String {

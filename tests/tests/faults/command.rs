@@ -13,22 +13,25 @@ use rustix::process::{Pid, Signal, kill_process};
 use vrrp_lab::{
     AddressWatch, Capture, Daemon, Instance, Lab, Process, Requirement, clock,
     daemon::{binary, with_control, yaml},
-    harness::Test,
+    harness::{self, Test},
     tests,
 };
 
-use super::pair::{LIMIT, VIP};
+use super::pair::{LIMIT, STALL, VIP};
 
 pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab};
-    tests![[Lab, Daemon];
+    let mut all = tests![[Lab, Daemon];
         a_bad_configuration_is_refused_by_its_place_and_touches_nothing,
         check_prints_what_is_in_effect,
         sigterm_and_sigint_release_and_end_with_0_within_a_second,
         whoever_does_not_read_the_log_does_not_hold_up_the_end,
-        sighup_reads_the_file_again_and_ends_nothing,
-        json_logs_are_one_object_a_line,
-    ]
+    ];
+    all.extend(harness::despite_stalls(
+        STALL,
+        tests![[Lab, Daemon]; sighup_reads_the_file_again_and_ends_nothing, json_logs_are_one_object_a_line],
+    ));
+    all
 }
 
 fn command(lab: &Lab, arguments: &[&str]) -> (Process, String) {
