@@ -154,8 +154,10 @@ fn a_left_over_address_is_removed_and_priority_0_sent() {
         });
         alone.wait_until("it speaks", || !alone.capture.adverts_from("a").is_empty());
         let adverts = alone.capture.adverts_from("a");
-        let lost = alone.watch.timeline(VIP).unwrap().lost_at("a", 0).unwrap();
-        let slack = clock::nanos(alone.stalls.within(lost, adverts[0].0)) + 5 * clock::MILLISECOND;
+        let lost = || alone.watch.timeline(VIP).unwrap().lost_at("a", 0);
+        alone.wait_until("the watch has seen it", || lost().is_some());
+        let lost = lost().unwrap();
+        let slack = clock::nanos(alone.stalls.within(adverts[0].0, lost)) + 5 * clock::MILLISECOND;
         let (at, Advert { priority, source, .. }) = &adverts[0];
         assert_eq!((*priority, *source), (0, alone.lab.host("a").address()), "the first word is priority 0");
         assert!(at + slack > lost, "off first, then priority 0");

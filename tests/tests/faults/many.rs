@@ -63,7 +63,7 @@ fn forty_routers_on_two_interfaces_are_elected_and_move() {
     };
     let all_at = |host: &str| timelines().iter().all(|timeline| timeline.holders() == [host]);
     let mut a = Daemon::start(lab.host("a"), &instances(150)).unwrap();
-    let listening = |daemon: &Daemon| daemon.log().matches("-> BACKUP").count() == usize::from(ROUTERS);
+    let listening = |daemon: &Daemon| daemon.log().matches("-> BACKUP").count() >= usize::from(ROUTERS);
     assert!(clock::wait_until(LIMIT, || listening(&a)), "not all listen\n{}", a.log());
     let b = Daemon::start(lab.host("b"), &instances(100)).unwrap();
     assert!(clock::wait_until(LIMIT, || all_at("a")), "not all are elected\n{}", a.log());

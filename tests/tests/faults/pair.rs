@@ -172,6 +172,12 @@ impl Pair {
         adverts.iter().find(|(_, advert)| advert.is_release()).map(|(time_ns, _)| *time_ns)
     }
 
+    /// The same of a host that is known to have given up: the capture may be behind the address watch that said so.
+    pub(crate) fn wait_for_release(&self, host: &str, from_ns: u64) -> u64 {
+        self.wait_until("priority 0 is captured", || self.release_after(host, from_ns).is_some());
+        self.release_after(host, from_ns).expect("captured")
+    }
+
     /// From then till now `a` held the address without a break, nobody else ever, and `b` said nothing.
     ///
     /// No verdict is possible if the machine itself stalled the master until its guard acted, which it does an advert
