@@ -189,9 +189,10 @@ fn the_advert_thread_only_waits_sets_its_timer_sends_and_rings() {
         assert!(calls.len() >= 10, "only {} calls in 2 s on {host}:\n{text}", calls.len());
         let used: BTreeSet<&str> = calls.iter().copied().filter(|name| *name != "restart_syscall").collect();
         assert!(used.is_subset(&allowed), "{host} calls {used:?}, of which only {allowed:?} are expected");
-        // Forty routers due together leave in two sendmmsg, not in forty.
+        // Forty routers due together leave in a few sendmmsg, not in forty: of 40 beats these are 1600.
         let sends = calls.iter().filter(|name| **name == "sendmmsg").count();
-        assert!(sends < calls.len(), "{sends} sends of {} calls", calls.len());
+        println!("  {host}: {sends} sends of {} calls", calls.len());
+        assert!(sends < 400, "{sends} sends of {} calls", calls.len());
     }
 }
 

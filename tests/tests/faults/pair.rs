@@ -50,6 +50,11 @@ impl Speed {
         self.interval() * 3 + self.skew(priority)
     }
 
+    /// When the guard acts on the silence of its daemon, whatever the kernel says of the process.
+    pub(crate) fn freeze_limit(self, priority: u8) -> Duration {
+        self.down_interval(priority) - self.interval()
+    }
+
     /// What the master `a` says.
     pub(crate) fn model(self, priority: u8) -> Advert {
         let source = Ipv4Addr::new(10, 99, 0, 1);
@@ -195,7 +200,7 @@ impl Pair {
         let silences = beats.windows(2).map(|pair| (between(pair[0], pair[1]), pair[0], pair[1]));
         let (silence, silent_from, silent_until) = silences.max().unwrap();
         let stalled = self.stalls.within(silent_from, silent_until);
-        let frozen = self.speed.down_interval(150) - self.speed.interval() - Duration::from_millis(1);
+        let frozen = self.speed.freeze_limit(150) - Duration::from_millis(1);
         let is_excused = silence >= frozen && self.speed.interval() + SLACK + stalled >= frozen;
         if trouble.is_some() && is_excused {
             println!(

@@ -44,7 +44,7 @@ fn restart(case: Case) -> Measured {
         let (timeline, after) = (pair.timeline(), clock::now_ns());
         timeline.assert_never_two(pair.interval() + pair.slack(&["a", "b"], before, after));
         let moves = timeline.holdings().iter().filter(|holding| holding.from_ns > before).count();
-        let stalled = stalls().within(before, after);
+        let stalled = stalls().longest(before, after);
         if moves == 1 {
             proven += 1;
             measured.push(("nobody held the address", outage));
