@@ -176,13 +176,13 @@ fn attempt(case: Case, body: fn(Case) -> Measured) -> Measured {
             Ok(measured) => return measured,
             Err(panic) => panic,
         };
-        let stalled = stalls().longest(from, clock::now_ns());
-        let excused = stalled >= case.setting.interval() || case.is_fragile();
+        let longest = stalls().longest(from, clock::now_ns());
+        let excused = longest >= case.setting.interval() || case.is_fragile();
         if attempt == ATTEMPTS || case.setting.is_slow() || !excused {
-            eprintln!("failed: {case} (the machine stalled for {stalled:?} meanwhile)");
+            eprintln!("failed: {case} (the longest stall meanwhile: {longest:?})");
             resume_unwind(panic);
         }
-        eprintln!("attempt {attempt} proves nothing: {case}: the machine stalled for {stalled:?} meanwhile");
+        eprintln!("attempt {attempt} proves nothing: {case}: the longest stall meanwhile: {longest:?}");
         attempt += 1;
     }
 }
