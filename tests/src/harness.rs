@@ -6,11 +6,12 @@
 use std::{
     process::ExitCode,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use libtest_mimic::{Arguments, Trial};
 
-use crate::{capability::Requirement, clock, interrupt, namespace};
+use crate::{capability::Requirement, clock, interrupt, namespace, stall};
 
 /// Set to 1 for the full counts.
 pub const LONG_VARIABLE: &str = "VRRP_TEST_LONG";
@@ -26,13 +27,24 @@ pub struct Test {
     pub name: &'static str,
     pub needs: &'static [Requirement],
     pub body: fn(),
+    /// See [`despite_stalls`].
+    pub stall: Option<Duration>,
+}
+
+/// These tests, each tried again if it failed while the machine stood still for so long ([`stall::despite_stalls`]).
+/// Those that have a limit already keep it.
+pub fn despite_stalls(limit: Duration, mut tests: Vec<Test>) -> Vec<Test> {
+    for test in &mut tests {
+        test.stall.get_or_insert(limit);
+    }
+    tests
 }
 
 /// `tests![needs; one, two]`: the functions as tests under their own names.
 #[macro_export]
 macro_rules! tests {
     ($needs:expr; $($body:ident),+ $(,)?) => {
-        vec![$($crate::harness::Test { name: stringify!($body), needs: &$needs, body: $body }),+]
+        vec![$($crate::harness::Test { name: stringify!($body), needs: &$needs, body: $body, stall: None }),+]
     };
 }
 
@@ -74,7 +86,10 @@ fn trial(test: Test, arguments: &Arguments) -> Trial {
     let is_missing = why.is_some();
     Trial::test(test.name, move || {
         let started = clock::now_ns();
-        (test.body)();
+        match test.stall {
+            Some(limit) => stall::despite_stalls(limit, test.body),
+            None => (test.body)(),
+        }
         TIMES.lock().unwrap_or_else(PoisonError::into_inner).push((clock::now_ns() - started, test.name));
         Ok(())
     })

@@ -19,16 +19,22 @@ use vrrp_user::bench::{
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// At 10 ms a guard acts 24 ms after the last advert, and the next is due at 10.
+const STALL: Duration = Duration::from_millis(14);
 
 fn main() -> ExitCode {
     use Requirement::{Daemon, Lab};
-    harness::run(tests![[Lab, Daemon];
-        latency_is_measured_beside_a_running_backup_that_does_not_notice,
+    let mut all = harness::despite_stalls(
+        STALL,
+        tests![[Lab, Daemon]; latency_is_measured_beside_a_running_backup_that_does_not_notice],
+    );
+    all.extend(tests![[Lab, Daemon];
         latency_takes_the_routers_of_a_configuration,
         latency_on_a_silent_interface_says_so,
         xdp_measures_every_kind_of_packet_without_an_interface,
         xdp_counts_the_verdicts_of_a_flood,
-    ])
+    ]);
+    harness::run(all)
 }
 
 /// What `vrrp bench` with these arguments prints on a host, and whether it ended with 0.

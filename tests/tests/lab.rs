@@ -1,16 +1,16 @@
 //! The lab itself: its network, its witnesses and its opponents are what the other tests rely on.
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
-use std::{net::Ipv4Addr, panic, process::ExitCode, time::Duration};
+use std::{cell::Cell, net::Ipv4Addr, panic, process::ExitCode, time::Duration};
 
 use vrrp_lab::{
-    AddressWatch, Capture, HoldingTimeline, Keepalived, Lab, Peer, Process, Requirement, clock,
-    clock::{MILLISECOND, SECOND},
+    AddressWatch, Capture, HoldingTimeline, Keepalived, Lab, Peer, Process, Requirement, StallMeter, clock,
+    clock::SECOND,
     flood::{self, Bound, Flood, Junk},
     frame::{Advert, Frame, arp_request, checksum},
     harness,
     load::Load,
-    namespace, process, tests,
+    namespace, process, stall, tests,
     timeline::Change,
 };
 
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         foreign_forgeries_are_for_nobody_who_is_flooded,
         a_timeline_tells_overlaps_gaps_and_holders,
         equal_configurations_give_equal_roles,
+        a_failure_is_tried_again_only_if_the_machine_stood_still,
     ];
     all.extend(tests![[Lab];
         a_cut_link_keeps_its_carrier_and_a_pulled_one_loses_it,
@@ -132,6 +133,26 @@ fn equal_configurations_give_equal_roles() {
     }
 }
 
+fn a_failure_is_tried_again_only_if_the_machine_stood_still() {
+    let tries = |limit: Duration, failures: usize| {
+        let tried = Cell::new(0);
+        let body = || {
+            tried.set(tried.get() + 1);
+            if tried.get() <= failures {
+                // Without the words and the backtrace of a panic that nobody means.
+                panic::resume_unwind(Box::new("meant to fail"));
+            }
+        };
+        let ended = panic::catch_unwind(panic::AssertUnwindSafe(|| stall::despite_stalls(limit, body)));
+        (tried.get(), ended.is_ok())
+    };
+    // Any stall will do, also none at all.
+    assert_eq!(tries(Duration::ZERO, 0), (1, true));
+    assert_eq!(tries(Duration::ZERO, 2), (3, true));
+    assert_eq!(tries(Duration::ZERO, 9), (5, false), "what is broken fails in the end");
+    assert_eq!(tries(Duration::MAX, 1), (1, false));
+}
+
 fn carrier(lab: &Lab, host: &str) -> bool {
     lab.host(host).namespace().ip(&["link", "show", "dev", "eth0"]).unwrap().contains("LOWER_UP")
 }
@@ -145,13 +166,18 @@ fn reaches(lab: &Lab, from: &str, to: &str) -> bool {
         .is_some()
 }
 
+/// One that does answer, though a machine that stalls may need more than one question.
+fn comes_through(lab: &Lab, from: &str, to: &str) -> bool {
+    clock::wait_until(LIMIT, || reaches(lab, from, to))
+}
+
 fn a_cut_link_keeps_its_carrier_and_a_pulled_one_loses_it() {
     let lab = Lab::pair("links").unwrap();
-    assert!(reaches(&lab, "a", "b"), "the bridge carries packets");
+    assert!(comes_through(&lab, "a", "b"), "the bridge carries packets");
     lab.host("b").cut().unwrap();
     assert!(carrier(&lab, "b") && !reaches(&lab, "a", "b"));
     lab.host("b").heal().unwrap();
-    assert!(reaches(&lab, "a", "b"));
+    assert!(comes_through(&lab, "a", "b"));
     lab.host("b").lose_carrier().unwrap();
     assert!(!carrier(&lab, "b") && !reaches(&lab, "a", "b"));
     lab.host("b").restore_carrier().unwrap();
@@ -162,10 +188,10 @@ fn lost_packets_are_lost_one_way() {
     let lab = Lab::pair("loss").unwrap();
     let answers = |to: &str| (0..20).filter(|_| reaches(&lab, "client", to)).count();
     lab.host("a").lose_incoming(100).unwrap();
-    assert_eq!((answers("a"), reaches(&lab, "client", "b")), (0, true));
-    assert!(reaches(&lab, "a", "b"), "only the way to a is dead");
+    assert_eq!((answers("a"), comes_through(&lab, "client", "b")), (0, true));
+    assert!(comes_through(&lab, "a", "b"), "only the way to a is dead");
     lab.host("a").lose_incoming(0).unwrap();
-    assert!(reaches(&lab, "client", "a"));
+    assert!(comes_through(&lab, "client", "a"));
     lab.host("b").lose_incoming(50).unwrap();
     let heard = answers("b");
     // 20 coins: outside of 2..=18 once in 25 000 runs.
@@ -190,7 +216,7 @@ fn an_address_watch_sees_two_holders_in_true_order() {
     assert!(lab.host("b").holds(VIP).unwrap() && !lab.host("a").holds(VIP).unwrap());
     let timeline = watch.finish(VIP).unwrap();
     let [overlap] = &timeline.overlaps()[..] else { panic!("one overlap, not\n{timeline}") };
-    assert!(overlap.from_ns > before && overlap.until_ns < after + 100 * MILLISECOND, "{timeline}");
+    assert!(overlap.from_ns > before && overlap.until_ns < after + SECOND, "{timeline}");
     assert_eq!(timeline.acquisitions("b"), 1, "adding what is there is no change");
 }
 
@@ -285,10 +311,13 @@ fn live_frames_reach_both_hosts_as_they_were_made() {
     let before = both.map(|name| lab.host(name).received().unwrap());
     let frames = junk();
     let packets = frames.len() as u64 * 10;
-    // At this rate no more than a few wait together, and none is lost.
-    let bound = Bound { time: LIMIT, packets, rate: Some(1_000) };
-    let report = Flood::start_live(&lab, &both, frames.clone(), bound).unwrap().finish().unwrap();
-    assert_eq!(report.packets, packets);
+    // At this rate no more than a few wait together, and none is lost. One flood for each: after a stall it sends what is
+    // due of one frame.
+    let bound = Bound { time: LIMIT, packets: 10, rate: Some(1_000) };
+    for frame in &frames {
+        let flood = Flood::start_live(&lab, &both, vec![frame.clone()], bound).unwrap();
+        assert_eq!(flood.finish().unwrap().packets, bound.packets);
+    }
     for (host, (capture, before)) in both.into_iter().zip(captures.iter().zip(before)) {
         let ours = || -> Vec<_> {
             let records = capture.records().into_iter().map(|record| record.bytes);
@@ -322,6 +351,7 @@ fn nothing_is_left_after_a_panic() {
 
 fn keepalived_elects_once_and_moves_the_address_when_killed() {
     let lab = Lab::pair("elect").unwrap();
+    let stalls = StallMeter::start().unwrap();
     let capture = Capture::start(&lab, &["a", "b"]).unwrap();
     let watch = AddressWatch::start(&lab, &["a", "b"]).unwrap();
     let mut a = Keepalived::start(lab.host("a"), &[Peer::v2(150)]).unwrap();
@@ -345,7 +375,8 @@ fn keepalived_elects_once_and_moves_the_address_when_killed() {
     let timeline = watch.finish(VIP).unwrap();
     timeline.assert_never_two(Duration::ZERO);
     let down = timeline.acquired_at("b", killed).unwrap() - killed;
-    assert!((2 * SECOND..4 * SECOND).contains(&down), "moved {down} ns after the kill");
+    let latest = 4 * SECOND + clock::nanos(stalls.within(killed, killed + down));
+    assert!((2 * SECOND..latest).contains(&down), "moved {down} ns after the kill");
     assert!(!capture.finish().unwrap().is_empty());
 }
 
@@ -353,17 +384,22 @@ fn keepalived_runs_version_3_at_100_ms_and_stops_cleanly() {
     let lab = Lab::pair("stop").unwrap();
     let capture = Capture::start(&lab, &["a", "b"]).unwrap();
     let watch = AddressWatch::start(&lab, &["a", "b"]).unwrap();
+    let stalls = StallMeter::start().unwrap();
     let mut a = Keepalived::start(lab.host("a"), &[Peer::v3(150, 100)]).unwrap();
-    let _b = Keepalived::start(lab.host("b"), &[Peer::v3(100, 100)]).unwrap();
+    // Without preemption the first to speak is master.
     watch.wait_for_holder(VIP, "a", LIMIT).unwrap();
+    let b = Keepalived::start(lab.host("b"), &[Peer::v3(100, 100)]).unwrap();
+    assert!(clock::wait_until(LIMIT, || b.log().contains("Entering BACKUP STATE")), "{}", b.log());
     clock::sleep_ms(500);
+    assert_eq!(watch.holders(VIP).unwrap(), ["a"], "{}", b.log());
     assert_eq!(capture.adverts_from("a")[0].1.interval(), Duration::from_millis(100));
     let stopped = clock::now_ns();
     a.stop().unwrap();
     watch.wait_for_holder(VIP, "b", LIMIT).unwrap();
     let timeline = watch.finish(VIP).unwrap();
     let moved = timeline.acquired_at("b", stopped).unwrap() - stopped;
-    assert!(moved < SECOND, "moved {moved} ns after a planned stop");
+    let allowed = SECOND + clock::nanos(stalls.within(stopped, stopped + moved));
+    assert!(moved < allowed, "moved {moved} ns after a planned stop");
     let records = capture.finish().unwrap();
     let released = |record: &vrrp_lab::capture::Record| record.advert().is_some_and(Advert::is_release);
     assert!(records.iter().any(|record| record.host == "a" && released(record)), "priority 0 was seen");

@@ -25,14 +25,20 @@ use steady_state::memory::memory_is_flat_under_a_hundred_thousand_adverts_a_seco
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
 const LIMIT: Duration = Duration::from_secs(15);
 const INSTANCES: u8 = 40;
+/// At 50 ms a guard acts 120 ms after the last advert, and the next is due at 50.
+const STALL: Duration = Duration::from_millis(70);
 
 fn main() -> ExitCode {
-    harness::run(tests![[Requirement::Lab];
-        the_advert_thread_does_not_allocate_as_master_nor_as_backup,
-        nor_for_a_status_a_drain_or_a_reload,
-        the_advert_thread_only_waits_sets_its_timer_sends_and_rings,
-        memory_is_flat_under_a_hundred_thousand_adverts_a_second,
-    ])
+    let mut all = harness::despite_stalls(
+        STALL,
+        tests![[Requirement::Lab];
+            the_advert_thread_does_not_allocate_as_master_nor_as_backup,
+            nor_for_a_status_a_drain_or_a_reload,
+            the_advert_thread_only_waits_sets_its_timer_sends_and_rings,
+        ],
+    );
+    all.extend(tests![[Requirement::Lab]; memory_is_flat_under_a_hundred_thousand_adverts_a_second]);
+    harness::run(all)
 }
 
 /// Many routers, with the VIP of the lab on the first.
@@ -183,9 +189,10 @@ fn the_advert_thread_only_waits_sets_its_timer_sends_and_rings() {
         assert!(calls.len() >= 10, "only {} calls in 2 s on {host}:\n{text}", calls.len());
         let used: BTreeSet<&str> = calls.iter().copied().filter(|name| *name != "restart_syscall").collect();
         assert!(used.is_subset(&allowed), "{host} calls {used:?}, of which only {allowed:?} are expected");
-        // Forty routers due together leave in two sendmmsg, not in forty.
+        // Forty routers due together leave in a few sendmmsg, not in forty: of 40 beats these are 1600.
         let sends = calls.iter().filter(|name| **name == "sendmmsg").count();
-        assert!(sends < calls.len(), "{sends} sends of {} calls", calls.len());
+        println!("  {host}: {sends} sends of {} calls", calls.len());
+        assert!(sends < 400, "{sends} sends of {} calls", calls.len());
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use vrrp_lab::{
     Daemon, Host, Keepalived, Lab, Peer, Process, Requirement,
     capability::find_program,
-    clock::{self, nanos, now_ns},
+    clock::{self, SECOND, nanos, now_ns},
     daemon,
     harness::{self, Test},
     peers, tests,
@@ -124,6 +124,12 @@ fn scripts_and_fifo_hear_from_an_imported_file_what_keepalived_tells_them() {
     daemon.stop().unwrap();
     ours.wait_for("any INSTANCE VI_1 STOP 100", 1, &|| daemon.log());
 
+    let last = "INSTANCE \"VI_1\" STOP 100";
+    // The reader of the FIFO writes a little after the script.
+    for ears in [&theirs, &ours] {
+        let is_piped = || ears.piped().last().is_some_and(|line| line == last);
+        assert!(clock::wait_until(LIMIT, is_piped), "{last:?} is not the last of {:?}", ears.piped());
+    }
     println!("  keepalived: {:?}\n  fifo: {:?}", theirs.heard(), theirs.piped());
     println!("  vrrp: {:?}\n  fifo: {:?}", ours.heard(), ours.piped());
     let states = |lines: Vec<String>| {
@@ -137,8 +143,6 @@ fn scripts_and_fifo_hear_from_an_imported_file_what_keepalived_tells_them() {
     assert_eq!(states(ours.heard()), states(theirs.heard()));
     assert!(ours.heard().contains(&"own is master".to_owned()), "nothing added: {:?}", ours.heard());
     assert_eq!(states(ours.piped()), states(theirs.piped()));
-    let last = ours.piped().pop();
-    assert_eq!(last.as_deref(), Some("INSTANCE \"VI_1\" STOP 100"), "{:?}", ours.piped());
 }
 
 fn mail_reaches_a_real_server_and_waits_for_one_that_is_down() {
@@ -212,7 +216,8 @@ fn scripts_mail_and_webhooks_that_hang_hold_neither_adverts_nor_a_planned_stop_u
     pair.a.terminate();
     pair.watch.wait_for_holder(VIP, "b", LIMIT).unwrap();
     let lost = pair.watch.timeline(VIP).unwrap().lost_at("a", told).unwrap();
-    assert!(lost - told < 1_000_000_000, "{} ms", (lost - told) / 1_000_000);
+    let allowed = SECOND + nanos(pair.stalls.within(told, lost));
+    assert!(lost - told < allowed, "{} ms", (lost - told) / 1_000_000);
     assert!(pair.a.wait(Duration::from_secs(9)).is_some_and(|status| status.success()), "{}", pair.a.log());
     assert!(pair.a.log().contains("is given up"), "{}", pair.a.log());
 }

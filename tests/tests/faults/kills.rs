@@ -14,8 +14,8 @@ use vrrp_lab::{
 use super::pair::{LIMIT, Pair, Speed, VIP, between, median};
 
 /// Promised for the guard, and judged by the median here: a thread of the dead that waits in the kernel for the RTNL lock,
-/// which every lab of this machine shares, puts off the news of its death. No further than [`freeze_limit`].
-const AT_ONCE: Duration = Duration::from_millis(50);
+/// which every lab of this machine shares, puts off the news of its death. No further than [`Speed::freeze_limit`].
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(50);
 /// `valid_lft` at 100 ms is one second, and IPv4 ends a lifetime up to one second late.
 const LIFETIME: Duration = Duration::from_secs(2);
 /// Longer than a start, a listening and a promotion at 100 ms.
@@ -55,11 +55,6 @@ impl Dice {
     }
 }
 
-/// By then the guard acts on the silence of the board, whatever the kernel says of the process.
-fn freeze_limit(speed: Speed) -> Duration {
-    speed.down_interval(100) - speed.interval()
-}
-
 fn other(host: &str) -> &'static str {
     if host == "a" { "b" } else { "a" }
 }
@@ -87,7 +82,7 @@ fn strike(pair: &mut Pair, victim: &str) -> Option<Duration> {
     assert!(pair.daemon(victim).wait(LIMIT).is_some(), "{victim} does not end");
     let timeline = pair.timeline();
     let lost = timeline.lost_at(victim, killed)?;
-    let bound = freeze_limit(pair.speed) + pair.slack(killed, lost);
+    let bound = pair.speed.freeze_limit(100) + pair.slack(killed, lost);
     let took = between(killed, lost);
     assert!(took < bound, "{victim} held the address {took:?} after its death\n{timeline}");
     Some(took)
@@ -152,7 +147,7 @@ fn no_address_outlives_its_lifetime_when_guards_are_killed_too() {
         assert!(took < bound, "{victim} had the address for {took:?} after its death\n{timeline}");
         assert_eq!(pair.release_after(victim, killed), None, "nobody was left to say priority 0");
         // From the heir's down timer to the end of the lifetime both have it.
-        timeline.assert_never_two(bound.saturating_sub(freeze_limit(pair.speed)));
+        timeline.assert_never_two(bound.saturating_sub(pair.speed.freeze_limit(100)));
         off.push(took);
         restart(&mut pair, victim);
     }

@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, thread, time::Duration};
 
 use vrrp_lab::{
     AddressWatch, Capture, Daemon, HoldingTimeline, Instance, Lab, StallMeter,
-    clock::{self, MILLISECOND, nanos},
+    clock::{self, MILLISECOND},
     frame::Advert,
 };
 
@@ -12,6 +12,10 @@ pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
 pub(crate) const LIMIT: Duration = Duration::from_secs(15);
 /// For scheduling, and for the delay of the address watch's own stamps, on a machine that does not stall.
 const SLACK: Duration = Duration::from_millis(30);
+
+/// For tests at 100 ms with bounds that no measured stall can widen: a guard acts 241 ms after the last advert of its
+/// daemon, and the next is due at 100.
+pub(crate) const STALL: Duration = Duration::from_millis(140);
 
 /// The two settings that the promises are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,11 @@ impl Speed {
 
     pub(crate) fn down_interval(self, priority: u8) -> Duration {
         self.interval() * 3 + self.skew(priority)
+    }
+
+    /// When the guard acts on the silence of its daemon, whatever the kernel says of the process.
+    pub(crate) fn freeze_limit(self, priority: u8) -> Duration {
+        self.down_interval(priority) - self.interval()
     }
 
     /// What the master `a` says.
@@ -168,23 +177,40 @@ impl Pair {
         adverts.iter().find(|(_, advert)| advert.is_release()).map(|(time_ns, _)| *time_ns)
     }
 
+    /// The same of a host that is known to have given up: the capture may be behind the address watch that said so.
+    pub(crate) fn wait_for_release(&self, host: &str, from_ns: u64) -> u64 {
+        self.wait_until("priority 0 is captured", || self.release_after(host, from_ns).is_some());
+        self.release_after(host, from_ns).expect("captured")
+    }
+
     /// From then till now `a` held the address without a break, nobody else ever, and `b` said nothing.
     ///
-    /// If the master itself was silent for longer than `b` must bear, the machine stalled it and no verdict is possible.
+    /// No verdict is possible if the machine itself stalled the master until its guard acted, which it does an advert
+    /// interval before the peer may: the silence before the trouble was that long, and the stall meter knows why.
     pub(crate) fn assert_unchanged_since(&self, from_ns: u64) {
         let until_ns = clock::now_ns();
-        let mut beats: Vec<u64> =
-            self.adverts_after("a", from_ns).iter().map(|(time_ns, _)| *time_ns).collect();
-        beats.insert(0, from_ns);
-        beats.push(until_ns);
-        let silence = beats.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         let b_claims = self.adverts_after("b", from_ns);
-        if !b_claims.is_empty() && silence >= nanos(self.speed.down_interval(100)) {
-            println!("not judged: the machine kept the master silent for {} ms", silence / MILLISECOND);
+        let released = self.release_after("a", from_ns);
+        let trouble = b_claims.first().map(|(time_ns, _)| *time_ns).into_iter().chain(released).min();
+        let end = trouble.unwrap_or(until_ns);
+        let mut beats = self.adverts_after("a", from_ns);
+        beats.retain(|(time_ns, _)| *time_ns < end);
+        let beats = beats.into_iter().map(|(time_ns, _)| time_ns);
+        let beats: Vec<u64> = std::iter::once(from_ns).chain(beats).chain([end]).collect();
+        let silences = beats.windows(2).map(|pair| (between(pair[0], pair[1]), pair[0], pair[1]));
+        let (silence, silent_from, silent_until) = silences.max().unwrap();
+        let stalled = self.stalls.within(silent_from, silent_until);
+        let frozen = self.speed.freeze_limit(150) - Duration::from_millis(1);
+        let is_excused = silence >= frozen && self.speed.interval() + SLACK + stalled >= frozen;
+        if trouble.is_some() && is_excused {
+            println!(
+                "not judged: the machine kept the master silent for {silence:?}, it stalled for {stalled:?}"
+            );
             return;
         }
-        assert_eq!(b_claims, [], "b spoke though its master was alive (longest silence {silence} ns)");
-        assert_eq!(self.release_after("a", from_ns), None, "a gave up");
+        let longest = format!("longest silence {silence:?}, stalls in it {stalled:?}");
+        assert_eq!(b_claims, [], "b spoke though its master was alive ({longest})");
+        assert_eq!(released, None, "a gave up ({longest})");
         let timeline = self.timeline();
         let spans = timeline.spans().iter().filter(|span| span.until_ns > from_ns);
         for span in spans {

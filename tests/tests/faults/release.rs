@@ -91,7 +91,7 @@ fn stop_in_turns(pair: &mut Pair, rounds: usize) -> Moves {
         pair.daemon(leaver).stop().unwrap();
         let timeline = pair.wait_for(heir);
         timeline.assert_never_two(Duration::ZERO);
-        let release = pair.release_after(leaver, stopped).expect("priority 0 was sent");
+        let release = pair.wait_for_release(leaver, stopped);
         let claim = pair.claim_after(heir, release);
         claims.push(between(release, claim));
         stalled = stalled.max(pair.stalls.within(release, claim));

@@ -68,6 +68,8 @@ fn a_losing_advert_is_answered_and_the_address_announced_at_once() {
         injector.send(&[weaker(&pair)]).unwrap();
         pair.wait_until("the forged advert is seen", || !injected(&pair).is_empty());
         let asked = injected(&pair)[0];
+        // Whoever slept too long has missed one.
+        let beat = pair.last_advert_before("a", asked);
         let answered = pair.claim_after("a", asked);
         let took = between(asked, answered);
         assert!(took <= pair.slack(&["a"], asked, answered), "answered {took:?} after the losing advert");

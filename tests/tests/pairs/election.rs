@@ -199,11 +199,15 @@ fn the_owner_is_master_at_once() {
         pair.launch_instance("a", owner);
         let claimed = pair.claim_after("a", from);
         pair.wait_for("a");
-        // Attaching takes its time; listening (3 s at 1 s) would take longer.
-        let allowed = Duration::from_secs(1) + stalls().within(from, claimed);
+        // Attaching takes its time, and waits for kernel locks; listening (3 s at 1 s) would take longer.
+        let allowed = Duration::from_secs(2) + stalls().within(from, claimed);
         let took = between(from, claimed);
         println!("  {case}: the owner's first advert {took:.2?} after its start");
         assert!(took < allowed, "the owner's first advert came {took:?} after its start");
+        // At 100 ms it would have listened for no longer than that.
+        pair.wait_until("a says that it is MASTER", || pair.log("a").contains("-> MASTER"));
+        let log = pair.log("a");
+        assert!(!log.contains("-> BACKUP"), "the owner has listened:\n{log}");
         let attached = pair.timeline();
         attached.assert_never_two(pair.slack(&["a", "b"], from, clock::now_ns()));
     }

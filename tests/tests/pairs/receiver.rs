@@ -5,7 +5,7 @@ use std::fs;
 use vrrp_lab::{clock, harness::Test, tests};
 
 use super::{
-    case::{NEEDS_KEEPALIVED, V2, V3_100, keepalived_then_ours},
+    case::{Case, Measured, NEEDS_KEEPALIVED, V2, V3_100, each_once, keepalived_then_ours},
     pair::{Pair, USUAL},
 };
 
@@ -15,7 +15,8 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// keepalived is the MASTER: its own sockets show that the look at /proc would find one.
 fn adverts_come_through_native_xdp_and_no_socket_receives_them() {
-    for case in keepalived_then_ours().into_iter().filter(|case| [V2, V3_100].contains(&case.setting)) {
+    let cases = keepalived_then_ours().into_iter().filter(|case| [V2, V3_100].contains(&case.setting));
+    each_once(&cases.collect::<Vec<_>>(), |case: Case| -> Measured {
         let mut pair = Pair::elected(case, USUAL);
         let link = pair.lab.host("b").namespace().ip(&["-d", "link", "show", "dev", "eth0"]).unwrap();
         assert!(link.contains("prog/xdp id"), "no XDP program on eth0:\n{link}");
@@ -39,7 +40,8 @@ fn adverts_come_through_native_xdp_and_no_socket_receives_them() {
         pair.stop("b");
         let link = pair.lab.host("b").namespace().ip(&["-d", "link", "show", "dev", "eth0"]).unwrap();
         assert!(!link.contains("xdp"), "left behind:\n{link}");
-    }
+        Measured::new()
+    });
 }
 
 /// Sockets in the namespace of a process that the kernel would hand adverts to.

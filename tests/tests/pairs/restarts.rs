@@ -44,11 +44,11 @@ fn restart(case: Case) -> Measured {
         let (timeline, after) = (pair.timeline(), clock::now_ns());
         timeline.assert_never_two(pair.interval() + pair.slack(&["a", "b"], before, after));
         let moves = timeline.holdings().iter().filter(|holding| holding.from_ns > before).count();
-        let stalled = stalls().within(before, after);
+        let longest = stalls().longest(before, after);
         if moves == 1 {
             proven += 1;
             measured.push(("nobody held the address", outage));
-        } else if stalled >= pair.interval() || case.is_fragile() {
+        } else if longest >= pair.interval() || case.is_fragile() {
             disturbed += 1;
             assert!(disturbed <= 2 * rounds, "the machine stalls in most of the rounds: nothing is proven");
         } else {

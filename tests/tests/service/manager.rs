@@ -126,7 +126,7 @@ fn it_is_ready_alive_reloading_and_stopping_when_it_says_so() {
 
     process.terminate();
     manager.wait_for("STOPPING=1", &log);
-    let status = process.wait(Duration::from_secs(2)).unwrap();
+    let status = process.wait(LIMIT).unwrap();
     assert!(status.success() && !host.holds(VIP).unwrap(), "{status}\n{}", log());
 }
 
@@ -208,7 +208,7 @@ fn it_runs_the_same_where_nobody_listens() {
     let mut process = host.spawn("vrrp", Path::new("/usr/bin/env"), &arguments).unwrap();
     assert!(clock::wait_until(LIMIT, || host.holds(VIP).unwrap()), "{}", process.log());
     process.terminate();
-    assert!(process.wait(Duration::from_secs(2)).unwrap().success(), "{}", process.log());
+    assert!(process.wait(LIMIT).unwrap().success(), "{}", process.log());
 
     // Plain supervision: no manager at all.
     let mut plain = Daemon::start(host, &[Instance::v3(100, "100ms")]).unwrap();

@@ -83,7 +83,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        let settings = Tcp { retry_delay: Duration::from_millis(200), ..settings(address.port(), 1) };
+        let settings = Tcp { retry_delay: Duration::from_secs(1), ..settings(address.port(), 1) };
         let (found, listener) = tokio::join!(look(&settings), async {
             sleep(Duration::from_millis(50)).await;
             TcpListener::bind(address).await

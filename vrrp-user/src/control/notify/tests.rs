@@ -173,8 +173,12 @@ async fn another_configuration_ends_the_old_ways_and_keeps_the_same() {
     assert_eq!(herald.tasks.len(), 1, "the same goes on");
     herald.go_by(&config(&format!("notify: {{ fifo: {} }}", two.display())));
     herald.tell(&news(State::Master, 1));
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(two.exists());
+    let appears = async {
+        while !two.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert_eq!(timeout(LIMIT, appears).await, Ok(()), "the new FIFO is never made");
     herald.go_by(&config(""));
     herald.tell(&news(State::Master, 1));
     assert_eq!(timeout(LIMIT, herald.finish()).await, Ok(()));

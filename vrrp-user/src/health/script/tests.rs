@@ -64,9 +64,9 @@ async fn a_script_that_hangs_is_killed_with_all_its_children() {
     let pids = folder.path("pids");
     let body = format!("sleep 1000 & echo $! > {0}; echo $$ >> {0}; wait", pids.display());
     let began = Instant::now();
-    let outcome = run_as_owner(&folder.script(&body), Duration::from_millis(500)).await;
-    assert!(matches!(&outcome, Outcome::TimedOut(why) if why.contains("500ms")), "{outcome:?}");
-    assert!(began.elapsed() < Duration::from_secs(10));
+    let outcome = run_as_owner(&folder.script(&body), Duration::from_secs(3)).await;
+    assert!(matches!(&outcome, Outcome::TimedOut(why) if why.contains("3s")), "{outcome:?}");
+    assert!(began.elapsed() < PLENTY);
     let pids = fs::read_to_string(pids).unwrap();
     assert_eq!(pids.lines().count(), 2, "{pids}");
     assert_gone(&pids).await;
