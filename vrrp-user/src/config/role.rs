@@ -250,6 +250,14 @@ fn settings(fields: &Fields<'_>, problems: &mut Problems) -> Option<Settings> {
     })
 }
 
+/// Only ports tell: a server has many addresses.
+fn asks_elsewhere(check: &Check, port: NonZeroU16) -> bool {
+    match &check.kind {
+        Kind::Mysql(mysql) => mysql.port != port && (mysql.socket.is_none() || mysql.login.is_some()),
+        Kind::Tcp(_) | Kind::Script(_) => true,
+    }
+}
+
 /// What will do, and leaves a hole.
 fn warn(role: &Role, value: &Value<'_>, checks: Option<&[Check]>, problems: &mut Problems) {
     if let Some(checks) = checks {
@@ -258,6 +266,10 @@ fn warn(role: &Role, value: &Value<'_>, checks: Option<&[Check]>, problems: &mut
             Some(("no `mysql` check", "add one to `checks`"))
         } else if checks.iter().all(|check| check.on_failure.dead == Reaction::Report) {
             Some(("no check does more than report a dead server", "use `on_failure: release`"))
+        } else if let Place::Tcp(_, port) = role.local.place
+            && checks.iter().all(|check| asks_elsewhere(check, port))
+        {
+            Some(("no `mysql` check has this server's port", "correct `port` in one of them"))
         } else {
             None
         };

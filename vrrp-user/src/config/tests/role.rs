@@ -177,6 +177,17 @@ fn what_leaves_a_hole_is_warned_about() {
         only_told.replace("on_failure: report", "on_failure: { dead: { weight: -20 }, hung: report }");
     let weighed = parsed(&weighed.replace("preempt: false", "preempt: true")).warnings;
     assert!(weighed.is_empty(), "{weighed:?}");
+    let other = |port: &str| {
+        let text = managed(PEER).replace("user: vrrp,", &format!("user: vrrp, {port}"));
+        warnings(&text)
+    };
+    assert!(
+        other("port: 3307, ").contains("no `mysql` check has this server's port"),
+        "{}",
+        other("port: 3307, ")
+    );
+    assert_eq!(other("port: 3306, "), "");
+    assert_eq!(other("socket: /s, port: 3307, "), "");
     let writes = "\n    checks: [{ mysql: { user: p, login: { user: p }, write: { table: a.b } } }]\n    role: observe\n";
     let said = parsed(&format!("{}{writes}", RECIPE.trim_end_matches('\n'))).warnings;
     assert!(said.iter().any(|warning| warning.to_string().contains("leave one of them out")), "{said:?}");
