@@ -17,6 +17,8 @@ pub(crate) fn foreseen(config: &Config) -> Vec<String> {
 
 fn of(instance: &Instance) -> Vec<String> {
     let mut found: Vec<String> = instance.checks.iter().flat_map(health::preflight).collect();
+    // Accounts of one check may share a file.
+    found.dedup();
     for (key, server) in instance.role.iter().flat_map(|role| role.servers()) {
         let password = health::unreadable(&server.account);
         let tls = server.tls.as_ref().and_then(health::unusable);
@@ -43,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interface_and_programs_that_this_host_does_not_have_are_foreseen() {
+    fn what_this_host_does_not_have_is_foreseen_and_said_once() {
         let text = "
 notify: { any: /nowhere/any }
 instances:
@@ -51,6 +53,7 @@ instances:
     interface: nonesuch0
     virtual_router_id: 1
     virtual_addresses: [10.0.0.9]
+    checks: [{ mysql: { user: a, password_file: /nowhere/p, login: { user: b, password_file: /nowhere/p } } }]
     notify: { master: /nowhere/master, stop: { command: /, user: root } }
 ";
         let found = foreseen(&Config::parse(text, Path::new("x.yaml")).unwrap().config);
@@ -59,9 +62,10 @@ instances:
             "notify any: /nowhere/any: cannot be looked at",
             "instance A: notify master: /nowhere/master: cannot be looked at",
             "instance A: notify stop: /: is no program",
+            "instance A: check mysql: the password file /nowhere/p cannot be read",
         ] {
             assert!(found.iter().any(|found| found.starts_with(words)), "{words:?} is not in {found:?}");
         }
-        assert_eq!(found.len(), 4, "{found:?}");
+        assert_eq!(found.len(), 5, "{found:?}");
     }
 }
