@@ -73,7 +73,8 @@ pub(crate) enum Command {
     Reload(Socket),
     /// Check a configuration and print the values in effect. Touches nothing.
     ///
-    /// Exit code 0: usable; 2: not, and why stands on standard error.
+    /// What this host does not have of what it names (an interface, a password, a script) is a warning: the file may be for
+    /// another one. Exit code 0: usable; 2: not, and why stands on standard error.
     #[command(after_help = "Example: vrrp check --config new.yaml")]
     Check(File),
     /// Look at the database server of this host, and of the peer: are they fit for a failover? Changes nothing.

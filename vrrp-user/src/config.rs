@@ -18,6 +18,7 @@ mod notify;
 mod password;
 mod problem;
 mod role;
+mod servers;
 mod timing;
 mod tree;
 

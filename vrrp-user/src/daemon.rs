@@ -253,6 +253,13 @@ struct Prepared {
     sizes: Sizes,
 }
 
+/// Why the daemon would not start on this host, if it has not what the file speaks of. Changes nothing.
+pub fn fits(config: &Config) -> Result<(), DaemonError> {
+    let picture = Picture::take(&mut Netlink::open()?)?;
+    Wiring::new(config, &picture, &Places::new(room(config.instances.len())))?;
+    Ok(())
+}
+
 fn prepare(config: &Config) -> Result<Prepared, DaemonError> {
     let mut netlink = Netlink::open()?;
     let mut picture = Picture::take(&mut netlink)?;

@@ -2,6 +2,7 @@
 
 mod cli;
 mod diagnosis;
+mod foresight;
 mod manual;
 mod migration;
 mod observation;
@@ -20,7 +21,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use vrrp_user::config::{Config, ConfigError, Loaded, LogFormat, LogLevel};
 use vrrp_user::daemon::Source;
-use vrrp_user::{bench, config, daemon, health, net};
+use vrrp_user::{bench, config, daemon, net};
 
 use crate::cli::{Cli, Command};
 
@@ -52,18 +53,8 @@ fn main() -> ExitCode {
                 for warning in &loaded.warnings {
                     eprintln!("warning: {warning}");
                 }
-                // What the daemon would find on this host; elsewhere it says nothing about the file.
-                for instance in &loaded.config.instances {
-                    let checks = instance.checks.iter().flat_map(health::preflight);
-                    let role = instance.role.iter().flat_map(|role| role.servers());
-                    let role = role.flat_map(|(key, server)| {
-                        let password = health::unreadable(&server.account);
-                        let tls = server.tls.as_ref().and_then(health::unusable);
-                        password.into_iter().chain(tls).map(move |what| format!("{key}: {what}"))
-                    });
-                    for found in checks.chain(role) {
-                        eprintln!("warning: instance {}: {found}", instance.name);
-                    }
+                for found in foresight::foreseen(&loaded.config) {
+                    eprintln!("warning: {found}");
                 }
                 print!("{}", config::explain(&loaded.config));
                 ExitCode::SUCCESS

@@ -204,12 +204,14 @@ pub(super) fn user_name(node: &Node) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
-/// A numeric address: asking a name service takes as long as it likes.
+/// A numeric address: asking a name service takes as long as it likes. An IPv4 address in IPv6's clothes (::ffff:a.b.c.d) is
+/// that address, and is compared as it.
 pub(super) fn address(node: &Node) -> Result<IpAddr, String> {
     let written = text(node)?;
     let address = written.parse::<IpAddr>().map_err(|_error| {
         format!("`{}` is not an IP address; use one such as 127.0.0.1, not a name", shown(written))
     })?;
+    let address = address.to_canonical();
     if address.is_unspecified() || address.is_multicast() {
         return Err(format!("{address} is not the address of a server; use one such as 127.0.0.1"));
     }

@@ -11,9 +11,9 @@ use super::instance::{Claim, identifier, instance};
 use super::listen::{metrics, status_page};
 use super::notify::{mail, notify};
 use super::problem::{Finding, Problems};
+use super::servers;
 use super::tree::{self, Malformed, Node, Path, shown};
 use super::{Config, Control, Delivery, Instance, Loaded, Log, LogFormat, LogLevel, Metrics, Notify, Rx};
-use crate::database::Place;
 
 pub(super) const RX: [(&str, Rx); 4] =
     [("auto", Rx::Auto), ("xdp", Rx::Xdp), ("tcx", Rx::Tcx), ("socket", Rx::Socket)];
@@ -128,6 +128,7 @@ fn document(value: &Value<'_>, problems: &mut Problems) -> Option<Config> {
         instances: instances?,
     };
     warn_about_combinations(&fields, &config, problems);
+    servers::judge(&fields, &config, problems);
     Some(config)
 }
 
@@ -273,19 +274,7 @@ fn warn_about_combinations(fields: &Fields<'_>, config: &Config, problems: &mut 
         let message = "is the control socket, which has /metrics anyway; use another path, or leave it out";
         problems.value(&at("metrics"), message);
     }
-    let mut servers: HashMap<&Place, &str> = HashMap::new();
     for (index, instance) in config.instances.iter().enumerate() {
-        if let Some(role) = &instance.role
-            && let Some(other) = servers.insert(&role.local.place, &instance.name)
-        {
-            let message = format!(
-                "the server at {} is already managed by {other}: one would make it read-only while the other needs it \
-                 writable; put the addresses of both into one instance, or leave `role: manage` to one of them",
-                role.local.place
-            );
-            let place = instance_place(fields, index, "mysql");
-            problems.value(&place.unwrap_or_else(|| at("instances")), message);
-        }
         let place = instance_place(fields, index, "notify");
         let mail = instance.notify.as_ref().and_then(|notify| notify.mail.as_ref());
         if let (Some(_), None, Some(place)) = (mail, &config.mail, place) {
@@ -301,8 +290,5 @@ fn warn_about_combinations(fields: &Fields<'_>, config: &Config, problems: &mut 
 
 /// Where a key of an instance stands.
 fn instance_place(fields: &Fields<'_>, index: usize, key: &str) -> Option<Path> {
-    let Node::List(items) = fields.find("instances")?.node else { return None };
-    let Node::Map(entries) = items.get(index)? else { return None };
-    let at = entries.iter().position(|(name, _)| name == key)?;
-    Some(fields.find("instances")?.path.item(index).entry(at, key))
+    Some(fields.find("instances")?.item(index)?.key(key)?.path)
 }

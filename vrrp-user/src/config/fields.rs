@@ -127,6 +127,25 @@ impl<'t> Value<'t> {
             }
         }
     }
+
+    /// An entry of a list. Says nothing: for what has been checked.
+    pub(super) fn item(&self, index: usize) -> Option<Self> {
+        let Node::List(items) = self.node else { return None };
+        Some(Self { node: items.get(index)?, path: self.path.item(index) })
+    }
+
+    /// The value of a key, likewise.
+    pub(super) fn key(&self, key: &str) -> Option<Self> {
+        let Node::Map(entries) = self.node else { return None };
+        let index = entries.iter().position(|(name, _)| name == key)?;
+        let (name, node) = &entries[index];
+        Some(Self { node, path: self.path.entry(index, name) })
+    }
+
+    /// The same for a place in a message: where nobody wrote the key, that is where it would stand.
+    pub(super) fn key_or_itself(&self, key: &str) -> Self {
+        self.key(key).unwrap_or_else(|| self.clone())
+    }
 }
 
 /// A mapping whose keys have been checked.

@@ -76,7 +76,7 @@ pub(super) fn instance<'t>(
     let peer_priority = fields.optional("peer_priority", None, problems, |value, problems| {
         scalar(priority_of_peer)(value, problems).map(Some)
     });
-    let role = role::role(&fields, checks.as_deref(), &addresses, problems);
+    let role = role::role(&fields, checks.as_deref(), problems);
     let notify = fields.optional("notify", None, problems, |value, problems| {
         let notify = instance_notify(value, problems)?;
         Some((notify != InstanceNotify::default()).then(|| Box::new(notify)))

@@ -79,6 +79,22 @@ pub struct Scripts {
     pub health: Option<Command>,
 }
 
+impl Scripts {
+    /// Those that there are, each by its key in the file.
+    pub fn each(&self) -> impl Iterator<Item = (&'static str, &Command)> {
+        let Self { master, backup, fault, stop, any, health } = self;
+        let all = [
+            ("master", master),
+            ("backup", backup),
+            ("fault", fault),
+            ("stop", stop),
+            ("any", any),
+            ("health", health),
+        ];
+        all.into_iter().filter_map(|(key, command)| Some((key, command.as_ref()?)))
+    }
+}
+
 /// For all instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notify {

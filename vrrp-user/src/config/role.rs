@@ -2,18 +2,16 @@
 //!
 //! Owns the keys and what they demand of each other. Refuses to know how a role is changed (`role`).
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use super::VirtualAddress;
 use super::check::mysql::{account, path, table, tls};
 use super::check::{LOOPBACK, MYSQL_PORT, address, port, time};
 use super::fields::{Fields, Section, Value, duration_within, scalar, word};
 use super::problem::Problems;
 use super::tree::Node;
 use crate::database::Place;
-use crate::health::settings::{Account, Check, Kind};
+use crate::health::settings::{Account, Check, Kind, Reaction};
 use crate::health::tls::Tls;
 use crate::role::{Behind, Divergence, SemiSyncPolicy, Settings, Split, Stuck};
 
@@ -111,7 +109,6 @@ pub struct Access {
 pub(super) fn role(
     fields: &Fields<'_>,
     checks: Option<&[Check]>,
-    vips: &[(Value<'_>, Option<VirtualAddress>)],
     problems: &mut Problems,
 ) -> Option<Option<Role>> {
     let mode = fields.optional("role", Mode::Observe, problems, scalar(word(&ROLES)))?;
@@ -138,7 +135,8 @@ pub(super) fn role(
         }
         (Mode::Manage, Some(value)) => {
             let role = section_of(&value, problems)?;
-            judge(&role, &value, checks, vips, problems).then_some(Some(role))
+            warn(&role, &value, checks, problems);
+            Some(Some(role))
         }
     }
 }
@@ -252,18 +250,35 @@ fn settings(fields: &Fields<'_>, problems: &mut Problems) -> Option<Settings> {
     })
 }
 
-/// False if it will not do.
-fn judge(
-    role: &Role,
-    value: &Value<'_>,
-    checks: Option<&[Check]>,
-    vips: &[(Value<'_>, Option<VirtualAddress>)],
-    problems: &mut Problems,
-) -> bool {
-    if checks.is_some_and(|checks| !checks.iter().any(|check| matches!(check.kind, Kind::Mysql(_)))) {
-        let message = "no `mysql` check: the role follows the address, but the address does not follow the server, however dead \
-                       it is; add one to `checks`";
-        problems.warn(&value.path, message);
+/// Only ports tell: a server has many addresses.
+fn asks_elsewhere(check: &Check, port: NonZeroU16) -> bool {
+    match &check.kind {
+        Kind::Mysql(mysql) => mysql.port != port && (mysql.socket.is_none() || mysql.login.is_some()),
+        Kind::Tcp(_) | Kind::Script(_) => true,
+    }
+}
+
+/// What will do, and leaves a hole.
+fn warn(role: &Role, value: &Value<'_>, checks: Option<&[Check]>, problems: &mut Problems) {
+    if let Some(checks) = checks {
+        let is_mysql = |check: &Check| matches!(check.kind, Kind::Mysql(_));
+        let missing = if !checks.iter().any(is_mysql) {
+            Some(("no `mysql` check", "add one to `checks`"))
+        } else if checks.iter().all(|check| check.on_failure.dead == Reaction::Report) {
+            Some(("no check does more than report a dead server", "use `on_failure: release`"))
+        } else if let Place::Tcp(_, port) = role.local.place
+            && checks.iter().all(|check| asks_elsewhere(check, port))
+        {
+            Some(("no `mysql` check has this server's port", "correct `port` in one of them"))
+        } else {
+            None
+        };
+        if let Some((what, remedy)) = missing {
+            let message = format!(
+                "{what}: the role follows the address, but the address does not follow the server, however dead it is; {remedy}"
+            );
+            problems.warn(&value.path, message);
+        }
     }
     if role.settings.longest_lose() > role.handover_timeout {
         let message = format!(
@@ -284,23 +299,9 @@ fn judge(
         );
         problems.warn(&value.path, message);
     }
-    let Some(peer) = &role.peer else {
+    if role.peer.is_none() {
         let message = "no `peer`: the gate cannot ask whether the other server still takes writes, and what may be lost in a \
                        change cannot be named; add `peer: { address: ..., user: vrrp_peer, password_file: ... }`";
         problems.warn(&value.path, message);
-        return true;
-    };
-    let is_vip = |address: Ipv4Addr| {
-        vips.iter().any(|(_, vip)| vip.as_ref().is_some_and(|vip| vip.address == address))
-    };
-    if let Place::Tcp(IpAddr::V4(address), _) = peer.place
-        && (is_vip(address) || address.is_loopback())
-    {
-        let message = format!(
-            "`peer` is at {address}, which leads to this host's own server; write the other host's own address"
-        );
-        problems.value(&value.path, message);
-        return false;
     }
-    true
 }

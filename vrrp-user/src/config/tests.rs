@@ -13,6 +13,7 @@ mod checks;
 mod complaints;
 mod notify;
 mod role;
+mod servers;
 
 /// The file that must work as it is.
 pub(super) const RECIPE: &str = r#"router_id: mysql-ha

@@ -4,7 +4,7 @@
 //! one place that all threads know it by, from its start to its end. Opens nothing and starts nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -12,6 +12,7 @@ use vrrp_ebpf::abi;
 
 use crate::config::{Checksum, Config, Instance, Protocol, Scope, Skew, VirtualAddress};
 use crate::daemon::frames::{Frames, Template};
+use crate::database::Place;
 use crate::health::settings::Kind;
 use crate::net::executor::{Announcing, Holding};
 use crate::net::guard::Ward;
@@ -36,6 +37,11 @@ pub enum WiringError {
          interface needs one of its own to send adverts from"
     )]
     OwnAddress { instance: String, interface: String, address: Ipv4Addr },
+    #[error(
+        "instance {instance}: `peer` is at {address}, which is this host's own: the gate would ask this host's server in place \
+         of the other's, and never open; write the other host's own address"
+    )]
+    OwnPeer { instance: String, address: IpAddr },
     #[error("instance {instance}: {interface} is no Ethernet interface: VRRP adverts need one")]
     NotEthernet { instance: String, interface: String },
     #[error(
@@ -183,6 +189,9 @@ fn wire(
         .iter()
         .map(|address| vip(picture, instance, address))
         .collect::<Result<Vec<_>, _>>()?;
+    if let Some(address) = own_peer(picture, instance) {
+        return Err(WiringError::OwnPeer { instance: instance.name.clone(), address });
+    }
     let (dialect, advert_interval) = dialect(&instance.protocol);
     let primary_address = picture.primary_address(link.ifindex, interest);
     let own = picture.addresses.iter().find(|held| held.ifindex == link.ifindex);
@@ -262,6 +271,12 @@ fn wire(
         running: link.running,
         primary_address,
     })
+}
+
+/// The other server's address, if this host has it. IPv6 addresses are in no picture: such a one shows when the gate holds.
+fn own_peer(picture: &Picture, instance: &Instance) -> Option<IpAddr> {
+    let Place::Tcp(address, _) = instance.role.as_ref()?.peer.as_ref()?.place else { return None };
+    picture.addresses.iter().any(|held| IpAddr::V4(held.address) == address).then_some(address)
 }
 
 fn vip(picture: &Picture, instance: &Instance, address: &VirtualAddress) -> Result<Vip, WiringError> {
@@ -362,4 +377,47 @@ fn rule(config: &Config, instance: &Instance, slot: u32) -> abi::Rule {
     let auth_type = if password.is_some() { abi::AUTH_PASS } else { abi::AUTH_NONE };
     let password = password.map_or([0; 8], |password| password.zero_filled());
     abi::Rule { slot, version, auth_type, flags, v2_interval, password }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::net::netlink::HeldAddress;
+
+    fn wired(peer: &str) -> Result<Wiring, WiringError> {
+        let text = format!(
+            "instances: [{{ name: A, interface: eth0, virtual_router_id: 1, virtual_addresses: [10.0.0.9/24], role: manage, \
+             mysql: {{ socket: /s, user: u, peer: {{ address: \"{peer}\", user: p }} }} }}]"
+        );
+        let config = Config::parse(&text, Path::new("x.yaml")).unwrap().config;
+        let link = |ifindex: u32, name: &str| Link {
+            ifindex,
+            name: name.to_owned(),
+            mac: [2, 0, 0, 0, 0, 1],
+            running: true,
+            ethernet: true,
+            mtu: 1500,
+        };
+        let held = |ifindex, last| HeldAddress {
+            address: Ipv4Addr::new(10, 0, 0, last),
+            prefix: 24,
+            ifindex,
+            secondary: false,
+        };
+        let links = vec![link(2, "eth0"), link(3, "eth1")];
+        let picture = Picture { links, addresses: vec![held(2, 1), held(3, 2)] };
+        Wiring::new(&config, &picture, &Places::new(4))
+    }
+
+    #[test]
+    fn a_peer_at_an_address_of_this_host_is_refused_on_whatever_interface() {
+        for own in ["10.0.0.1", "10.0.0.2", "::ffff:10.0.0.1"] {
+            let error = wired(own).unwrap_err();
+            assert!(matches!(error, WiringError::OwnPeer { .. }), "{error}");
+            assert!(error.to_string().contains("write the other host's own address"), "{error}");
+        }
+        assert_eq!(wired("10.0.0.3").unwrap().routers.len(), 1);
+    }
 }

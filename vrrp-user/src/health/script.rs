@@ -92,16 +92,27 @@ pub async fn execute(
 }
 
 /// Why it could not be run now, if so.
-pub(super) fn obstacle(line: &CommandLine, user: Option<&str>) -> Option<String> {
+pub fn obstacle(line: &CommandLine, user: Option<&str>) -> Option<String> {
     let program = line.program.display();
     let why = match user.map(account) {
         Some(Err(why)) => Err(why),
-        None if geteuid().is_root() => is_roots_alone(&line.program),
-        Some(Ok(_)) | None => fs::metadata(&line.program)
-            .map(drop)
-            .map_err(|error| format!("cannot be looked at: {error}; correct its path")),
+        None if geteuid().is_root() => is_roots_alone(&line.program).and_then(|()| is_program(&line.program)),
+        Some(Ok(_)) | None => is_program(&line.program),
     };
     why.err().map(|why| format!("{program}: {why}"))
+}
+
+fn is_program(program: &Path) -> Result<(), String> {
+    let metadata =
+        fs::metadata(program).map_err(|error| format!("cannot be looked at: {error}; correct its path"))?;
+    let mode = metadata.mode() & 0o7777;
+    if !metadata.is_file() {
+        return Err("is no program; correct its path".into());
+    }
+    if mode & 0o111 == 0 {
+        return Err(format!("nobody may execute it (mode {mode:04o}); `chmod 755` it"));
+    }
+    Ok(())
 }
 
 /// A child that leads a process group; dropped before its end, the group is killed.
@@ -169,7 +180,7 @@ fn is_roots_alone(program: &Path) -> Result<(), String> {
     let real = fs::canonicalize(program).map_err(fault)?;
     let changeable = |place: &Path, how: &dyn Display| {
         format!(
-            "root does not run it, because {} {how}; `chown root` and `chmod go-w` it, or set `user` in the check",
+            "root does not run it, because {} {how}; `chown root` and `chmod go-w` it, or set `user`",
             place.display()
         )
     };

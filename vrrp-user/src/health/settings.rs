@@ -90,6 +90,16 @@ impl Reactions {
         [self.dead, self.hung, self.leaving, self.degraded]
     }
 
+    /// Whatever it says, nothing moves.
+    pub fn only_report(&self) -> bool {
+        self.each().iter().all(|reaction| *reaction == Reaction::Report)
+    }
+
+    /// Whether some verdict keeps the instance out.
+    pub fn release(&self) -> bool {
+        self.each().contains(&Reaction::Release)
+    }
+
     /// The weights that are not zero, each once.
     pub fn weights(&self) -> Vec<i16> {
         let mut weights = Vec::new();

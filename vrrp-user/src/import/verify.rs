@@ -3,6 +3,7 @@
 //!
 //! Owns the taking out. What a value may be is the parser's business alone.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::report::{Place, Report};
@@ -43,15 +44,24 @@ pub(super) fn verified(
             Ok(_) => return Some(text),
             Err(findings) => findings,
         };
-        // What only the whole can show: two that want the same.
+        // What only the whole can show: two that want the same, and a check of another's address.
         let mut gone: Vec<usize> = Vec::new();
+        let mut parts: BTreeMap<usize, Vec<(&str, Option<usize>)>> = BTreeMap::new();
         for finding in &findings {
             let path = steps(&finding.path);
             refuse(&document, &path, finding, report);
             match path.as_slice() {
+                [Step::Key("instances"), Step::Index(at), Step::Key("checks"), Step::Index(index), ..] => {
+                    parts.entry(*at).or_default().push(("checks", Some(*index)));
+                }
                 [Step::Key("instances"), Step::Index(index), ..] => gone.push(*index),
                 [Step::Key(key), ..] if *key != "instances" => globals.retain(|entry| entry.key != *key),
                 [..] => return None,
+            }
+        }
+        for (at, taken_out) in parts {
+            if let Some(Item { value: Value::Map(entries), .. }) = instances.get_mut(at) {
+                take_out(entries, taken_out);
             }
         }
         let mut index = 0;

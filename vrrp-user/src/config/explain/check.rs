@@ -206,6 +206,9 @@ fn explain_weights(f: &mut Formatter<'_>, instance: &Instance) -> Result {
     if any {
         let healthy = priority_when(standing, &instance.checks, None);
         writeln!(f, "    # while all is well: priority {healthy}")?;
+        if instance.peer_priority.is_none() {
+            writeln!(f, "    # not compared with the peer's: write its priority as `peer_priority`")?;
+        }
     }
     Ok(())
 }

@@ -172,9 +172,13 @@ fn explained_weights_are_added_up() {
         "    # while tcp is dead: priority 100 - 20 = 85\n",
         "    # while b is dead: priority 100 without +5 = 100\n",
         "    # while all is well: priority 105\n",
+        "    # not compared with the peer's: write its priority as `peer_priority`\n",
     ] {
         assert!(explained.contains(line), "{line}not in\n{explained}");
     }
+    let compared =
+        explain(&parsed(&text.replace("priority: 100", "priority: 100\n    peer_priority: 90")).config);
+    assert!(!compared.contains("not compared"), "{compared}");
 }
 
 #[test]

@@ -141,10 +141,6 @@ fn what_does_not_fit_together_is_refused() {
         ("role: manage\n    mysql: { user: u, diverged: repair }", "use one of serve, read_only"),
         ("role: manage\n    mysql: { user: u, service_ports: [] }", "has no port in it"),
         ("role: manage\n    mysql: { user: u, heartbeat_table: x }", "write schema and table"),
-        (
-            "role: manage\n    mysql: { user: u, peer: { user: p, address: 192.168.1.200 } }",
-            "leads to this host's own server",
-        ),
         ("role: manage\n    mysql: { user: u, peer: { user: p, address: db2 } }", "is not an IP address"),
         ("role: manage\n    mysql: { user: u, password: a, password_env: B }", "are two passwords"),
         ("role: manage\n    mysql: { user: u, password: 5 }", "put it in quotes"),
@@ -173,6 +169,25 @@ fn what_leaves_a_hole_is_warned_about() {
     let bare = format!("{}{}", RECIPE.trim_end_matches('\n'), managed(PEER));
     let said = parsed(&bare).warnings.iter().map(ToString::to_string).collect::<String>();
     assert!(said.contains("the address does not follow the server"), "{said}");
+    let only_told =
+        format!("{bare}    checks: [{{ mysql: {{ user: p, login: {{ user: p }} }}, on_failure: report }}]\n");
+    let said = parsed(&only_told).warnings.iter().map(ToString::to_string).collect::<String>();
+    assert!(said.contains("no check does more than report a dead server"), "{said}");
+    let weighed =
+        only_told.replace("on_failure: report", "on_failure: { dead: { weight: -20 }, hung: report }");
+    let weighed = parsed(&weighed.replace("preempt: false", "preempt: true")).warnings;
+    assert!(weighed.is_empty(), "{weighed:?}");
+    let other = |port: &str| {
+        let text = managed(PEER).replace("user: vrrp,", &format!("user: vrrp, {port}"));
+        warnings(&text)
+    };
+    assert!(
+        other("port: 3307, ").contains("no `mysql` check has this server's port"),
+        "{}",
+        other("port: 3307, ")
+    );
+    assert_eq!(other("port: 3306, "), "");
+    assert_eq!(other("socket: /s, port: 3307, "), "");
     let writes = "\n    checks: [{ mysql: { user: p, login: { user: p }, write: { table: a.b } } }]\n    role: observe\n";
     let said = parsed(&format!("{}{writes}", RECIPE.trim_end_matches('\n'))).warnings;
     assert!(said.iter().any(|warning| warning.to_string().contains("leave one of them out")), "{said:?}");

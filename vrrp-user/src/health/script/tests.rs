@@ -134,6 +134,18 @@ fn root_runs_nothing_that_others_can_change() {
 }
 
 #[test]
+fn what_nobody_may_execute_is_said_before_it_runs() {
+    let folder = Folder::new();
+    let line = folder.script("exit 0");
+    let said = |line: &CommandLine| obstacle(line, Some("root"));
+    assert_eq!(said(&line), None);
+    fs::set_permissions(&line.program, Permissions::from_mode(0o644)).unwrap();
+    assert!(said(&line).unwrap().contains("nobody may execute it (mode 0644)"), "{:?}", said(&line));
+    let directory = CommandLine { program: folder.0.path().to_owned(), arguments: Vec::new() };
+    assert!(said(&directory).unwrap().contains("is no program"), "{:?}", said(&directory));
+}
+
+#[test]
 fn accounts_are_found_by_their_whole_name() {
     let accounts = "root:x:0:0:root:/root:/bin/bash\nnobody2:x:9:9::/:\nnobody:x:65534:65533:nobody:/:/bin/false\nbad:x\n";
     assert_eq!(find_account(accounts, "nobody"), Some((65534, 65533)));

@@ -154,6 +154,44 @@ fn servers_elsewhere_are_not_supported_and_a_sole_one_is_taken_for_local() {
     assert!(findings(&super::imported(&sole)).contains(&(Warning, 8, "real_server")));
 }
 
+/// The standby would ask the active host's server, and die with it.
+#[test]
+fn a_check_of_a_virtual_address_is_left_out_and_said_also_of_another_instance_s() {
+    let two = format!(
+        "{}vrrp_instance B {{\ninterface eth0\nvirtual_router_id 5\nvirtual_ipaddress {{ 10.0.0.5 }}\n}}\n",
+        instance("")
+    );
+    let down = "notify_down \"/usr/bin/pkill keepalived\"";
+    for (server, checker, place) in [
+        ("10.0.0.9", "", (Error, 13, "real_server")),
+        ("127.0.0.1", "connect_ip 10.0.0.9\n", (Error, 16, "connect_ip")),
+        ("127.0.0.1", "connect_ip 10.0.0.5\n", (Error, 16, "connect_ip")),
+    ] {
+        let text = format!(
+            "{two}virtual_server 10.0.0.9 80 {{\nreal_server {server} 80 {{\n{down}\nTCP_CHECK {{\n{checker}}}\nTCP_CHECK \
+             {{\nconnect_ip 127.0.0.1\nconnect_port 81\n}}\n}}\n}}\n"
+        );
+        let imported = imported(&text);
+        assert!(findings(&imported).contains(&place), "{text}\n{}", imported.report);
+        let said = imported.report.findings().iter().find(|found| found.grade == Error).unwrap();
+        assert!(
+            said.why.contains("all hosts see the same server") && said.why.ends_with("(left out)"),
+            "{}",
+            said.why
+        );
+        let config = parsed(imported.yaml.as_deref().unwrap()).config;
+        let checks: Vec<usize> = config.instances.iter().map(|instance| instance.checks.len()).collect();
+        assert_eq!(checks, [1, 0], "{text}\n{}", imported.report);
+        // What only tells somebody moves nothing, and stays.
+        let report = imported_yaml(&text.replace(down, ""));
+        assert_eq!(parsed(&report).config.instances[0].checks.len(), 2, "{report}");
+    }
+}
+
+fn imported_yaml(text: &str) -> String {
+    imported(text).yaml.unwrap()
+}
+
 #[test]
 fn what_is_only_about_balancing_is_left_out_and_listed() {
     let text = server(
