@@ -17,7 +17,7 @@ use crate::control::desk::{self, Counter};
 use crate::control::notify::{Herald, SCRIPT_FAREWELL};
 use crate::daemon::advert_thread::{AdvertThread, Initial, Lines, Order, Return, Sheet, Tally};
 use crate::daemon::checks::Checks;
-use crate::daemon::drained;
+use crate::daemon::drained::{self, Keeping};
 use crate::daemon::guarding::{Guarding, wards};
 use crate::daemon::journal::Journal;
 use crate::daemon::notice::Notice;
@@ -64,6 +64,7 @@ pub(super) struct Running {
     pub(super) change_under_way: bool,
     /// The names of instances that the operator has drained, whether there are such or not.
     pub(super) drained: BTreeSet<String>,
+    pub(super) keeping: Keeping,
     pub(super) arrivals: Arrivals,
     pub(super) began: Instant,
     /// Virtual addresses that are there, by the kernel's news.
@@ -171,6 +172,7 @@ impl Running {
             sizes,
             change_under_way: false,
             drained,
+            keeping: Keeping::default(),
             arrivals: Arrivals::default(),
             began: clock::now(),
             present: watch::Sender::default(),
