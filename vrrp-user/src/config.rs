@@ -33,7 +33,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::health::secret::Source;
+use crate::health::secret::{Secret, Source};
 use crate::health::settings::{Account, Check, Kind};
 
 pub use crate::wire::{Centiseconds, Seconds};
@@ -246,6 +246,8 @@ pub struct Loaded {
     pub config: Config,
     /// In the order of the file.
     pub warnings: Vec<Finding>,
+    /// What says so, passwords and all.
+    pub text: Secret,
 }
 
 impl Config {

@@ -42,7 +42,7 @@ use crate::config::{Config, ConfigError, Loaded, Rx};
 use crate::control::desk::{self, Counter};
 use crate::net::board::BoardError;
 use crate::net::executor::ExecutorError;
-use crate::net::guard::GuardError;
+use crate::net::guard::{GuardError, Testament, TestamentError};
 use crate::net::links::{self, Picture};
 use crate::net::netlink::{Netlink, NetlinkError};
 use crate::net::receiver::{self, Choice, Control, OpenError, Receiver};
@@ -85,6 +85,8 @@ pub enum DaemonError {
     #[error(transparent)]
     Guard(#[from] GuardError),
     #[error(transparent)]
+    Testament(#[from] TestamentError),
+    #[error(transparent)]
     Executor(#[from] ExecutorError),
     #[error(transparent)]
     AdvertThread(#[from] AdvertThreadError),
@@ -122,8 +124,21 @@ impl Source {
     }
 }
 
-/// Runs the daemon until it is told to end. `config` is what `source` said; a reload reads it again.
-pub fn run(mut config: Config, source: &Source) -> Result<(), DaemonError> {
+/// A configuration that the daemon goes by.
+struct Effective {
+    config: Config,
+    testament: Testament,
+}
+
+impl Effective {
+    fn new(loaded: Loaded) -> Result<Self, TestamentError> {
+        Ok(Self { testament: Testament::write(loaded.text.reveal())?, config: loaded.config })
+    }
+}
+
+/// Runs the daemon until it is told to end. `loaded` is what `source` said; a reload reads it again.
+pub fn run(loaded: Loaded, source: &Source) -> Result<(), DaemonError> {
+    let mut effective = Effective::new(loaded)?;
     let _lock = lock()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -136,16 +151,16 @@ pub fn run(mut config: Config, source: &Source) -> Result<(), DaemonError> {
         let mut signals = Signals::new()?;
         let standing = Standing::default();
         let (desk, mut counter) = desk::open();
-        surfaces::open(&config, &desk).await;
+        surfaces::open(&effective.config, &desk).await;
         let mut first = true;
         loop {
-            match prepare(&config) {
+            match prepare(&effective.config) {
                 Ok(prepared) => {
                     let (ending, latest) =
-                        serve(config, prepared, source, &standing, &mut counter, &mut signals).await?;
+                        serve(effective, prepared, source, &standing, &mut counter, &mut signals).await?;
                     match ending {
                         Ending::Left => return Ok(()),
-                        Ending::StartOver => config = latest,
+                        Ending::StartOver => effective = latest,
                     }
                 }
                 // Only an interface that was there before is waited for: at the first start it is an error to be seen.
@@ -160,7 +175,7 @@ pub fn run(mut config: Config, source: &Source) -> Result<(), DaemonError> {
                                 signals.supervisor.stopping(Duration::ZERO);
                                 return Ok(());
                             }
-                            Told::Reload => config = read_again(source, config),
+                            Told::Reload => effective = read_again(source, effective),
                         },
                     }
                 }
@@ -230,16 +245,17 @@ enum Told {
 }
 
 /// A reload while nothing runs, because an interface is not there.
-fn read_again(source: &Source, config: Config) -> Config {
-    match source.load() {
-        Ok(loaded) => {
+fn read_again(source: &Source, effective: Effective) -> Effective {
+    let loaded = source.load().map_err(|error| error.to_string());
+    match loaded.and_then(|loaded| Effective::new(loaded).map_err(|error| error.to_string())) {
+        Ok(effective) => {
             let file = source.file.display();
             tracing::info!("{file} is read again and takes effect once its interfaces are there");
-            loaded.config
+            effective
         }
         Err(error) => {
             tracing::error!("nothing was reloaded: {error}");
-            config
+            effective
         }
     }
 }
@@ -282,15 +298,16 @@ fn prepare(config: &Config) -> Result<Prepared, DaemonError> {
 /// Until it ends, and how; with the configuration that is in effect by then. There is one of it at a time: thousands of
 /// instances are megabytes.
 async fn serve(
-    config: Config,
+    effective: Effective,
     prepared: Prepared,
     source: &Source,
     standing: &Standing,
     counter: &mut Counter,
     signals: &mut Signals,
-) -> Result<(Ending, Config), DaemonError> {
+) -> Result<(Ending, Effective), DaemonError> {
     let Prepared { picture, wiring, receiver, control, sizes } = prepared;
-    let running = Running::start(config, source, standing.clone(), wiring, receiver, control, sizes).await?;
+    let running =
+        Running::start(effective, source, standing.clone(), wiring, receiver, control, sizes).await?;
     let (ending, latest) = running.serve(picture, counter, signals).await;
     Ok((ending?, latest))
 }

@@ -16,6 +16,8 @@ use thiserror::Error;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout};
 
+use crate::health::code::symptom;
+use crate::health::judge::Symptom;
 use crate::health::secret::{Secret, SecretError, Source};
 use crate::health::tls::{self, Tls, TlsError};
 use crate::mysql::Row;
@@ -162,6 +164,16 @@ impl DatabaseError {
             | Self::Unclear { .. }
             | Self::Tls { .. }
             | Self::Secret(_) => None,
+        }
+    }
+
+    /// Whether it may be about this connection alone (somebody killed it, its server was restarted, it is out of step): the next
+    /// one shows.
+    pub fn is_about_connection(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => symptom(*code) == Symptom::Closed,
+            Self::Unreachable { .. } | Self::Unclear { .. } => true,
+            Self::Silent { .. } | Self::Unsupported { .. } | Self::Tls { .. } | Self::Secret(_) => false,
         }
     }
 

@@ -136,7 +136,7 @@ fn serve(loaded: Loaded, source: &Source, format: Option<cli::LogFormat>) -> Exi
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    finish(daemon::run(loaded.config, source).map_err(anyhow::Error::from))
+    finish(daemon::run(loaded, source).map_err(anyhow::Error::from))
 }
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {

@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_drained_master_hands_over_in_order_and_without_preemption_stays_backup_once_resumed,
         a_drained_backup_does_not_replace_a_dead_master,
         a_drained_instance_stays_out_over_a_restart_and_over_reloads,
+        a_disk_that_hangs_keeps_no_drain_and_no_resume_from_taking_effect,
         what_is_unknown_is_refused_by_name,
     ]
 }
@@ -90,6 +91,37 @@ fn a_drained_instance_stays_out_over_a_restart_and_over_reloads() {
     let host = pair.lab.host("a");
     pair.a.restart(host).unwrap();
     pair.watch.wait_for_holder(VIP, "a", LIMIT).unwrap();
+}
+
+/// A pipe that nobody reads, where the list of the drained is written: whoever opens it hangs.
+fn a_disk_that_hangs_keeps_no_drain_and_no_resume_from_taking_effect() {
+    // What the daemon waits for the disk at most.
+    const DISK: Duration = Duration::from_secs(1);
+    let pair = Pair::start("slowdisk");
+    let state = pair.lab.host("a").file("state");
+    std::fs::create_dir_all(&state).unwrap();
+    let pipe = state.join("drained.json.new");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let before = now_ns();
+    let (code, said, error) = pair.command("a", &["drain", "VI_1"]);
+    assert_eq!(code, Some(0), "{error}\n{}", pair.a.log());
+    assert!(said.contains("VI_1 is drained, its addresses are off here"), "{said}");
+    assert!(format!("{said}{error}").contains("does its disk hang?"), "{said}{error}");
+    let timeline = pair.watch.wait_for_holder(VIP, "b", LIMIT).unwrap();
+    let lost = timeline.lost_at("a", before).unwrap();
+    let took = Duration::from_nanos(lost - before).saturating_sub(pair.stalls.within(before, lost));
+    assert!(took < DISK, "the address waited for the disk: {took:?}");
+    let (code, said, error) = pair.command("a", &["resume", "VI_1"]);
+    assert_eq!(code, Some(0), "{error}\n{}", pair.a.log());
+    assert!(said.contains("takes part again"), "{said}");
+    assert!(format!("{said}{error}").contains("does its disk hang?"), "{said}{error}");
+    pair.wait_for_log("a", "FAULT -> BACKUP: told to take part again", 1);
+    // The disk is well again, and so is everything.
+    drop(std::fs::read(&pipe).unwrap());
+    std::fs::remove_file(&pipe).unwrap();
+    let (_, said, error) = pair.command("a", &["drain", "VI_1"]);
+    assert!(!format!("{said}{error}").contains("does its disk hang?"), "{said}{error}");
+    assert!(std::fs::read_to_string(state.join("drained.json")).unwrap().contains("VI_1"));
 }
 
 fn what_is_unknown_is_refused_by_name() {

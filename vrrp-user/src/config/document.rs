@@ -14,6 +14,7 @@ use super::problem::{Finding, Problems};
 use super::servers;
 use super::tree::{self, Malformed, Node, Path, shown};
 use super::{Config, Control, Delivery, Instance, Loaded, Log, LogFormat, LogLevel, Metrics, Notify, Rx};
+use crate::health::secret::Secret;
 
 pub(super) const RX: [(&str, Rx); 4] =
     [("auto", Rx::Auto), ("xdp", Rx::Xdp), ("tcx", Rx::Tcx), ("socket", Rx::Socket)];
@@ -56,7 +57,9 @@ pub(super) fn read(text: &str, file: &FilePath) -> Result<Loaded, ConfigError> {
         | Node::Map(_) => document(&value, &mut problems),
     };
     match config {
-        Some(config) if problems.is_empty() => Ok(Loaded { config, warnings: problems.warnings(text, file) }),
+        Some(config) if problems.is_empty() => {
+            Ok(Loaded { config, warnings: problems.warnings(text, file), text: Secret::new(text) })
+        }
         Some(_) | None => {
             let (findings, more) = problems.errors(text, file);
             Err(ConfigError::Invalid { findings, more })

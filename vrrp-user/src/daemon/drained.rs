@@ -7,9 +7,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 use crate::daemon::standing::{Holder, Standing};
 
@@ -24,12 +27,49 @@ pub(super) enum DrainedError {
     File { path: PathBuf, operation: &'static str, source: io::Error },
     #[error("{} is not what this program writes: {source}; correct it or remove it", path.display())]
     Form { path: PathBuf, source: serde_json::Error },
+    #[error("{} is not on disk after {limit:?}; does its disk hang?", path.display())]
+    Late { path: PathBuf, limit: Duration },
+    #[error("writing {} was cut short: {source}", path.display())]
+    Cut { path: PathBuf, source: JoinError },
 }
 
 /// What stands in the file.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     pub drained: BTreeSet<String>,
+}
+
+/// The way to the file. One writer at a time: what a disk that hung takes in at last must not come after something newer.
+#[derive(Debug, Default)]
+pub(super) struct Keeping(Option<JoinHandle<Result<(), DrainedError>>>);
+
+impl Keeping {
+    /// On the disk when it returns; not waited for longer than `limit`. A write that takes longer goes on, and one that would have
+    /// had to wait for it that long is left out.
+    pub(super) async fn keep(
+        &mut self,
+        folder: &Path,
+        drained: BTreeSet<String>,
+        limit: Duration,
+    ) -> Result<(), DrainedError> {
+        let path = folder.join(FILE);
+        let kept = async {
+            if let Some(former) = &mut self.0 {
+                // Whoever waited for it has been told that it was late.
+                drop(former.await);
+                self.0 = None;
+            }
+            let folder = folder.to_owned();
+            let outcome = self.0.insert(spawn_blocking(move || store(&folder, drained))).await;
+            self.0 = None;
+            outcome
+        };
+        match timeout(limit, kept).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(source)) => Err(DrainedError::Cut { path, source }),
+            Err(_elapsed) => Err(DrainedError::Late { path, limit }),
+        }
+    }
 }
 
 /// What the disk says at a start: those that there are of them stay out from the beginning.
@@ -59,7 +99,7 @@ fn load(folder: &Path) -> Result<BTreeSet<String>, DrainedError> {
 }
 
 /// On the disk when it returns.
-pub(super) fn store(folder: &Path, drained: BTreeSet<String>) -> Result<(), DrainedError> {
+fn store(folder: &Path, drained: BTreeSet<String>) -> Result<(), DrainedError> {
     let path = folder.join(FILE);
     let failed = |operation| {
         let path = path.clone();
@@ -91,6 +131,33 @@ mod tests {
         assert_eq!(load(&folder).unwrap(), drained);
         store(&folder, BTreeSet::new()).unwrap();
         assert_eq!(load(&folder).unwrap(), BTreeSet::new());
+    }
+
+    /// A pipe that nobody reads: whoever opens it to write hangs, as on a disk that is gone.
+    #[tokio::test]
+    async fn a_disk_that_hangs_is_waited_for_no_longer_and_takes_in_nothing_out_of_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, moved) = (folder.path().join(format!("{FILE}.new")), folder.path().join("pipe"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let drained = |name: &str| BTreeSet::from([name.to_owned()]);
+        let (mut keeping, limit) = (Keeping::default(), Duration::from_millis(50));
+        let first = keeping.keep(folder.path(), drained("first"), limit).await;
+        // From here on the disk is well, but for the writer that hangs: nobody overtakes it.
+        fs::rename(&pipe, &moved).unwrap();
+        let second = keeping.keep(folder.path(), drained("second"), limit).await;
+        let between = load(folder.path()).unwrap();
+        // Lets the writer go, or the end of this test would wait for it.
+        let mut reader = File::options().read(true).write(true).open(&moved).unwrap();
+        let third = keeping.keep(folder.path(), drained("third"), limit * 200).await;
+        for late in [first, second] {
+            assert!(matches!(late, Err(DrainedError::Late { .. })), "{late:?}");
+        }
+        assert_eq!(between, BTreeSet::new());
+        third.unwrap();
+        assert_eq!(load(folder.path()).unwrap(), drained("third"));
+        let mut written = [0; 64];
+        let length = io::Read::read(&mut reader, &mut written).unwrap();
+        assert!(String::from_utf8_lossy(&written[..length]).contains("first"));
     }
 
     #[test]

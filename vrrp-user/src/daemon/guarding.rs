@@ -4,7 +4,6 @@
 //! `net/guard`; refuses to know why its wards changed.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::daemon::wiring::Wiring;
 use crate::net::board::Board;
-use crate::net::guard::{Guard, GuardError, Plan, Ward};
+use crate::net::guard::{Guard, GuardError, Plan, Testament, Ward};
 
 /// A guard that does not take a new plan within this time is replaced.
 const PLAN_DEADLINE: Duration = Duration::from_millis(200);
@@ -24,13 +23,13 @@ pub(super) struct Guarding {
     is_wanted: bool,
     board: Arc<Board>,
     realtime_priority: Option<u8>,
-    /// The configuration, for what the guard starts when a managed server is left writable.
-    config: PathBuf,
+    /// The configuration in effect, for what the guard starts when a managed server is left writable.
+    pub(super) testament: Testament,
 }
 
 impl Guarding {
-    pub(super) fn new(board: &Arc<Board>, realtime_priority: Option<u8>, config: PathBuf) -> Self {
-        Self { guard: None, is_wanted: false, board: Arc::clone(board), realtime_priority, config }
+    pub(super) fn new(board: &Arc<Board>, realtime_priority: Option<u8>, testament: Testament) -> Self {
+        Self { guard: None, is_wanted: false, board: Arc::clone(board), realtime_priority, testament }
     }
 
     pub(super) async fn start(&mut self, wards: Vec<Ward>) -> Result<(), GuardError> {
@@ -88,7 +87,7 @@ impl Guarding {
     }
 
     fn plan(&self, wards: Vec<Ward>) -> Plan {
-        Plan::new(&self.board, self.realtime_priority, wards, &self.config)
+        Plan::new(&self.board, self.realtime_priority, wards, &self.testament)
     }
 }
 

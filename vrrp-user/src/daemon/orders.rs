@@ -7,17 +7,19 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::control::desk::{Order, Refusal, What};
 use crate::control::message::{Done, Selection};
-use crate::daemon::drained::{self, REASON};
+use crate::daemon::drained::{DrainedError, REASON};
 use crate::daemon::service::Running;
 use crate::daemon::standing::Holder;
 
 /// A drained MASTER has released within 50 ms, besides what a managed role may take, or the answer says that it has not.
 const RELEASE: Duration = Duration::from_millis(200);
+/// Nothing else is done meanwhile, so the disk gets no longer.
+const DISK: Duration = Duration::from_secs(1);
 
 /// Answers that wait for a release.
 #[derive(Default)]
@@ -142,11 +144,12 @@ impl Running {
             self.standing.hold(name, Holder::Operator, REASON.to_owned());
         }
         self.drained.extend(names.iter().cloned());
+        // At once: the servers are read-only by now, and the disk may be slow.
+        self.tell_verdicts().await;
         let mut done = Done::default();
         if let Err(why) = self.keep_drained().await {
             done.warnings.push(format!("{why}; after a restart of the daemon they will take part again"));
         }
-        self.tell_verdicts().await;
         let by = Instant::now() + RELEASE + self.roles.longest;
         self.drains.0.push(Waiting { answer, done, names, by });
     }
@@ -170,11 +173,11 @@ impl Running {
         if selection.all {
             self.drained.clear();
         }
+        self.tell_verdicts().await;
         let mut done = Done::default();
         if let Err(why) = self.keep_drained().await {
             done.warnings.push(format!("{why}; after a restart of the daemon they will be drained again"));
         }
-        self.tell_verdicts().await;
         for name in names {
             let others = self.standing.reasons(&name);
             done.done.push(if refused.contains(&name) {
@@ -214,14 +217,8 @@ impl Running {
         router.is_none_or(|router| self.arrivals.is_out(router.router))
     }
 
-    async fn keep_drained(&self) -> Result<(), String> {
-        let (folder, names) = (self.config.control.state_dir.clone(), self.drained.clone());
-        let stored = spawn_blocking(move || drained::store(&folder, names)).await;
-        match stored {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(error) => Err(error.to_string()),
-        }
+    async fn keep_drained(&mut self) -> Result<(), DrainedError> {
+        self.keeping.keep(&self.config.control.state_dir, self.drained.clone(), DISK).await
     }
 
     /// After a reload: an instance may be called something else, or be there again.

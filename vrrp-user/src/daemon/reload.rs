@@ -25,6 +25,7 @@ use crate::daemon::leftovers;
 use crate::daemon::service::{Running, chairs};
 use crate::daemon::wiring::{Places, Wired, Wiring, WiringError, mapped};
 use crate::net::Interface;
+use crate::net::guard::{Testament, TestamentError};
 use crate::net::links::{Interest, Picture};
 use crate::net::maps::MapsError;
 use crate::net::netlink::{HeldAddress, Netlink, NetlinkError};
@@ -65,6 +66,8 @@ pub(super) enum ReloadError {
          it (the addresses are handed over first)"
     )]
     Places { instance: String },
+    #[error(transparent)]
+    Testament(#[from] TestamentError),
     #[error("the change before this one is not confirmed yet; try again in a second")]
     Busy,
     #[error("the work was cut short: {0}")]
@@ -123,7 +126,9 @@ impl Running {
             return Err(ReloadError::Busy);
         }
         let source = self.source.clone();
-        let Loaded { config, warnings } = spawn_blocking(move || source.load()).await??;
+        let Loaded { config, warnings, text } = spawn_blocking(move || source.load()).await??;
+        let testament = Testament::write(text.reveal())?;
+        drop(text);
         let (config, needs_restart) = keep_fixed(&self.config, config);
         keep_roles(&self.config, &config)?;
         let mut picture = spawn_blocking(|| Picture::take(&mut Netlink::open()?)).await??;
@@ -143,12 +148,16 @@ impl Running {
             warnings: warnings.iter().map(ToString::to_string).collect(),
             unconfirmed: false,
         };
-        if !difference.is_nothing() {
+        if difference.is_nothing() {
+            self.guarding.testament = testament;
+            self.guarding.instruct(wards(&self.wiring, &self.formers)).await;
+        } else {
             self.check_room(&next)?;
             self.clear_leftovers(&picture, &next).await?;
             let sockets = self.sockets_with(&next)?;
             self.attach(&next)?;
             self.set_rules(&difference)?;
+            self.guarding.testament = testament;
             outcome.unconfirmed = !self.go_by(next, &difference, sockets).await;
         }
         self.config = config;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::{Config, Role};
 use crate::daemon::DaemonError;
@@ -26,6 +26,7 @@ use crate::daemon::advert_thread::{Lines, RoleOrder};
 use crate::daemon::standing::Standing;
 use crate::daemon::wiring::Wiring;
 use crate::health::verdict::Verdict;
+use crate::net::clock;
 use crate::net::doorkeeper::Doorkeeper;
 use crate::net::doors::{Doors, SharedDoorkeeper};
 use crate::net::farewell::Places;
@@ -39,6 +40,8 @@ pub use stand_down::stand_down;
 const DEPTH: usize = 64;
 /// A server that is being made read-only when the daemon ends gets this much longer.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
+/// From the last answer to an offer until the orders that follow from it are here.
+const OBEY: Duration = Duration::from_secs(1);
 
 /// What a task is at, in words for status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -159,16 +162,17 @@ impl Roles {
         let members: Vec<_> = members.collect();
         let limit = self.longest + SETTLE;
         async move {
-            let mut answers = Vec::new();
+            let (mut answers, by) = (Vec::new(), Instant::now() + limit);
+            let until = clock::now() + limit + OBEY;
             for (name, offers) in &members {
                 let (answer, answered) = oneshot::channel();
                 // A full queue or a task that has ended answers below: the sender is gone.
-                offers.try_send(Offer::Make(answer)).unwrap_or_default();
+                offers.try_send(Offer::Make { answer, until }).unwrap_or_default();
                 answers.push((name.clone(), answered));
             }
             let mut outcome = Ok(());
             for (name, answered) in answers {
-                let why = match timeout(limit, answered).await {
+                let why = match timeout_at(by, answered).await {
                     Ok(Ok(Ok(()))) => continue,
                     Ok(Ok(Err(why))) => why,
                     Ok(Err(_cut_short)) => "an election came in between".to_owned(),
@@ -267,4 +271,44 @@ fn dispatch(lines: &Lines, ways: BTreeMap<usize, mpsc::Sender<Order>>) -> Result
         }
     });
     Ok(task.abort_handle())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member() -> (Member, mpsc::Receiver<Offer>) {
+        let (offers, taken) = mpsc::channel(DEPTH);
+        let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        let (shown, verdict) = (watch::channel(Shown::default()).1, watch::channel(None).0);
+        (Member { shown, verdict, offers, task }, taken)
+    }
+
+    /// `drain --all`: one is ready at once, the other at the last moment.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_ready_stays_so_until_the_slowest_has_had_its_time() {
+        let ((fast, mut to_fast), (slow, mut to_slow)) = (member(), member());
+        let members = BTreeMap::from([("fast".to_owned(), fast), ("slow".to_owned(), slow)]);
+        let roles = Roles { members, dispatcher: None, longest: Duration::from_secs(8) };
+        let began = Instant::now();
+        let offered = tokio::spawn(roles.offer(&["fast".to_owned(), "slow".to_owned()]));
+        let Some(Offer::Make { answer, until }) = to_fast.recv().await else { panic!("no offer") };
+        let patience = until.since(clock::now());
+        answer.send(Ok(())).unwrap();
+        let Some(Offer::Make { answer, .. }) = to_slow.recv().await else { panic!("no offer") };
+        sleep(roles.longest + SETTLE / 2).await;
+        answer.send(Ok(())).unwrap();
+        offered.await.unwrap().unwrap();
+        assert!(began.elapsed() < patience, "{patience:?}");
+
+        // And one that does not answer at all costs no more.
+        let began = Instant::now();
+        let offered = tokio::spawn(roles.offer(&["fast".to_owned(), "slow".to_owned()]));
+        let Some(Offer::Make { answer: _silent, until }) = to_fast.recv().await else { panic!("no offer") };
+        let patience = until.since(clock::now());
+        let Some(Offer::Make { answer: _silent_too, .. }) = to_slow.recv().await else { panic!("no offer") };
+        assert!(offered.await.unwrap().is_err());
+        assert!(began.elapsed() < patience, "{patience:?}");
+        assert!(matches!(to_fast.recv().await, Some(Offer::Withdraw)));
+    }
 }

@@ -17,7 +17,7 @@ use crate::control::desk::{self, Counter};
 use crate::control::notify::{Herald, SCRIPT_FAREWELL};
 use crate::daemon::advert_thread::{AdvertThread, Initial, Lines, Order, Return, Sheet, Tally};
 use crate::daemon::checks::Checks;
-use crate::daemon::drained;
+use crate::daemon::drained::{self, Keeping};
 use crate::daemon::guarding::{Guarding, wards};
 use crate::daemon::journal::Journal;
 use crate::daemon::notice::Notice;
@@ -28,7 +28,7 @@ use crate::daemon::status::Arrivals;
 use crate::daemon::supervisor::Supervisor;
 use crate::daemon::watching::Watching;
 use crate::daemon::wiring::Wiring;
-use crate::daemon::{DaemonError, Ending, STACK, Signals, Source, Told};
+use crate::daemon::{DaemonError, Effective, Ending, STACK, Signals, Source, Told};
 use crate::net::board::Board;
 use crate::net::executor::{self, Report, Task};
 use crate::net::guard::{DISMISSAL, Ward};
@@ -64,6 +64,7 @@ pub(super) struct Running {
     pub(super) change_under_way: bool,
     /// The names of instances that the operator has drained, whether there are such or not.
     pub(super) drained: BTreeSet<String>,
+    pub(super) keeping: Keeping,
     pub(super) arrivals: Arrivals,
     pub(super) began: Instant,
     /// Virtual addresses that are there, by the kernel's news.
@@ -92,7 +93,7 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) async fn start(
-        config: Config,
+        effective: Effective,
         source: &Source,
         standing: Standing,
         wiring: Wiring,
@@ -100,6 +101,7 @@ impl Running {
         control: Control,
         sizes: Sizes,
     ) -> Result<Self, DaemonError> {
+        let Effective { config, testament } = effective;
         let room = sizes.rules as usize;
         let queues = |errno: rustix::io::Errno| DaemonError::System {
             operation: "make the queues between the threads",
@@ -109,7 +111,7 @@ impl Running {
         let realtime_priority = Some(config.realtime_priority).filter(|priority| *priority > 0);
         // Executor and guard give way to the advert thread: what they would do, it may be about to make needless.
         let lesser_priority = realtime_priority.map(|priority| priority.saturating_sub(1).max(1));
-        let mut guarding = Guarding::new(&lines.board, lesser_priority, source.file.clone());
+        let mut guarding = Guarding::new(&lines.board, lesser_priority, testament);
         if config.guard {
             guarding.start(wards(&wiring, &BTreeMap::new())).await?;
         } else {
@@ -171,6 +173,7 @@ impl Running {
             sizes,
             change_under_way: false,
             drained,
+            keeping: Keeping::default(),
             arrivals: Arrivals::default(),
             began: clock::now(),
             present: watch::Sender::default(),
@@ -198,12 +201,12 @@ impl Running {
         picture: Picture,
         counter: &mut Counter,
         signals: &mut Signals,
-    ) -> (Result<Ending, DaemonError>, Config) {
+    ) -> (Result<Ending, DaemonError>, Effective) {
         self.watching = Watching::new(counter.sights.clone());
         self.supervisor = signals.supervisor.clone();
         self.supervisor.ready(&self.summary());
         let ending = self.work(picture, counter, signals).await;
-        (ending, self.config)
+        (ending, Effective { config: self.config, testament: self.guarding.testament })
     }
 
     async fn work(

@@ -79,6 +79,23 @@ fn a_server_that_demands_tls_is_told_apart_and_the_next_step_named() {
     ));
 }
 
+/// What a connection that was kept says once somebody has killed it, or its server was restarted.
+#[test]
+fn what_only_a_connection_says_of_itself_is_told_apart() {
+    let said = |error: Error| named(error, login(None).place, "test", LIMIT).is_about_connection();
+    let code = |code| Error::Server(ServerError { code, message: "no".to_owned(), state: String::new() });
+    for killed in [1317, 1927, 3168, 4031] {
+        assert!(said(code(killed)), "{killed}");
+    }
+    for other in [1040, 1045, 1053, 1142, 1205, 1290, 1969, 3024] {
+        assert!(!said(code(other)), "{other}");
+    }
+    assert!(said(io::Error::from(ErrorKind::UnexpectedEof).into()));
+    assert!(said(Error::Driver(DriverError::ConnectionClosed)));
+    assert!(said(Error::Driver(DriverError::PacketOutOfOrder)));
+    assert!(!said(io::Error::from(ErrorKind::TimedOut).into()), "whoever hangs is not asked twice");
+}
+
 #[tokio::test]
 async fn a_ca_file_that_is_put_in_place_later_is_taken_at_the_next_renewal() {
     let folder = tempfile::tempdir().unwrap();

@@ -28,7 +28,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// For the one place that logs in.
+    /// For whoever logs in, or hands it to who does.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -4,11 +4,11 @@
 //! Owns the plan that the guard acts by and the starting of it; `guard/watch.rs` is the process itself. The plan
 //! says everything in advance, down to the bytes of the release advert: when it is needed, nobody is left to ask.
 
+mod testament;
 pub mod watch;
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ use tokio::time::timeout;
 
 use crate::net::board::Board;
 use crate::net::netlink::Vip;
+
+pub use testament::{Testament, TestamentError};
 
 /// The guard says that it watches within this time, or it does not count as started.
 const READY_DEADLINE: Duration = Duration::from_secs(1);
@@ -65,19 +67,25 @@ pub struct Plan {
     pub realtime_priority: Option<u8>,
     /// In the order of the board's entries; a place that nobody has may have a ward that says nothing.
     pub wards: Vec<Ward>,
-    /// The configuration, for the process that makes servers read-only after their addresses were taken off.
-    pub config: PathBuf,
+    /// File descriptor in the daemon of the configuration in effect, for the process that makes servers read-only after their
+    /// addresses were taken off.
+    pub testament_fd: i32,
 }
 
 impl Plan {
     /// A plan for the calling process and its board.
-    pub fn new(board: &Board, realtime_priority: Option<u8>, wards: Vec<Ward>, config: &Path) -> Self {
+    pub fn new(
+        board: &Board,
+        realtime_priority: Option<u8>,
+        wards: Vec<Ward>,
+        testament: &Testament,
+    ) -> Self {
         Self {
             daemon_pid: std::process::id(),
             board_fd: board.file().as_raw_fd(),
             realtime_priority,
             wards,
-            config: config.to_owned(),
+            testament_fd: testament.fd(),
         }
     }
 }

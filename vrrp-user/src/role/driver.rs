@@ -5,6 +5,8 @@
 
 mod look;
 mod peer;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -315,7 +317,8 @@ impl<S: Sockets> Driver<S> {
         let (session, flavour, is_kept) = self.ours(by).await?;
         match run_all(session, &words(flavour), by).await {
             Ok(rows) => Ok((rows, flavour)),
-            Err(DatabaseError::Unreachable { .. }) if is_kept => {
+            Err(error) if is_kept && error.is_about_connection() => {
+                self.session = None;
                 let (session, flavour, _) = self.ours(by).await?;
                 Ok((run_all(session, &words(flavour), by).await?, flavour))
             }

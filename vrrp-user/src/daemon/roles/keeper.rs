@@ -29,10 +29,11 @@ use crate::net::doors::Doors;
 use crate::role::{Behind, Divergence, Driver, Flag, Lost, Occasion, Refusal, Stuck};
 use crate::vrrp::{Instant, Job};
 
+#[cfg(test)]
+mod tests;
+
 /// Between two looks at both servers: what the peer acknowledged after the last one cannot be named when it dies.
 const LOOK: Duration = Duration::from_millis(250);
-/// What was offered to the peer is given up within this, or not at all.
-const OFFER: Duration = Duration::from_secs(1);
 /// What is still wrong is said again after this.
 const REMIND: Duration = Duration::from_secs(60);
 /// To find a process and to kill it.
@@ -99,6 +100,8 @@ pub(super) struct Keeper {
     pub(super) undecided: Flag,
     /// A person said so after a refusal: the next try needs no peer that agrees.
     has_decided: bool,
+    /// By this order the addresses are to go, and have not been let go yet.
+    leaving: Option<Job>,
     said: Option<(String, Instant)>,
 }
 
@@ -151,6 +154,7 @@ impl Keeper {
             errant: None,
             undecided,
             has_decided: false,
+            leaving: None,
             said: None,
         }
     }
@@ -163,9 +167,22 @@ impl Keeper {
                 instance = self.instance,
                 "what changes the server's role failed, which is a fault of this program: starting over"
             );
-            (self.term, self.is_tainted, self.is_deaf) = (Term::default(), true, true);
+            self.start_over();
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// What was won is still under its address, and nobody orders that again: the next look finds it read-only there, and passes
+    /// the gate. What was on its way out goes on.
+    fn start_over(&mut self) {
+        match self.leaving.take() {
+            Some(job) => self.post.let_go(job),
+            // They may have been shut for an offer.
+            None if self.term.is_won => self.post.doors.open(),
+            None => {}
+        }
+        self.term = Term { is_won: self.term.is_won, ..Term::default() };
+        (self.is_tainted, self.is_deaf) = (true, true);
     }
 
     async fn serve(&mut self, orders: &mut Orders, offers: &mut mpsc::Receiver<Offer>) {
@@ -226,7 +243,7 @@ impl Keeper {
     async fn take_offer(&mut self, offer: Offer) {
         match offer {
             // Whoever asked may have gone.
-            Offer::Make(answer) => answer.send(self.offer().await).unwrap_or_default(),
+            Offer::Make { answer, until } => answer.send(self.offer(until).await).unwrap_or_default(),
             Offer::Withdraw => self.withdraw(),
             Offer::GoAlone => {
                 self.term.may_go_alone = self.term.is_quarantined;
@@ -245,13 +262,13 @@ impl Keeper {
     }
 
     /// Before anything is given up: nobody writes, and the peer has everything. If that cannot be had, all is as it was.
-    async fn offer(&mut self) -> Result<(), String> {
+    async fn offer(&mut self, until: Instant) -> Result<(), String> {
         let is_hopeless = matches!(*self.verdict.borrow(), Some(Verdict::Hung | Verdict::Dead));
         if !self.term.is_won || self.term.is_quarantined || is_hopeless {
             return Ok(());
         }
         let limit = self.role.handover_timeout;
-        self.post.doors.refuse_new(limit);
+        self.post.doors.refuse_new(until.since(clock::now()));
         self.show("offering the role to the peer", false);
         let lost = timeout(limit, self.driver.lose(Occasion::Offered)).await.unwrap_or_else(|_elapsed| {
             Lost { obstacle: Some("it takes longer than handover_timeout".to_owned()), ..Lost::default() }
@@ -260,7 +277,7 @@ impl Keeper {
             return Ok(());
         }
         let Some(obstacle) = lost.obstacle.filter(|_| !lost.is_handed_over) else {
-            self.term.offered_until = Some(clock::now() + OFFER);
+            self.term.offered_until = Some(until);
             self.show("handing over", true);
             return Ok(());
         };
@@ -381,9 +398,8 @@ impl Keeper {
         };
         // Before anything else: who comes now would be turned away in the middle.
         self.post.doors.refuse_new(keep);
-        let mut job = job;
+        self.leaving = Some(job);
         let mut let_go_at = tokio::time::Instant::now() + keep;
-        let mut has_let_go = false;
         let (mut cut_short, mut lost) = (None, None);
         {
             let lose = self.driver.lose(occasion);
@@ -395,22 +411,24 @@ impl Keeper {
                         lost = Some(done);
                         break;
                     }
-                    () = sleep_until(let_go_at), if !has_let_go => {
+                    () = sleep_until(let_go_at), if self.leaving.is_some() => {
                         if is_planned {
                             tracing::error!(
                                 instance = self.instance,
                                 "the hand-over takes longer than handover_timeout: the addresses go now"
                             );
                         }
-                        self.post.let_go(job);
-                        has_let_go = true;
+                        if let Some(job) = self.leaving.take() {
+                            self.post.let_go(job);
+                        }
                     }
                     order = orders.next_but_rival() => match order {
+                        Some(Order::Drop { job: later, .. }) if self.leaving.is_none() => {
+                            self.post.let_go(later);
+                        }
                         Some(Order::Drop { job: later, is_release }) => {
-                            job = later;
-                            if has_let_go {
-                                self.post.let_go(job);
-                            } else if !is_release {
+                            self.leaving = Some(later);
+                            if !is_release {
                                 let soon = tokio::time::Instant::now() + self.role.settings.statement_limit;
                                 let_go_at = let_go_at.min(soon);
                             }
@@ -423,7 +441,7 @@ impl Keeper {
                 }
             }
         }
-        if !has_let_go {
+        if let Some(job) = self.leaving.take() {
             self.post.let_go(job);
         }
         self.forget_the_standby();
@@ -534,19 +552,4 @@ fn matter(text: &str) -> String {
     parts.fold(first, |matter, part| {
         matter + ".." + part.trim_start_matches(|digit: char| digit.is_ascii_digit())
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matter;
-
-    #[test]
-    fn a_range_that_grows_is_the_same_matter() {
-        assert_eq!(
-            matter("only here 0-1-5..9, there 0-2-1..17"),
-            matter("only here 0-1-5..10, there 0-2-1..3")
-        );
-        assert_ne!(matter("only here 0-1-5..9"), matter("only here 0-1-6..9"));
-        assert_ne!(matter("process 12 was killed"), matter("process 13 was killed"));
-    }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::vrrp::Job;
+use crate::vrrp::{Instant, Job};
 
 /// What the core wants of one router's server and addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,11 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) enum Offer {
     /// Read-only, and the peer has everything; or all is as it was, and why.
-    Make(oneshot::Sender<Result<(), String>>),
+    Make {
+        answer: oneshot::Sender<Result<(), String>>,
+        /// What is ready stays so: others may still be at it, and only then come the orders.
+        until: Instant,
+    },
     /// Another instance could not: this one goes on.
     Withdraw,
     /// A person has decided: a server that is read-only under its address need not wait for a peer that is not there.

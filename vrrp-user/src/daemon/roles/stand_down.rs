@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::keeper::credentials;
 use crate::config::Config;
 use crate::daemon::DaemonError;
+use crate::database::Login;
 use crate::role::driver::NoSockets;
 use crate::role::{Driver, Occasion};
 
@@ -18,8 +19,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Between two attempts: a commit that waits for its disk cannot be ended, only waited for.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Makes the servers of these instances read-only, all at once; those that no role is managed of are left alone. What came of
-/// it is in the log.
+/// Makes the servers of these instances read-only, all at once. What came of it is in the log.
 pub fn stand_down(config: &Config, names: &[String]) -> Result<(), DaemonError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -27,15 +27,27 @@ pub fn stand_down(config: &Config, names: &[String]) -> Result<(), DaemonError> 
         .map_err(|source| DaemonError::System { operation: "start a runtime", source })?;
     runtime.block_on(async {
         let mut servers = JoinSet::new();
-        for instance in config.instances.iter().filter(|instance| names.contains(&instance.name)) {
-            let Some(role) = &instance.role else { continue };
+        for name in names {
+            let instance = config.instances.iter().find(|instance| instance.name == *name);
+            let Some(role) = instance.and_then(|instance| instance.role.as_ref()) else {
+                tracing::error!(
+                    instance = name,
+                    "the server stays as it is: the configuration has no such instance with `role: manage`"
+                );
+                continue;
+            };
             let (local, error) = credentials(&role.local);
             if let Some(error) = error {
-                tracing::error!(instance = instance.name, "the server stays as it is: {error}");
+                tracing::error!(instance = name, "the server stays as it is: {error}");
                 continue;
             }
-            let mut driver = Driver::new(&instance.name, role.settings.clone(), local, None, NoSockets);
-            let name = instance.name.clone();
+            // Nobody asks it; the peer's daemon, which is about to ask here, is known by its user and spared.
+            let peer = role.peer.as_ref().map(|peer| {
+                let (place, user) = (peer.place.clone(), peer.account.user.clone());
+                Login { place, user, password: None, tls: None }.into()
+            });
+            let mut driver = Driver::new(name, role.settings.clone(), local, peer, NoSockets);
+            let name = name.clone();
             servers.spawn(async move {
                 let lose = async {
                     let lost = driver.lose(Occasion::Forced).await;

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -56,16 +56,18 @@ pub fn run(settled: impl FnOnce()) -> Result<(), WatchError> {
     let mut input = BufReader::new(std::io::stdin());
     let plan = read_plan(&mut input)?.ok_or_else(|| WatchError::Plan("it is closed".to_owned()))?;
     let daemon = open_daemon(&plan)?;
-    let board = format!("/proc/{}/fd/{}", plan.daemon_pid, plan.board_fd);
     let board = File::options()
         .read(true)
         .write(true)
-        .open(board)
+        .open(of_daemon(&plan, plan.board_fd))
         .map_err(|source| WatchError::System { operation: "open the board", source })?;
+    let testament = open_testament(&plan)
+        .map_err(|source| WatchError::System { operation: "open the configuration in effect", source })?;
     let mut watch = Watch {
         standing_down: Vec::new(),
         oversleep: None,
         board: Board::open(board)?,
+        testament,
         netlink: Netlink::open()?,
         sockets: PacketSockets::open(interfaces(&plan))?,
         plan,
@@ -106,6 +108,15 @@ fn open_daemon(plan: &Plan) -> Result<Option<OwnedFd>, WatchError> {
     }
 }
 
+/// What the daemon has open, as long as it lives.
+fn of_daemon(plan: &Plan, fd: i32) -> PathBuf {
+    format!("/proc/{}/fd/{fd}", plan.daemon_pid).into()
+}
+
+fn open_testament(plan: &Plan) -> std::io::Result<File> {
+    File::open(of_daemon(plan, plan.testament_fd))
+}
+
 /// A wake of the guard that came late.
 #[derive(Clone, Copy)]
 struct Oversleep {
@@ -119,6 +130,8 @@ struct Watch {
     /// The last one.
     oversleep: Option<Oversleep>,
     board: Board,
+    /// Of the plan, or of the one before if the daemon was gone already.
+    testament: File,
     netlink: Netlink,
     sockets: PacketSockets,
     plan: Plan,
@@ -161,6 +174,12 @@ impl Watch {
                         // An interface that is gone needs no release; the others keep their guard.
                         let sockets = self.sockets.with_those_there(interfaces(&plan));
                         let former = std::mem::replace(&mut self.sockets, sockets);
+                        match open_testament(&plan) {
+                            Ok(testament) => self.testament = testament,
+                            Err(error) => {
+                                tracing::warn!("guard: the configuration is the one before: {error}")
+                            }
+                        }
                         self.plan = plan;
                         // Nobody there to hear it: the daemon is dying, which the next look shows.
                         if let Err(error) = say_ready() {
@@ -244,7 +263,7 @@ impl Watch {
         let managed = fenced.iter().filter(|(ward, _)| ward.is_managed);
         let managed = managed.map(|(ward, _)| *ward).chain(left_writable.iter().copied());
         let managed: Vec<&str> = managed.map(|ward| ward.name.as_str()).collect();
-        stand_down(&managed, &self.plan.config, &mut self.standing_down);
+        stand_down(&managed, &self.testament, &mut self.standing_down);
         // Words last: whoever reads them may be slow.
         let what = match cause {
             Cause::DaemonGone => "the daemon is gone",
@@ -270,15 +289,19 @@ impl Watch {
 }
 
 /// A server that takes writes without its address keeps the other host's gate shut. By a process of its own: a database can be
-/// slow, and whoever watches must not be.
-fn stand_down(names: &[&str], config: &Path, under_way: &mut Vec<Child>) {
+/// slow, and whoever watches must not be. It goes by what the daemon went by: the file may be another by now, or half of one.
+fn stand_down(names: &[&str], testament: &File, under_way: &mut Vec<Child>) {
     under_way.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     if names.is_empty() {
         return;
     }
-    let mut command = Command::new("/proc/self/exe");
-    command.arg("stand-down").arg("--config").arg(config).args(names);
-    match command.stdin(Stdio::null()).stdout(Stdio::null()).spawn() {
+    let started = testament.try_clone().and_then(|testament| {
+        let mut command = Command::new("/proc/self/exe");
+        // Opened by its name it is read from the beginning, each time.
+        command.args(["stand-down", "--config", "/proc/self/fd/0"]).args(names);
+        command.stdin(testament).stdout(Stdio::null()).spawn()
+    });
+    match started {
         Ok(child) => under_way.push(child),
         Err(error) => tracing::error!("guard: servers stay as they are: start `vrrp stand-down`: {error}"),
     }

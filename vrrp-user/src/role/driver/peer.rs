@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 
 use super::{Driver, Sockets, left, open};
-use crate::database::DatabaseError;
-use crate::mysql::ServerState;
+use crate::database::{Credentials, DatabaseError, Session};
+use crate::mysql::{Flavour, ServerState};
 use crate::net::clock;
 use crate::role::memory::{Memory, Seen, Turn};
 use crate::role::step::PeerAnswer;
@@ -55,30 +55,24 @@ impl<S: Sockets> Driver<S> {
         };
         // A connection from before may lead to a host that is gone, and takes the whole limit to say so: it is tried, and
         // within the limit a new one would fare no better.
-        let kept = self.peer_session.take().filter(|(session, _)| session.is_open());
-        let opened = match kept {
-            Some(open) => Ok(open),
-            None => open(peer, by).await,
-        };
-        let asked = match opened {
-            Ok((mut session, flavour)) => match session.row("peer", &flavour.identity(), left(by)).await {
-                Ok(row) => {
-                    self.peer_session = Some((session, flavour));
-                    Ok(row.as_ref().and_then(ServerState::read))
-                }
-                // Broken since it was last used (the server was restarted): once more, freshly.
-                Err(DatabaseError::Unreachable { .. }) => match open(peer, by).await {
-                    Ok((mut session, flavour)) => {
-                        let row = session.row("peer", &flavour.identity(), left(by)).await;
-                        self.peer_session = Some((session, flavour));
-                        row.map(|row| row.as_ref().and_then(ServerState::read))
+        let mut kept = self.peer_session.take().filter(|(session, _)| session.is_open());
+        let limit = left(by);
+        let asked = match state(peer, &mut kept, by).await {
+            // One that was open, and perhaps only that: once more, freshly.
+            Err(error) if kept.is_some() && error.is_about_connection() => {
+                kept = None;
+                let rest = left(by);
+                match state(peer, &mut kept, by).await {
+                    // With little time left silence is no sign of death, and what spoke was one of life.
+                    Err(DatabaseError::Silent { .. }) if error.code().is_some() && rest < limit / 2 => {
+                        Err(error)
                     }
-                    Err(error) => Err(error),
-                },
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
+                    second => second,
+                }
+            }
+            first => first,
         };
+        self.peer_session = kept;
         self.untrusted = None;
         let has_hung_up = matches!(asked, Err(DatabaseError::Tls { has_hung_up: true, .. }));
         self.hang_ups = if has_hung_up { self.hang_ups + 1 } else { 0 };
@@ -111,4 +105,18 @@ impl<S: Sockets> Driver<S> {
             ) => PeerAnswer::Unaskable { code: 0, text: error.to_string() },
         }
     }
+}
+
+/// Over this connection, or a new one, which is kept.
+async fn state(
+    peer: &mut Credentials,
+    kept: &mut Option<(Session, Flavour)>,
+    by: Instant,
+) -> Result<Option<ServerState>, DatabaseError> {
+    let (session, flavour) = match kept {
+        Some(kept) => kept,
+        None => kept.insert(open(peer, by).await?),
+    };
+    let row = session.row("peer", &flavour.identity(), left(by)).await?;
+    Ok(row.as_ref().and_then(ServerState::read))
 }

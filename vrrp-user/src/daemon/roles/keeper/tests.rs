@@ -1,0 +1,97 @@
+//! What is the same matter, and what is left after a fault of this program. No server answers here.
+
+use tokio::time::sleep;
+
+use super::*;
+use crate::health::secret::Source;
+use crate::health::settings::Account;
+use crate::net::board::Board;
+use crate::net::executor::Task;
+use crate::net::farewell::Places;
+use crate::net::mailbox::Mailbox;
+
+/// Of router 0, whose addresses are on by the board, with a server that is not there.
+struct Scene {
+    keeper: Keeper,
+    shown: watch::Receiver<Shown>,
+    tasks: Arc<Mailbox<Task>>,
+    /// For its files, as long as it lives.
+    _folder: tempfile::TempDir,
+    _verdict: watch::Sender<Option<Verdict>>,
+}
+
+fn scene(handover_timeout: Duration) -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::Socket(folder.path().join("no.sock"));
+    let account = Account { user: "vrrp".to_owned(), password: Source::Empty };
+    let role = Role {
+        local: Access { place, account, tls: None },
+        peer: None,
+        service_ports: Vec::new(),
+        settings: crate::role::Settings::default(),
+        handover_timeout,
+    };
+    let board = Arc::new(Board::create(1).unwrap());
+    assert!(board.hold(0));
+    let tasks = Arc::new(Mailbox::new(4).unwrap());
+    let post = Post {
+        router: 0,
+        tasks: Arc::clone(&tasks),
+        reports: Arc::new(Mailbox::new(4).unwrap()),
+        board,
+        doors: Doors::new(Places { addresses: Vec::new(), ports: Vec::new() }, None),
+        state_dir: folder.path().to_owned(),
+        turn: crate::role::Turn::default(),
+    };
+    let (shown_in, shown) = watch::channel(Shown::default());
+    let (verdict, verdict_out) = watch::channel(None);
+    let keeper = Keeper::new("VI_1", role, false, post, Standing::default(), shown_in, verdict_out);
+    Scene { keeper, shown, tasks, _folder: folder, _verdict: verdict }
+}
+
+#[tokio::test]
+async fn after_a_fault_a_server_that_was_won_is_still_the_active_one() {
+    let Scene { mut keeper, shown, _folder, _verdict, .. } = scene(Duration::from_secs(1));
+    keeper.term = Term { is_won: true, has_followed: true, ..Term::default() };
+    keeper.start_over();
+    assert!(!keeper.term.has_followed && keeper.is_tainted, "what else was known is not relied on");
+    keeper.look(false).await;
+    assert_eq!(shown.borrow().text, "active; the server does not answer");
+    // The guard has taken the address off meanwhile.
+    assert!(keeper.post.board.fence(0));
+    keeper.show("", true);
+    keeper.look(false).await;
+    assert_eq!(shown.borrow().text, "");
+}
+
+/// By a time to hand over that no clock can hold; no configuration has it.
+#[tokio::test]
+async fn a_fault_on_the_way_out_leaves_no_address_behind() {
+    let Scene { mut keeper, tasks, _folder, _verdict, .. } = scene(Duration::MAX);
+    keeper.term = Term { is_won: true, ..Term::default() };
+    let (orders_in, orders) = mpsc::channel(1);
+    let (_offers_in, offers) = mpsc::channel(1);
+    orders_in.send(Order::Drop { job: Job::default(), is_release: true }).await.unwrap();
+    let task = tokio::spawn(keeper.run(Orders::new(orders), offers));
+    let dropped = async {
+        loop {
+            match tasks.take() {
+                Some(task) => return task,
+                None => sleep(Duration::from_millis(1)).await,
+            }
+        }
+    };
+    let dropped = timeout(Duration::from_secs(20), dropped).await.unwrap();
+    assert!(matches!(dropped, Task::Drop { router: 0, .. }), "{dropped:?}");
+    // It lives on, and ends when there are no more orders.
+    assert!(!task.is_finished());
+    drop(orders_in);
+    timeout(Duration::from_secs(20), task).await.unwrap().unwrap();
+}
+
+#[test]
+fn a_range_that_grows_is_the_same_matter() {
+    assert_eq!(matter("only here 0-1-5..9, there 0-2-1..17"), matter("only here 0-1-5..10, there 0-2-1..3"));
+    assert_ne!(matter("only here 0-1-5..9"), matter("only here 0-1-6..9"));
+    assert_ne!(matter("process 12 was killed"), matter("process 13 was killed"));
+}
