@@ -4,6 +4,9 @@
 
 use super::row::{Row, transpose};
 
+/// What both flavours' process lists say of a session whose commit waits; the last word is slave or replica.
+const WAITS: &str = "Waiting for semi-sync ACK";
+
 /// Settings and state of one server; absent where the server has no such plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SemiSync {
@@ -18,6 +21,8 @@ pub struct SemiSync {
     pub clients: u64,
     /// Sessions whose commit waits now.
     pub waiting: u64,
+    /// Commits that a replica has acknowledged, ever.
+    pub acknowledged: u64,
     pub timeout_ms: u64,
     pub wait_point: String,
     /// MySQL: how many replicas must answer.
@@ -52,6 +57,7 @@ impl SemiSync {
             is_replica_active: flag(&state, set("replica_status", "slave_status")),
             clients,
             waiting: number(&state, set("source_wait_sessions", "master_wait_sessions")).unwrap_or(0),
+            acknowledged: number(&state, set("source_yes_tx", "master_yes_tx")).unwrap_or(0),
             timeout_ms: number(&settings, set("source_timeout", "master_timeout")).unwrap_or(0),
             wait_point: settings.get(&[&new, &old]).unwrap_or_default().to_owned(),
             wait_for: number(&settings, set("source_wait_for_replica_count", "master_wait_for_slave_count"))
@@ -68,6 +74,11 @@ impl SemiSync {
     /// The same with so many of the replicas gone: a source counts a dead one until it next sends to it.
     pub fn would_stall_without(&self, gone: u64) -> bool {
         self.is_source_enabled && self.is_source_active && self.clients.saturating_sub(gone) < self.wait_for
+    }
+
+    /// Whether a session in this state, as the process list has it, has written all and only waits for a replica.
+    pub fn is_wait(state: &str) -> bool {
+        state.starts_with(WAITS)
     }
 
     /// Makes commits wait for a replica, or not.
@@ -101,7 +112,11 @@ mod tests {
                 ("rpl_semi_sync_master_wait_point", "AFTER_COMMIT"),
                 ("rpl_semi_sync_master_wait_no_slave", "ON"),
             ]),
-            &rows(&[("Rpl_semi_sync_master_status", "ON"), ("Rpl_semi_sync_master_clients", "0")]),
+            &rows(&[
+                ("Rpl_semi_sync_master_status", "ON"),
+                ("Rpl_semi_sync_master_clients", "0"),
+                ("Rpl_semi_sync_master_yes_tx", "7"),
+            ]),
         );
         let new = SemiSync::read(
             &rows(&[
@@ -111,11 +126,15 @@ mod tests {
                 ("rpl_semi_sync_source_wait_point", "AFTER_COMMIT"),
                 ("rpl_semi_sync_source_wait_no_replica", "ON"),
             ]),
-            &rows(&[("Rpl_semi_sync_source_status", "ON"), ("Rpl_semi_sync_source_clients", "0")]),
+            &rows(&[
+                ("Rpl_semi_sync_source_status", "ON"),
+                ("Rpl_semi_sync_source_clients", "0"),
+                ("Rpl_semi_sync_source_yes_tx", "7"),
+            ]),
         );
         let (old, new) = (old.unwrap(), new.unwrap());
         assert_eq!(SemiSync { has_new_names: true, ..old.clone() }, new);
-        assert!(old.would_stall() && old.timeout_ms == 10_000);
+        assert!(old.would_stall() && old.timeout_ms == 10_000 && old.acknowledged == 7);
         assert_eq!(old.set_source(false), "SET GLOBAL rpl_semi_sync_master_enabled = 0");
         assert_eq!(new.set_source(true), "SET GLOBAL rpl_semi_sync_source_enabled = 1");
         let with_one = SemiSync { clients: 1, ..new.clone() };

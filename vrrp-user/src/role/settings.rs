@@ -103,6 +103,12 @@ impl Settings {
             + self.write_limit
     }
 
+    /// `behind: wait` ends so long after the beginning: what still follows then (a look, the writable server, the gate again,
+    /// the write, read-only again if that fails) is over within [`Self::longest_win`], too.
+    pub fn longest_wait(&self) -> Duration {
+        self.longest_win().saturating_sub(self.statement_limit * 3 + self.peer_limit + self.write_limit)
+    }
+
     /// The longest that losing in order takes.
     pub fn longest_lose(&self) -> Duration {
         self.statement_limit * 7 + self.catch_up + self.peer_limit

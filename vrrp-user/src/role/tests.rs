@@ -46,6 +46,7 @@ fn semi(clients: u64) -> Outcome {
         is_replica_active: false,
         clients,
         waiting: 0,
+        acknowledged: 0,
         timeout_ms: 10_000,
         wait_point: "AFTER_SYNC".to_owned(),
         wait_for: 1,
@@ -274,8 +275,14 @@ fn a_peer_that_lives_and_cannot_be_asked_counts_as_writable_unless_it_is_leaving
     let answer = |code| Outcome::Peer(PeerAnswer::Unaskable { code, text: String::new() });
     let (last, _) = win(&Settings::default(), None, &[(Ask::Peer, answer(1045))]);
     assert_eq!(last, Do::Finished(Err(Refusal::PeerUnaskable { code: 1045, text: String::new() })));
-    let (last, _) = win(&Settings::default(), None, &then(vec![(Ask::Peer, answer(1053))], rest("0-1-1")));
+    let leaving = vec![(Ask::Peer, answer(1053))];
+    let (last, _) = win(&Settings::default(), None, &then(leaving.clone(), rest("0-1-1")));
     assert_eq!(last, won(false));
+    // Its replica leaves with it, counted or not.
+    let mut lowered = then(leaving, rest("0-1-1"));
+    lowered[2].1 = semi(1);
+    lowered.insert(3, (Ask::LowerSemiSync, Outcome::Done));
+    assert_eq!(win(&Settings::default(), None, &lowered).0, won(true));
 }
 
 #[test]
@@ -384,11 +391,38 @@ fn applying_is_waited_for_within_its_bound() {
     let (last, _) = win(&Settings { behind: Behind::Refuse, ..short.clone() }, None, &late);
     assert!(matches!(last, Do::Finished(Err(Refusal::NotApplied))));
     let (last, _) = win(&Settings { behind: Behind::Wait, ..short }, None, &late);
-    assert!(matches!(last, Do::Pause { .. }), "the election's deadline ends it");
+    assert!(matches!(last, Do::Pause { .. }), "another bound ends it");
     let mut stopped = start();
     stopped[3].1 = replicas(100, 50, "No");
     let (last, _) = win(&Settings { behind: Behind::Refuse, ..Settings::default() }, None, &stopped);
     assert!(matches!(last, Do::Finished(Err(Refusal::NotApplied))), "a stopped applier is not waited for");
+}
+
+#[test]
+fn a_wait_for_the_applier_ends_with_a_word_of_our_own_before_the_election_gives_up() {
+    let settings = Settings { behind: Behind::Wait, ..Settings::default() };
+    let begun = Instant::from_nanos(1);
+    let (machine, next) = Winning::begin(&settings, None, false, begun);
+    let mut play = Play { machine, now: begun, remarks: Vec::new() };
+    let start = [
+        (Ask::Peer, silent()),
+        (Ask::StopReceiver, Outcome::Late),
+        (Ask::SemiSync, Outcome::SemiSync(None)),
+        (Ask::Replicas, replicas(10_000, 1, "Yes")),
+    ];
+    let mut next = play.through(next, &start);
+    let mut applied = 1;
+    while !matches!(next, Do::Finished(_)) {
+        // It comes nearer all the time, and not near enough.
+        applied += 1;
+        next = play.through(next, &[(Ask::Replicas, replicas(10_000, applied, "Yes"))]);
+    }
+    assert!(matches!(next, Do::Finished(Err(Refusal::NotApplied))), "{next:?}");
+    let waited = play.now.since(begun);
+    assert!(waited > settings.catch_up, "{waited:?}: that is for other policies");
+    // Had it been done at the last moment, all that follows would still have had its time.
+    let rest = settings.statement_limit * 3 + settings.peer_limit + settings.write_limit;
+    assert!(waited + rest <= settings.longest_win() + MS * 10, "{waited:?}");
 }
 
 #[test]

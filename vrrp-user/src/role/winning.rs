@@ -85,7 +85,9 @@ pub struct Winning {
     last_known: Option<Seen>,
     /// They had diverged, and nobody has decided: only a peer that is seen to agree lets this server go on.
     is_undecided: bool,
+    began: Instant,
     state: State,
+    /// Its server is gone, or says that it goes.
     is_peer_silent: bool,
     is_peer_read_only: bool,
     /// What it has is known of this moment, not of an earlier one.
@@ -150,6 +152,7 @@ impl Winning {
             settings,
             last_known,
             is_undecided,
+            began: now,
             state,
             is_peer_silent: false,
             is_peer_read_only: false,
@@ -246,6 +249,8 @@ impl Winning {
                 Do::Finished(Err(Refusal::Undecided))
             }
             PeerAnswer::Unaskable { code: 1053, text } => {
+                // It takes its replica with it.
+                self.is_peer_silent = true;
                 self.remarks.push(Remark::PeerUnaskable { code: 1053, text });
                 self.enter(State::StopReceiver, Ask::StopReceiver, now)
             }
@@ -338,8 +343,11 @@ impl Winning {
         }
         let is_hopeless = replicas.iter().any(|replica| !replica.is_caught_up && replica.is_stopped);
         let waited = progress.waited(now);
-        // `wait` ends by the election's own deadline.
-        let is_over = waited >= self.settings.catch_up && self.settings.behind != Behind::Wait;
+        let is_over = match self.settings.behind {
+            // The election's own deadline must not come first: it would take this host for one that cannot hold an address.
+            Behind::Wait => now.since(self.began) >= self.settings.longest_wait(),
+            Behind::PromoteAnyway | Behind::Refuse => waited >= self.settings.catch_up,
+        };
         if !is_hopeless && !is_over {
             self.state = State::ApplyPause { progress };
             return Do::Pause { until: now + LOOK_AGAIN };

@@ -9,13 +9,13 @@ use super::keeper::Keeper;
 use super::lag::Lag;
 use crate::mysql::Relation;
 use crate::net::clock;
-use crate::role::{Divergence, PeerAnswer, Refusal, View, in_words};
+use crate::role::{Divergence, PeerAnswer, Refusal, SemiSyncPolicy, View, in_words};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Looks in a row without an answer that make a peer's server one that is away.
-const AWAY: u32 = 4;
+pub(super) const AWAY: u32 = 4;
 /// A follower that lacks something and has not moved for this long does not follow.
-const STANDS_STILL: Duration = Duration::from_secs(2);
+pub(super) const STANDS_STILL: Duration = Duration::from_secs(2);
 /// Asked afresh that long ago, the receiver may wait again.
 const ASKED: Duration = Duration::from_secs(60);
 /// A gate that said no is tried again after this.
@@ -46,6 +46,8 @@ impl Keeper {
             );
             return self.pass_the_gate_again().await;
         }
+        // Before anything that may wait for the server: its clients wait, too.
+        self.see_to_commits().await;
         match &view.theirs {
             PeerAnswer::Silent(how) => self.stop_following(how).await,
             PeerAnswer::Unaskable { code, text } => self.stop_following(&in_words(*code, text)).await,
@@ -54,7 +56,9 @@ impl Keeper {
             }
             PeerAnswer::State(_) => self.follow(&view).await,
         }
-        if self.driver.has_lowered_semi_sync() && self.term.is_following {
+        // One that has much to catch up with would hold every commit up until it has.
+        let has_replica = self.term.is_following && self.unheard == 0 && self.lag.is_close();
+        if self.driver.has_lowered_semi_sync() && has_replica {
             self.raise_semi_sync().await;
         }
     }
@@ -321,6 +325,41 @@ impl Keeper {
             )),
             Some(Relation::Equal | Relation::Ahead(_) | Relation::Behind(_) | Relation::Incomparable)
             | None => self.say("this server stays read-only with the address until the gate lets it write"),
+        }
+    }
+
+    /// A standby that is gone or stuck must not hold up what the active one's clients write.
+    async fn see_to_commits(&mut self) {
+        if self.role.settings.semi_sync == SemiSyncPolicy::Keep {
+            return;
+        }
+        let semi = match self.driver.own_semi_sync().await {
+            Ok(Some(semi)) => semi,
+            Ok(None) => return,
+            Err(how) => {
+                return tracing::debug!(
+                    instance = self.instance,
+                    "the server does not say whether commits wait: {how}"
+                );
+            }
+        };
+        if !self.term.commits.note(&semi, self.unheard >= AWAY, clock::now()) {
+            return;
+        }
+        match self.driver.lower_semi_sync().await {
+            Ok(()) => {
+                // Whether it follows must be seen anew.
+                self.lag = Lag::default();
+                tracing::warn!(
+                    instance = self.instance,
+                    "semi-synchronous replication is lowered: no replica acknowledges commits ({} connected); what is acknowledged \
+                     to clients from now on is on this server only",
+                    semi.clients
+                );
+            }
+            Err(how) => self.say(&format!(
+                "commits wait for a replica in vain, and semi-synchronous replication cannot be lowered: {how}"
+            )),
         }
     }
 

@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::mysql::Position;
 use crate::vrrp::Instant;
 
+/// A follower that has within this what its source had is close.
+const CLOSE: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lag {
     /// What the source had when the follower was first seen to lack it, and when that was.
@@ -15,15 +18,18 @@ pub(super) struct Lag {
     follower: Option<Position>,
     moved_at: Option<Instant>,
     has_caught_up: bool,
+    is_close: bool,
 }
 
 impl Lag {
     /// One look at both.
     pub(super) fn note(&mut self, source: &Position, follower: &Position, now: Instant) {
         let lacks = |position: &Position| position.beyond(follower).is_some_and(|lacks| !lacks.is_empty());
-        if self.awaited.as_ref().is_some_and(|(position, _)| !lacks(position)) || !lacks(source) {
-            self.has_caught_up = true;
-        }
+        let age = self.age(now);
+        let has_awaited = self.awaited.as_ref().is_some_and(|(position, _)| !lacks(position));
+        let has_all = !lacks(source);
+        self.has_caught_up |= has_awaited || has_all;
+        self.is_close = has_all || age <= CLOSE && (has_awaited || self.is_close);
         if self.awaited.as_ref().is_none_or(|(position, _)| !lacks(position)) {
             self.awaited = lacks(source).then(|| (source.clone(), now));
         }
@@ -40,6 +46,12 @@ impl Lag {
     /// At some look it had what the source had had at another: it does follow.
     pub(super) const fn has_caught_up(&self) -> bool {
         self.has_caught_up
+    }
+
+    /// What the source had at one look it had within a second, at the latest opportunity to see that: nothing long is on its
+    /// way.
+    pub(super) const fn is_close(&self) -> bool {
+        self.is_close
     }
 
     /// For how long it has lacked something and taken in nothing.
@@ -67,6 +79,29 @@ mod tests {
             lag.note(&position(look * 100 + 105), &position(look * 100 + 100), at(look * 250));
             assert!(lag.age(at(look * 250)) <= Duration::from_millis(250), "{lag:?}");
         }
+    }
+
+    #[test]
+    fn one_that_comes_back_far_behind_is_close_only_when_it_has_caught_up() {
+        let mut lag = Lag::default();
+        let mut look = |at_ms, source, follower| {
+            lag.note(&position(source), &position(follower), at(at_ms));
+            lag.is_close()
+        };
+        assert!(!look(0, 1_000, 100));
+        for (number, follower) in (1..=8).map(|number| (number, 100 + number * 100)) {
+            assert!(
+                !look(number * 250, 1_000 + number * 10, follower),
+                "{number}: it has a second's way before it"
+            );
+        }
+        // What it lacked first took longer; what it lacked then is there at once.
+        assert!(!look(2_500, 1_100, 1_000));
+        assert!(look(2_750, 1_110, 1_100));
+        assert!(look(3_000, 1_120, 1_110));
+        // And stands still.
+        assert!(look(3_250, 1_130, 1_110) && look(4_000, 1_160, 1_110) && !look(4_250, 1_170, 1_110));
+        assert!(look(4_500, 1_170, 1_170));
     }
 
     #[test]

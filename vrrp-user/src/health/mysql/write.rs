@@ -15,7 +15,7 @@ use super::line::{Line, Way};
 use crate::health::judge::{Finding, Symptom, View};
 use crate::health::settings::Write;
 use crate::mysql::statements::VERSION;
-use crate::mysql::{Flavour, ServerState};
+use crate::mysql::{Flavour, SemiSync, ServerState};
 
 /// A file system that does not answer within this is not waited for.
 const STATVFS: Duration = Duration::from_millis(200);
@@ -75,17 +75,24 @@ impl Prober {
     /// does not do what the address promises, unless this daemon is about to make it writable.
     async fn write(&mut self, shared: &Shared, write: &Write) -> Result<bool, Finding> {
         if let Some((id, cause)) = self.stuck.clone() {
+            // What only waits for a replica has been written: the server is well, and the one to blame is elsewhere.
+            let finding = match self.state_of(id).await? {
+                Some(state) if SemiSync::is_wait(&state) => Finding::new(
+                    Symptom::Impaired,
+                    format!(
+                        "{cause}: it waits for a replica to acknowledge it (semi-sync); see why none does"
+                    ),
+                ),
+                Some(_) | None => {
+                    Finding::new(Symptom::Timeout, format!("{cause}; it hangs still, and is being killed"))
+                }
+            };
             // The kill takes effect when the write notices it; until then no other is begun.
             match self.line.execute(&format!("KILL CONNECTION {id}"), "end a write that hangs").await {
-                Ok(()) => {
-                    return Err(Finding::new(
-                        Symptom::Timeout,
-                        format!("{cause}; it hangs still, and is being killed"),
-                    ));
-                }
+                Ok(()) => return Err(finding),
                 // 1094, no such thread: it is gone.
-                Err(finding) if finding.cause.contains("error 1094") => self.stuck = None,
-                Err(finding) => return Err(finding),
+                Err(failed) if failed.cause.contains("error 1094") => self.stuck = None,
+                Err(failed) => return Err(failed),
             }
         }
         if !*shared.active.borrow() {
@@ -118,6 +125,13 @@ impl Prober {
             self.stuck = id.map(|id| (id, cause.clone()));
         }
         result.map(|()| true)
+    }
+
+    /// What a session of ours is at; None: it has ended.
+    async fn state_of(&mut self, id: u32) -> Result<Option<String>, Finding> {
+        let question = format!("SELECT state FROM information_schema.processlist WHERE id = {id}");
+        let rows = self.line.rows(&question, "ask for the write that hangs").await?;
+        Ok(rows.first().and_then(|row| row.at(0)).map(str::to_owned))
     }
 
     async fn ask_directories(&mut self) -> Result<(), Finding> {
