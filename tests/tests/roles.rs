@@ -12,6 +12,7 @@ mod roles {
     pub(super) mod partition;
     pub(super) mod planned;
     pub(super) mod policies;
+    pub(super) mod standby;
     pub(super) mod tls;
     pub(super) mod trouble;
 }
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
             roles::failures::tests(),
             roles::partition::tests(),
             roles::policies::tests(),
+            roles::standby::tests(),
             roles::tls::tests(),
             roles::trouble::tests(),
         ]
