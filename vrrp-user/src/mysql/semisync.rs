@@ -4,9 +4,6 @@
 
 use super::row::{Row, transpose};
 
-/// What both flavours' process lists say of a session whose commit waits; the last word is slave or replica.
-const WAITS: &str = "Waiting for semi-sync ACK";
-
 /// Settings and state of one server; absent where the server has no such plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SemiSync {
@@ -76,9 +73,11 @@ impl SemiSync {
         self.is_source_enabled && self.is_source_active && self.clients.saturating_sub(gone) < self.wait_for
     }
 
-    /// Whether a session in this state, as the process list has it, has written all and only waits for a replica.
-    pub fn is_wait(state: &str) -> bool {
-        state.starts_with(WAITS)
+    /// Whether commits wait now, and no replica has acknowledged any since `before`.
+    pub fn has_waited_in_vain_since(&self, before: &Self) -> bool {
+        self.is_source_active
+            && self.waiting > 0
+            && (self.would_stall() || self.acknowledged == before.acknowledged)
     }
 
     /// Makes commits wait for a replica, or not.
@@ -157,6 +156,29 @@ mod tests {
         };
         assert!(state("1").would_stall() && !state("2").would_stall());
         assert!(state("2").would_stall_without(1));
+    }
+
+    #[test]
+    fn commits_wait_in_vain_while_nobody_acknowledges_any() {
+        let semi = |clients: &str, waiting: &str, acknowledged: &str| {
+            let settings =
+                rows(&[("rpl_semi_sync_master_enabled", "ON"), ("rpl_semi_sync_master_timeout", "10000")]);
+            let state = rows(&[
+                ("Rpl_semi_sync_master_status", "ON"),
+                ("Rpl_semi_sync_master_clients", clients),
+                ("Rpl_semi_sync_master_wait_sessions", waiting),
+                ("Rpl_semi_sync_master_yes_tx", acknowledged),
+            ]);
+            SemiSync::read(&settings, &state).unwrap()
+        };
+        let before = semi("1", "3", "7");
+        assert!(semi("1", "3", "7").has_waited_in_vain_since(&before));
+        // MariaDB counts one as acknowledged whose session was ended.
+        assert!(semi("0", "1", "8").has_waited_in_vain_since(&before));
+        assert!(!semi("1", "3", "8").has_waited_in_vain_since(&before), "what hangs hangs elsewhere");
+        assert!(!semi("1", "0", "7").has_waited_in_vain_since(&before), "nobody waits for a replica");
+        let off = SemiSync { is_source_active: false, ..semi("0", "3", "7") };
+        assert!(!off.has_waited_in_vain_since(&before));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(super) const AWAY: u32 = 4;
 pub(super) const STANDS_STILL: Duration = Duration::from_secs(2);
 /// Asked afresh that long ago, the receiver may wait again.
 const ASKED: Duration = Duration::from_secs(60);
+/// A replica that is no later than this, or than `catch_up`, is waited for again.
+const NEAR: Duration = Duration::from_secs(1);
 /// A gate that said no is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -56,9 +58,11 @@ impl Keeper {
             }
             PeerAnswer::State(_) => self.follow(&view).await,
         }
-        // One that has much to catch up with would hold every commit up until it has.
-        let has_replica = self.term.is_following && self.unheard == 0 && self.lag.is_close();
-        if self.driver.has_lowered_semi_sync() && has_replica {
+        if self.driver.has_lowered_semi_sync()
+            && self.term.is_following
+            && self.unheard == 0
+            && self.is_near()
+        {
             self.raise_semi_sync().await;
         }
     }
@@ -361,6 +365,11 @@ impl Keeper {
                 "commits wait for a replica in vain, and semi-synchronous replication cannot be lowered: {how}"
             )),
         }
+    }
+
+    /// A replica that has much to catch up with would hold every commit up until it has.
+    fn is_near(&self) -> bool {
+        self.lag.is_within(self.role.settings.catch_up.max(NEAR), clock::now())
     }
 
     async fn raise_semi_sync(&mut self) {

@@ -8,28 +8,26 @@ use std::time::Duration;
 use crate::mysql::Position;
 use crate::vrrp::Instant;
 
-/// A follower that has within this what its source had is close.
-const CLOSE: Duration = Duration::from_secs(1);
-
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lag {
     /// What the source had when the follower was first seen to lack it, and when that was.
     awaited: Option<(Position, Instant)>,
     follower: Option<Position>,
     moved_at: Option<Instant>,
-    has_caught_up: bool,
-    is_close: bool,
+    /// How long the last thing that it lacked and was seen to get had been on its way.
+    took: Option<Duration>,
 }
 
 impl Lag {
     /// One look at both.
     pub(super) fn note(&mut self, source: &Position, follower: &Position, now: Instant) {
         let lacks = |position: &Position| position.beyond(follower).is_some_and(|lacks| !lacks.is_empty());
-        let age = self.age(now);
         let has_awaited = self.awaited.as_ref().is_some_and(|(position, _)| !lacks(position));
-        let has_all = !lacks(source);
-        self.has_caught_up |= has_awaited || has_all;
-        self.is_close = has_all || age <= CLOSE && (has_awaited || self.is_close);
+        if !lacks(source) {
+            self.took = Some(Duration::ZERO);
+        } else if has_awaited {
+            self.took = Some(self.age(now));
+        }
         if self.awaited.as_ref().is_none_or(|(position, _)| !lacks(position)) {
             self.awaited = lacks(source).then(|| (source.clone(), now));
         }
@@ -45,13 +43,12 @@ impl Lag {
 
     /// At some look it had what the source had had at another: it does follow.
     pub(super) const fn has_caught_up(&self) -> bool {
-        self.has_caught_up
+        self.took.is_some()
     }
 
-    /// What the source had at one look it had within a second, at the latest opportunity to see that: nothing long is on its
-    /// way.
-    pub(super) const fn is_close(&self) -> bool {
-        self.is_close
+    /// It gets what its source has within `limit`: it was seen to, and nothing has been on its way for longer.
+    pub(super) fn is_within(&self, limit: Duration, now: Instant) -> bool {
+        self.took.is_some_and(|took| took <= limit) && self.age(now) <= limit
     }
 
     /// For how long it has lacked something and taken in nothing.
@@ -82,18 +79,15 @@ mod tests {
     }
 
     #[test]
-    fn one_that_comes_back_far_behind_is_close_only_when_it_has_caught_up() {
+    fn one_that_comes_back_far_behind_is_near_only_when_it_has_caught_up() {
         let mut lag = Lag::default();
         let mut look = |at_ms, source, follower| {
             lag.note(&position(source), &position(follower), at(at_ms));
-            lag.is_close()
+            lag.is_within(Duration::from_secs(1), at(at_ms))
         };
         assert!(!look(0, 1_000, 100));
         for (number, follower) in (1..=8).map(|number| (number, 100 + number * 100)) {
-            assert!(
-                !look(number * 250, 1_000 + number * 10, follower),
-                "{number}: it has a second's way before it"
-            );
+            assert!(!look(number * 250, 1_000 + number * 10, follower), "{number}: it has a long way to go");
         }
         // What it lacked first took longer; what it lacked then is there at once.
         assert!(!look(2_500, 1_100, 1_000));

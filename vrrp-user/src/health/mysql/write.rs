@@ -14,7 +14,7 @@ use super::Shared;
 use super::line::{Line, Way};
 use crate::health::judge::{Finding, Symptom, View};
 use crate::health::settings::Write;
-use crate::mysql::statements::VERSION;
+use crate::mysql::statements::{SEMI_SYNC_SETTINGS, SEMI_SYNC_STATE, VERSION};
 use crate::mysql::{Flavour, SemiSync, ServerState};
 
 /// A file system that does not answer within this is not waited for.
@@ -27,6 +27,7 @@ pub(super) async fn run(shared: Shared) {
     let mut prober = Prober {
         line: Line::new(&shared.settings, &shared.settings.account, Way::Control, write.deadline),
         stuck: None,
+        before: None,
         unfinished: false,
         beat: 0,
         directories: Vec::new(),
@@ -44,6 +45,8 @@ struct Prober {
     line: Line,
     /// A session of ours in which a write hangs, and what was said of it.
     stuck: Option<(u32, String)>,
+    /// Semi-synchronous replication before the last write that was tried; None: there is none.
+    before: Option<SemiSync>,
     /// The last write that was tried did not end in time.
     unfinished: bool,
     beat: u64,
@@ -75,17 +78,18 @@ impl Prober {
     /// does not do what the address promises, unless this daemon is about to make it writable.
     async fn write(&mut self, shared: &Shared, write: &Write) -> Result<bool, Finding> {
         if let Some((id, cause)) = self.stuck.clone() {
-            // What only waits for a replica has been written: the server is well, and the one to blame is elsewhere.
-            let finding = match self.state_of(id).await? {
-                Some(state) if SemiSync::is_wait(&state) => Finding::new(
-                    Symptom::Impaired,
-                    format!(
-                        "{cause}: it waits for a replica to acknowledge it (semi-sync); see why none does"
-                    ),
-                ),
-                Some(_) | None => {
-                    Finding::new(Symptom::Timeout, format!("{cause}; it hangs still, and is being killed"))
-                }
+            // It may have to wait behind commits that wait for a replica: then the one that hangs is elsewhere.
+            let semi_sync = self.semi_sync().await?;
+            let waits = self
+                .before
+                .as_ref()
+                .is_some_and(|before| semi_sync.is_some_and(|now| now.has_waited_in_vain_since(before)));
+            let finding = if waits {
+                let why =
+                    "commits wait for a replica (semi-sync) that acknowledges none; see why it does not";
+                Finding::new(Symptom::Impaired, format!("{cause}: {why}"))
+            } else {
+                Finding::new(Symptom::Timeout, format!("{cause}; it hangs still, and is being killed"))
             };
             // The kill takes effect when the write notices it; until then no other is begun.
             match self.line.execute(&format!("KILL CONNECTION {id}"), "end a write that hangs").await {
@@ -116,6 +120,7 @@ impl Prober {
         if self.directories.is_empty() {
             self.ask_directories().await?;
         }
+        self.before = self.semi_sync().await?;
         let id = self.line.id();
         let (schema, table) = &write.table;
         self.beat += 1;
@@ -127,11 +132,10 @@ impl Prober {
         result.map(|()| true)
     }
 
-    /// What a session of ours is at; None: it has ended.
-    async fn state_of(&mut self, id: u32) -> Result<Option<String>, Finding> {
-        let question = format!("SELECT state FROM information_schema.processlist WHERE id = {id}");
-        let rows = self.line.rows(&question, "ask for the write that hangs").await?;
-        Ok(rows.first().and_then(|row| row.at(0)).map(str::to_owned))
+    async fn semi_sync(&mut self) -> Result<Option<SemiSync>, Finding> {
+        let settings = self.line.rows(SEMI_SYNC_SETTINGS, "ask for semi-sync").await?;
+        let state = self.line.rows(SEMI_SYNC_STATE, "ask for semi-sync").await?;
+        Ok(SemiSync::read(&settings, &state))
     }
 
     async fn ask_directories(&mut self) -> Result<(), Finding> {
