@@ -1,7 +1,7 @@
 //! What becomes of the active host when its standby dies, freezes, is deaf or full, while commits wait for a replica: they are
 //! held up for a moment, and the address stays.
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use vrrp_lab::{
     Lab, Requirement, clock,
@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_standby_that_answers_and_does_not_receive_holds_up_the_active_host_for_a_moment,
         a_standby_without_room_for_its_relay_log_holds_up_the_active_host_for_a_moment,
         a_write_that_waits_for_a_replica_is_no_hung_server,
+        a_former_master_without_room_for_its_relay_log_keeps_nobody_from_being_promoted,
     ]
 }
 
@@ -130,4 +131,39 @@ fn a_write_that_waits_for_a_replica_is_no_hung_server() {
     let timeline = duo.watch.timeline(VIP).unwrap();
     assert_eq!(timeline.lost_at("a", began), None, "{timeline}\n{}", duo.logs());
     assert!(!duo.a.log().contains("-> hung"), "{}", duo.logs());
+}
+
+/// The size of the one that is written to.
+fn relay_log(folder: &Path) -> u64 {
+    let mut all: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    all.retain(|path| path.extension().is_some_and(|number| number != "index"));
+    fs::metadata(all.iter().max().unwrap()).unwrap().len()
+}
+
+/// The row that proves the winner writable waits for a replica that is there, answers, and acknowledges nothing.
+fn a_former_master_without_room_for_its_relay_log_keeps_nobody_from_being_promoted() {
+    // Dropped last: its folder holds the mount.
+    let duo;
+    let lab = Lab::pair("noroom").unwrap();
+    let disk = Tmpfs::mount(&lab.host("a").file("relay"), 64).unwrap();
+    let setup = |node| Setup::new(Flavour::MariaDb, node).with("rpl_semi_sync_slave_enabled = 1");
+    let a = setup(1).with(&format!("relay_log = {}/relay", disk.folder().display()));
+    let pair = Pair::start_with(&lab, a, setup(2)).unwrap();
+    duo = Duo::start_on(lab, pair, &Plan { semi_sync: true, ..Plan::new(Flavour::MariaDb) });
+    // A page that is half empty has room on the fullest disk.
+    let beat =
+        "INSERT INTO vrrp.heartbeat (server_id, beat) VALUES (7, 1) ON DUPLICATE KEY UPDATE beat = beat + 1";
+    duo.wait_until("the relay log ends with its page", || {
+        duo.pair.b.sql(beat).unwrap();
+        duo.pair.wait_equal(super::duo::LIMIT).unwrap();
+        (1..100).contains(&(4096 - relay_log(disk.folder()) % 4096))
+    });
+    disk.fill().unwrap();
+    duo.order("a", &["drain", "VI_1"]);
+    duo.wait_for("b");
+    assert!(!duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+    assert!(duo.b.log().contains("semi-synchronous replication is lowered"), "{}", duo.logs());
+    assert!(!duo.b.log().contains("not promoted"), "{}", duo.logs());
+    duo.pair.b.sql("INSERT INTO lab.writes (number, server) VALUES (1, 2)").unwrap();
+    disk.free().unwrap();
 }

@@ -1,5 +1,7 @@
 //! Every branch of both orders, with answers made up here.
 
+mod waiting;
+
 use std::time::Duration;
 
 use super::*;
@@ -399,57 +401,11 @@ fn applying_is_waited_for_within_its_bound() {
 }
 
 #[test]
-fn a_wait_for_the_applier_ends_with_a_word_of_our_own_before_the_election_gives_up() {
-    let settings = Settings { behind: Behind::Wait, ..Settings::default() };
-    let begun = Instant::from_nanos(1);
-    let (machine, next) = Winning::begin(&settings, None, false, begun);
-    let mut play = Play { machine, now: begun, remarks: Vec::new() };
-    let start = [
-        (Ask::Peer, silent()),
-        (Ask::StopReceiver, Outcome::Late),
-        (Ask::SemiSync, Outcome::SemiSync(None)),
-        (Ask::Replicas, replicas(10_000, 1, "Yes")),
-    ];
-    let mut next = play.through(next, &start);
-    let mut applied = 1;
-    while !matches!(next, Do::Finished(_)) {
-        // It comes nearer all the time, and not near enough.
-        applied += 1;
-        next = play.through(next, &[(Ask::Replicas, replicas(10_000, applied, "Yes"))]);
-    }
-    assert!(matches!(next, Do::Finished(Err(Refusal::NotApplied))), "{next:?}");
-    let waited = play.now.since(begun);
-    assert!(waited > settings.catch_up, "{waited:?}: that is for other policies");
-    // Had it been done at the last moment, all that follows would still have had its time.
-    let rest = settings.statement_limit * 3 + settings.peer_limit + settings.write_limit;
-    assert!(waited + rest <= settings.longest_win() + MS * 10, "{waited:?}");
-}
-
-#[test]
-fn semi_sync_without_a_replica_is_lowered_by_policy_before_anything_is_waited_for() {
-    let start = |asked, clients| {
-        let first = [(Ask::Peer, asked), (Ask::StopReceiver, Outcome::Done), (Ask::SemiSync, semi(clients))];
-        first.to_vec()
-    };
-    let end = || rest("0-1-9").split_off(2);
-    let lower = || then(vec![(Ask::LowerSemiSync, Outcome::Done)], end());
-    let (last, remarks) = win(&Settings::default(), Some("0-1-9"), &then(start(silent(), 0), lower()));
-    assert_eq!(last, won(true));
-    assert!(remarks.contains(&Remark::SemiSyncLowered { clients: 0 }));
-    // The dead peer itself is still counted.
-    let (last, _) = win(&Settings::default(), Some("0-1-9"), &then(start(silent(), 1), lower()));
-    assert_eq!(last, won(true));
-    let (last, _) = win(&Settings::default(), Some("0-1-9"), &then(start(silent(), 2), end()));
-    assert_eq!(last, won(false), "another replica is there");
-    let keep = Settings { semi_sync: SemiSyncPolicy::Keep, ..Settings::default() };
-    assert_eq!(win(&keep, Some("0-1-9"), &then(start(silent(), 0), end())).0, won(false));
-}
-
-#[test]
 fn a_server_that_does_not_take_the_write_is_made_read_only_again() {
     let mut answers = then(vec![(Ask::Peer, silent())], rest("0-1-9"));
     answers.pop();
     answers.push((Ask::Write, Outcome::Late));
+    answers.push((Ask::SemiSync, Outcome::SemiSync(None)));
     answers.push((Ask::RefuseWrites, Outcome::Done));
     let (last, _) = win(&Settings::default(), Some("0-1-9"), &answers);
     assert!(matches!(last, Do::Finished(Err(Refusal::Server { what: Ask::Write, .. }))), "{last:?}");

@@ -129,6 +129,11 @@ enum State {
     AllowWrites,
     SecondLook,
     Write,
+    /// It did not end in time: whether for want of a replica.
+    LateWrite,
+    LowerForWrite {
+        clients: u64,
+    },
     /// Promotion failed after writes were allowed.
     Undo {
         refusal: Refusal,
@@ -171,6 +176,7 @@ impl Winning {
 
     /// Takes what came of the last thing asked; the next one.
     pub fn answer(&mut self, outcome: Outcome, now: Instant) -> Next {
+        let is_late = outcome == Outcome::Late;
         match self.state.clone() {
             State::Gate { give_up } => self.gate(outcome, give_up, now),
             State::GatePause { give_up } => self.enter(State::Gate { give_up }, Ask::Peer, now),
@@ -193,10 +199,7 @@ impl Winning {
             State::Compare => self.compare(outcome, now),
             State::SemiSync => self.semi_sync(outcome, now),
             State::LowerSemiSync { clients } => {
-                if self.note_failure(Ask::LowerSemiSync, outcome) {
-                    self.is_semi_sync_lowered = true;
-                    self.remarks.push(Remark::SemiSyncLowered { clients });
-                }
+                self.note_lowered(clients, outcome);
                 self.begin_to_apply(now)
             }
             State::AllowWrites => match outcome.checked() {
@@ -223,8 +226,24 @@ impl Winning {
                     is_semi_sync_lowered: self.is_semi_sync_lowered,
                     is_peer_read_only: self.is_peer_read_only,
                 })),
+                Err(_late) if is_late && self.may_lower() => self.enter(State::LateWrite, Ask::SemiSync, now),
                 Err(how) => self.undo(Refusal::Server { what: Ask::Write, how }, now),
             },
+            State::LateWrite => match outcome.semi_sync() {
+                // The peer's server answers, and its replica does not: its disk may be full.
+                Ok(Some(semi)) if semi.is_source_active && semi.waiting > 0 => {
+                    let clients = semi.clients;
+                    self.enter(State::LowerForWrite { clients }, Ask::LowerSemiSync, now)
+                }
+                Ok(_) | Err(_) => self.undo(late_write(), now),
+            },
+            State::LowerForWrite { clients } => {
+                if self.note_lowered(clients, outcome) {
+                    self.enter(State::Write, Ask::Write, now)
+                } else {
+                    self.undo(late_write(), now)
+                }
+            }
             State::Undo { refusal } => {
                 self.note_failure(Ask::RefuseWrites, outcome);
                 Do::Finished(Err(refusal))
@@ -397,14 +416,25 @@ impl Winning {
             None
         });
         match semi {
-            Some(semi)
-                if semi.would_stall_without(u64::from(self.is_peer_silent))
-                    && self.settings.semi_sync == SemiSyncPolicy::Lower =>
-            {
+            Some(semi) if semi.would_stall_without(u64::from(self.is_peer_silent)) && self.may_lower() => {
                 self.enter(State::LowerSemiSync { clients: semi.clients }, Ask::LowerSemiSync, now)
             }
             Some(_) | None => self.begin_to_apply(now),
         }
+    }
+
+    /// Once.
+    fn may_lower(&self) -> bool {
+        self.settings.semi_sync == SemiSyncPolicy::Lower && !self.is_semi_sync_lowered
+    }
+
+    /// True: it is.
+    fn note_lowered(&mut self, clients: u64, outcome: Outcome) -> bool {
+        if self.note_failure(Ask::LowerSemiSync, outcome) {
+            self.is_semi_sync_lowered = true;
+            self.remarks.push(Remark::SemiSyncLowered { clients });
+        }
+        self.is_semi_sync_lowered
     }
 
     fn undo(&mut self, refusal: Refusal, now: Instant) -> Next {
@@ -440,6 +470,10 @@ impl Winning {
         self.remarks.push(Remark::StepFailed { what, how });
         false
     }
+}
+
+fn late_write() -> Refusal {
+    Refusal::Server { what: Ask::Write, how: Outcome::Late.reason() }
 }
 
 fn failed(what: Ask, how: String) -> Next {

@@ -378,10 +378,9 @@ impl Keeper {
                 tracing::info!(instance = self.instance, "a replica is connected: commits wait for it again");
             }
             Ok(false) => {}
-            Err(how) => tracing::warn!(
-                instance = self.instance,
-                "semi-synchronous replication cannot be raised again: {how}"
-            ),
+            Err(how) => {
+                self.say(&format!("semi-synchronous replication cannot be raised again: {how}"));
+            }
         }
     }
 }
