@@ -51,9 +51,9 @@ fn semi_sync_without_a_replica_is_lowered_by_policy_before_anything_is_waited_fo
 
 #[test]
 fn a_write_that_waits_for_a_stuck_replica_is_tried_again_without_waiting_for_it() {
-    let waits = |waiting| match semi(1) {
-        Outcome::SemiSync(Some(semi)) => Outcome::SemiSync(Some(SemiSync { waiting, ..semi })),
-        other => other,
+    let waits = |waiting| {
+        let semi = semi(1).semi_sync().unwrap().unwrap();
+        Outcome::SemiSync(Some(SemiSync { waiting, ..semi }))
     };
     let late = |asked| {
         let mut answers = then(vec![(Ask::Peer, peer(1, "0-1-9")), (Ask::State, own("0-1-9"))], {
