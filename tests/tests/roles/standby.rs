@@ -26,8 +26,8 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// What a server is told to wait for a replica, and nobody here does.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Generous: the active host acts after one to three seconds.
-const HELD_UP: Duration = Duration::from_secs(5);
+/// Generous: the active host acts after one to three seconds. Left alone, commits wait for all of the timeout.
+const HELD_UP: Duration = Duration::from_secs(7);
 /// More results of the write probe than its `fall`, had they been bad.
 const LONG: u64 = 6_000;
 /// By its defaults.
@@ -51,7 +51,7 @@ fn trouble(duo: &mut Duo, make: impl FnOnce(&mut Duo)) -> (Record, u64) {
     make(duo);
     duo.wait_for_line("a", "semi-synchronous replication is lowered");
     clock::sleep_ms(LONG);
-    writer.wait_for_write(Duration::from_secs(2)).unwrap();
+    writer.wait_for_write(super::duo::LIMIT).unwrap();
     (writer.finish().unwrap(), began)
 }
 

@@ -20,6 +20,8 @@ pub(super) const STANDS_STILL: Duration = Duration::from_secs(2);
 const ASKED: Duration = Duration::from_secs(60);
 /// A replica that is no later than this, or than `catch_up`, is waited for again.
 const NEAR: Duration = Duration::from_secs(1);
+/// A server whose commits wait for nobody is asked again after this whether they do.
+const ASYNCHRONOUS: Duration = Duration::from_secs(5);
 /// A gate that said no is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -334,12 +336,16 @@ impl Keeper {
 
     /// A standby that is gone or stuck must not hold up what the active one's clients write.
     async fn see_to_commits(&mut self) {
-        if self.role.settings.semi_sync == SemiSyncPolicy::Keep {
+        let is_asleep = self.term.commits_from.is_some_and(|at| clock::now() < at);
+        if is_asleep || self.role.settings.semi_sync == SemiSyncPolicy::Keep {
             return;
         }
         let semi = match self.driver.own_semi_sync().await {
-            Ok(Some(semi)) => semi,
-            Ok(None) => return,
+            Ok(Some(semi)) if semi.is_source_enabled || self.driver.has_lowered_semi_sync() => semi,
+            Ok(Some(_) | None) => {
+                self.term.commits_from = Some(clock::now() + ASYNCHRONOUS);
+                return;
+            }
             Err(how) => {
                 return tracing::debug!(
                     instance = self.instance,

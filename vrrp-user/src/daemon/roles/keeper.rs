@@ -64,6 +64,8 @@ pub(super) struct Term {
     /// At the gate the peer refused writes.
     pub(super) saw_follower: bool,
     pub(super) commits: Commits,
+    /// They are not looked at before.
+    pub(super) commits_from: Option<Instant>,
     /// The peer has everything and nobody writes: the order to let go is on its way, or will not come any more.
     pub(super) offered_until: Option<Instant>,
 }
