@@ -13,6 +13,7 @@ mod roles {
     pub(super) mod planned;
     pub(super) mod policies;
     pub(super) mod stand_down;
+    pub(super) mod standby;
     pub(super) mod tls;
     pub(super) mod trouble;
 }
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
             roles::partition::tests(),
             roles::policies::tests(),
             roles::stand_down::tests(),
+            roles::standby::tests(),
             roles::tls::tests(),
             roles::trouble::tests(),
         ]

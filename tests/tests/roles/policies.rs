@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_stuck_server_is_killed_if_that_is_the_policy,
         a_host_that_lacks_what_its_peer_had_is_not_promoted_if_that_is_the_policy,
         a_host_that_has_not_applied_what_it_received_waits_if_that_is_the_policy,
+        a_host_that_waited_in_vain_tries_again_as_soon_as_the_first_time,
         what_an_asynchronous_pair_lost_is_exactly_what_the_log_names,
         a_daemon_killed_under_its_address_leaves_a_server_that_lets_the_peer_win,
         a_daemon_killed_between_writes_and_address_leaves_no_server_writable,
@@ -91,6 +92,27 @@ fn a_host_that_has_not_applied_what_it_received_waits_if_that_is_the_policy() {
     duo.wait_until("b takes writes", || !duo.pair.b.is_read_only().unwrap());
     let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
     assert!(verdict.is_clean(), "{verdict}\n{}", duo.logs());
+}
+
+/// What the core calls a promotion that did not end in time it tries again ever later, up to minutes after the server was ready.
+fn a_host_that_waited_in_vain_tries_again_as_soon_as_the_first_time() {
+    let more = "behind: wait, catch_up: 500ms, split_wait: 100ms, write_limit: 500ms,";
+    let mut duo = Duo::start_with("waits", &Plan { more, ..Plan::new(Flavour::MariaDb) });
+    let mut lock = duo.pair.b.connect().unwrap();
+    lock.query_drop("LOCK TABLES lab.writes READ").unwrap();
+    duo.pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (1, 1)").unwrap();
+    duo.wait_until("b has received it", || {
+        let status = duo.pair.b.replica_status().unwrap().unwrap();
+        status["Gtid_IO_Pos"] == duo.pair.a.position().unwrap()
+    });
+    duo.pair.a.kill();
+    let given_up = || duo.b.log().matches("the server was not promoted, trying again in 5s").count();
+    duo.wait_until("it gave up once", || given_up() == 1);
+    duo.wait_until("and once more", || given_up() == 2);
+    assert!(!duo.b.log().contains("not added in time"), "{}", duo.logs());
+    drop(lock);
+    duo.wait_for("b");
+    assert_eq!(duo.pair.b.ask("SELECT COUNT(*) FROM lab.writes").unwrap().as_deref(), Some("1"));
 }
 
 /// The last transaction of that server's own that `on` has.

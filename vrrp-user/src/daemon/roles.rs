@@ -5,6 +5,7 @@
 //! for anything here, and what these tasks wait for is always bounded.
 
 mod active;
+mod commits;
 mod keeper;
 mod lag;
 mod orders;

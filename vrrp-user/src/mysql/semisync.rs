@@ -18,6 +18,8 @@ pub struct SemiSync {
     pub clients: u64,
     /// Sessions whose commit waits now.
     pub waiting: u64,
+    /// Commits that a replica has acknowledged, ever.
+    pub acknowledged: u64,
     pub timeout_ms: u64,
     pub wait_point: String,
     /// MySQL: how many replicas must answer.
@@ -52,6 +54,7 @@ impl SemiSync {
             is_replica_active: flag(&state, set("replica_status", "slave_status")),
             clients,
             waiting: number(&state, set("source_wait_sessions", "master_wait_sessions")).unwrap_or(0),
+            acknowledged: number(&state, set("source_yes_tx", "master_yes_tx")).unwrap_or(0),
             timeout_ms: number(&settings, set("source_timeout", "master_timeout")).unwrap_or(0),
             wait_point: settings.get(&[&new, &old]).unwrap_or_default().to_owned(),
             wait_for: number(&settings, set("source_wait_for_replica_count", "master_wait_for_slave_count"))
@@ -68,6 +71,13 @@ impl SemiSync {
     /// The same with so many of the replicas gone: a source counts a dead one until it next sends to it.
     pub fn would_stall_without(&self, gone: u64) -> bool {
         self.is_source_enabled && self.is_source_active && self.clients.saturating_sub(gone) < self.wait_for
+    }
+
+    /// Whether commits wait now, and no replica has acknowledged any since `before`.
+    pub fn has_waited_in_vain_since(&self, before: &Self) -> bool {
+        self.is_source_active
+            && self.waiting > 0
+            && (self.would_stall() || self.acknowledged == before.acknowledged)
     }
 
     /// Makes commits wait for a replica, or not.
@@ -101,7 +111,11 @@ mod tests {
                 ("rpl_semi_sync_master_wait_point", "AFTER_COMMIT"),
                 ("rpl_semi_sync_master_wait_no_slave", "ON"),
             ]),
-            &rows(&[("Rpl_semi_sync_master_status", "ON"), ("Rpl_semi_sync_master_clients", "0")]),
+            &rows(&[
+                ("Rpl_semi_sync_master_status", "ON"),
+                ("Rpl_semi_sync_master_clients", "0"),
+                ("Rpl_semi_sync_master_yes_tx", "7"),
+            ]),
         );
         let new = SemiSync::read(
             &rows(&[
@@ -111,11 +125,15 @@ mod tests {
                 ("rpl_semi_sync_source_wait_point", "AFTER_COMMIT"),
                 ("rpl_semi_sync_source_wait_no_replica", "ON"),
             ]),
-            &rows(&[("Rpl_semi_sync_source_status", "ON"), ("Rpl_semi_sync_source_clients", "0")]),
+            &rows(&[
+                ("Rpl_semi_sync_source_status", "ON"),
+                ("Rpl_semi_sync_source_clients", "0"),
+                ("Rpl_semi_sync_source_yes_tx", "7"),
+            ]),
         );
         let (old, new) = (old.unwrap(), new.unwrap());
         assert_eq!(SemiSync { has_new_names: true, ..old.clone() }, new);
-        assert!(old.would_stall() && old.timeout_ms == 10_000);
+        assert!(old.would_stall() && old.timeout_ms == 10_000 && old.acknowledged == 7);
         assert_eq!(old.set_source(false), "SET GLOBAL rpl_semi_sync_master_enabled = 0");
         assert_eq!(new.set_source(true), "SET GLOBAL rpl_semi_sync_source_enabled = 1");
         let with_one = SemiSync { clients: 1, ..new.clone() };
@@ -138,6 +156,29 @@ mod tests {
         };
         assert!(state("1").would_stall() && !state("2").would_stall());
         assert!(state("2").would_stall_without(1));
+    }
+
+    #[test]
+    fn commits_wait_in_vain_while_nobody_acknowledges_any() {
+        let semi = |clients: &str, waiting: &str, acknowledged: &str| {
+            let settings =
+                rows(&[("rpl_semi_sync_master_enabled", "ON"), ("rpl_semi_sync_master_timeout", "10000")]);
+            let state = rows(&[
+                ("Rpl_semi_sync_master_status", "ON"),
+                ("Rpl_semi_sync_master_clients", clients),
+                ("Rpl_semi_sync_master_wait_sessions", waiting),
+                ("Rpl_semi_sync_master_yes_tx", acknowledged),
+            ]);
+            SemiSync::read(&settings, &state).unwrap()
+        };
+        let before = semi("1", "3", "7");
+        assert!(semi("1", "3", "7").has_waited_in_vain_since(&before));
+        // MariaDB counts one as acknowledged whose session was ended.
+        assert!(semi("0", "1", "8").has_waited_in_vain_since(&before));
+        assert!(!semi("1", "3", "8").has_waited_in_vain_since(&before), "what hangs hangs elsewhere");
+        assert!(!semi("1", "0", "7").has_waited_in_vain_since(&before), "nobody waits for a replica");
+        let off = SemiSync { is_source_active: false, ..semi("0", "3", "7") };
+        assert!(!off.has_waited_in_vain_since(&before));
     }
 
     #[test]

@@ -95,12 +95,20 @@ impl Default for Settings {
 impl Settings {
     /// The longest that winning takes: what the election's own deadline must leave room for.
     pub fn longest_win(&self) -> Duration {
-        // Gate, catching up twice (with the peer, then with what was received), the statements, the gate again, the write.
+        // Gate, catching up twice (with the peer, then with what was received), the statements, the gate again, the write and
+        // once more without waiting for a replica.
         self.peer_limit * 2
             + self.split_wait
             + self.catch_up * 2
-            + self.statement_limit * 7
-            + self.write_limit
+            + self.statement_limit * 9
+            + self.write_limit * 2
+    }
+
+    /// `behind: wait` ends so long after the beginning: what still follows then (a look, the server made writable, the gate
+    /// again, the write, and that once more or read-only again) is over within [`Self::longest_win`], too.
+    pub fn longest_wait(&self) -> Duration {
+        let rest = self.statement_limit * 5 + self.peer_limit + self.write_limit * 2;
+        self.longest_win().saturating_sub(rest)
     }
 
     /// The longest that losing in order takes.

@@ -71,7 +71,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// What is wrong with it, in words; an answer to another question is wrong, too.
-    fn reason(self) -> String {
+    pub(super) fn reason(self) -> String {
         match self {
             Self::Gone(how) => how,
             Self::Late => "no answer in time".to_owned(),

@@ -1,5 +1,7 @@
 //! Every branch of both orders, with answers made up here.
 
+mod waiting;
+
 use std::time::Duration;
 
 use super::*;
@@ -46,6 +48,7 @@ fn semi(clients: u64) -> Outcome {
         is_replica_active: false,
         clients,
         waiting: 0,
+        acknowledged: 0,
         timeout_ms: 10_000,
         wait_point: "AFTER_SYNC".to_owned(),
         wait_for: 1,
@@ -274,8 +277,14 @@ fn a_peer_that_lives_and_cannot_be_asked_counts_as_writable_unless_it_is_leaving
     let answer = |code| Outcome::Peer(PeerAnswer::Unaskable { code, text: String::new() });
     let (last, _) = win(&Settings::default(), None, &[(Ask::Peer, answer(1045))]);
     assert_eq!(last, Do::Finished(Err(Refusal::PeerUnaskable { code: 1045, text: String::new() })));
-    let (last, _) = win(&Settings::default(), None, &then(vec![(Ask::Peer, answer(1053))], rest("0-1-1")));
+    let leaving = vec![(Ask::Peer, answer(1053))];
+    let (last, _) = win(&Settings::default(), None, &then(leaving.clone(), rest("0-1-1")));
     assert_eq!(last, won(false));
+    // Its replica leaves with it, counted or not.
+    let mut lowered = then(leaving, rest("0-1-1"));
+    lowered[2].1 = semi(1);
+    lowered.insert(3, (Ask::LowerSemiSync, Outcome::Done));
+    assert_eq!(win(&Settings::default(), None, &lowered).0, won(true));
 }
 
 #[test]
@@ -384,7 +393,7 @@ fn applying_is_waited_for_within_its_bound() {
     let (last, _) = win(&Settings { behind: Behind::Refuse, ..short.clone() }, None, &late);
     assert!(matches!(last, Do::Finished(Err(Refusal::NotApplied))));
     let (last, _) = win(&Settings { behind: Behind::Wait, ..short }, None, &late);
-    assert!(matches!(last, Do::Pause { .. }), "the election's deadline ends it");
+    assert!(matches!(last, Do::Pause { .. }), "another bound ends it");
     let mut stopped = start();
     stopped[3].1 = replicas(100, 50, "No");
     let (last, _) = win(&Settings { behind: Behind::Refuse, ..Settings::default() }, None, &stopped);
@@ -392,30 +401,11 @@ fn applying_is_waited_for_within_its_bound() {
 }
 
 #[test]
-fn semi_sync_without_a_replica_is_lowered_by_policy_before_anything_is_waited_for() {
-    let start = |asked, clients| {
-        let first = [(Ask::Peer, asked), (Ask::StopReceiver, Outcome::Done), (Ask::SemiSync, semi(clients))];
-        first.to_vec()
-    };
-    let end = || rest("0-1-9").split_off(2);
-    let lower = || then(vec![(Ask::LowerSemiSync, Outcome::Done)], end());
-    let (last, remarks) = win(&Settings::default(), Some("0-1-9"), &then(start(silent(), 0), lower()));
-    assert_eq!(last, won(true));
-    assert!(remarks.contains(&Remark::SemiSyncLowered { clients: 0 }));
-    // The dead peer itself is still counted.
-    let (last, _) = win(&Settings::default(), Some("0-1-9"), &then(start(silent(), 1), lower()));
-    assert_eq!(last, won(true));
-    let (last, _) = win(&Settings::default(), Some("0-1-9"), &then(start(silent(), 2), end()));
-    assert_eq!(last, won(false), "another replica is there");
-    let keep = Settings { semi_sync: SemiSyncPolicy::Keep, ..Settings::default() };
-    assert_eq!(win(&keep, Some("0-1-9"), &then(start(silent(), 0), end())).0, won(false));
-}
-
-#[test]
 fn a_server_that_does_not_take_the_write_is_made_read_only_again() {
     let mut answers = then(vec![(Ask::Peer, silent())], rest("0-1-9"));
     answers.pop();
     answers.push((Ask::Write, Outcome::Late));
+    answers.push((Ask::SemiSync, Outcome::SemiSync(None)));
     answers.push((Ask::RefuseWrites, Outcome::Done));
     let (last, _) = win(&Settings::default(), Some("0-1-9"), &answers);
     assert!(matches!(last, Do::Finished(Err(Refusal::Server { what: Ask::Write, .. }))), "{last:?}");

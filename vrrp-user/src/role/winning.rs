@@ -85,7 +85,9 @@ pub struct Winning {
     last_known: Option<Seen>,
     /// They had diverged, and nobody has decided: only a peer that is seen to agree lets this server go on.
     is_undecided: bool,
+    began: Instant,
     state: State,
+    /// Its server is gone, or says that it goes.
     is_peer_silent: bool,
     is_peer_read_only: bool,
     /// What it has is known of this moment, not of an earlier one.
@@ -127,6 +129,11 @@ enum State {
     AllowWrites,
     SecondLook,
     Write,
+    /// It did not end in time: whether for want of a replica.
+    LateWrite,
+    LowerForWrite {
+        clients: u64,
+    },
     /// Promotion failed after writes were allowed.
     Undo {
         refusal: Refusal,
@@ -150,6 +157,7 @@ impl Winning {
             settings,
             last_known,
             is_undecided,
+            began: now,
             state,
             is_peer_silent: false,
             is_peer_read_only: false,
@@ -168,6 +176,7 @@ impl Winning {
 
     /// Takes what came of the last thing asked; the next one.
     pub fn answer(&mut self, outcome: Outcome, now: Instant) -> Next {
+        let is_late = outcome == Outcome::Late;
         match self.state.clone() {
             State::Gate { give_up } => self.gate(outcome, give_up, now),
             State::GatePause { give_up } => self.enter(State::Gate { give_up }, Ask::Peer, now),
@@ -190,10 +199,7 @@ impl Winning {
             State::Compare => self.compare(outcome, now),
             State::SemiSync => self.semi_sync(outcome, now),
             State::LowerSemiSync { clients } => {
-                if self.note_failure(Ask::LowerSemiSync, outcome) {
-                    self.is_semi_sync_lowered = true;
-                    self.remarks.push(Remark::SemiSyncLowered { clients });
-                }
+                self.note_lowered(clients, outcome);
                 self.begin_to_apply(now)
             }
             State::AllowWrites => match outcome.checked() {
@@ -220,8 +226,24 @@ impl Winning {
                     is_semi_sync_lowered: self.is_semi_sync_lowered,
                     is_peer_read_only: self.is_peer_read_only,
                 })),
+                Err(_late) if is_late && self.may_lower() => self.enter(State::LateWrite, Ask::SemiSync, now),
                 Err(how) => self.undo(Refusal::Server { what: Ask::Write, how }, now),
             },
+            State::LateWrite => match outcome.semi_sync() {
+                // The peer's server answers, and its replica does not: its disk may be full.
+                Ok(Some(semi)) if semi.is_source_active && semi.waiting > 0 => {
+                    let clients = semi.clients;
+                    self.enter(State::LowerForWrite { clients }, Ask::LowerSemiSync, now)
+                }
+                Ok(_) | Err(_) => self.undo(late_write(), now),
+            },
+            State::LowerForWrite { clients } => {
+                if self.note_lowered(clients, outcome) {
+                    self.enter(State::Write, Ask::Write, now)
+                } else {
+                    self.undo(late_write(), now)
+                }
+            }
             State::Undo { refusal } => {
                 self.note_failure(Ask::RefuseWrites, outcome);
                 Do::Finished(Err(refusal))
@@ -246,6 +268,8 @@ impl Winning {
                 Do::Finished(Err(Refusal::Undecided))
             }
             PeerAnswer::Unaskable { code: 1053, text } => {
+                // It takes its replica with it.
+                self.is_peer_silent = true;
                 self.remarks.push(Remark::PeerUnaskable { code: 1053, text });
                 self.enter(State::StopReceiver, Ask::StopReceiver, now)
             }
@@ -338,8 +362,11 @@ impl Winning {
         }
         let is_hopeless = replicas.iter().any(|replica| !replica.is_caught_up && replica.is_stopped);
         let waited = progress.waited(now);
-        // `wait` ends by the election's own deadline.
-        let is_over = waited >= self.settings.catch_up && self.settings.behind != Behind::Wait;
+        let is_over = match self.settings.behind {
+            // The election's own deadline must not come first: it would take this host for one that cannot hold an address.
+            Behind::Wait => now.since(self.began) >= self.settings.longest_wait(),
+            Behind::PromoteAnyway | Behind::Refuse => waited >= self.settings.catch_up,
+        };
         if !is_hopeless && !is_over {
             self.state = State::ApplyPause { progress };
             return Do::Pause { until: now + LOOK_AGAIN };
@@ -389,14 +416,25 @@ impl Winning {
             None
         });
         match semi {
-            Some(semi)
-                if semi.would_stall_without(u64::from(self.is_peer_silent))
-                    && self.settings.semi_sync == SemiSyncPolicy::Lower =>
-            {
+            Some(semi) if semi.would_stall_without(u64::from(self.is_peer_silent)) && self.may_lower() => {
                 self.enter(State::LowerSemiSync { clients: semi.clients }, Ask::LowerSemiSync, now)
             }
             Some(_) | None => self.begin_to_apply(now),
         }
+    }
+
+    /// Once.
+    fn may_lower(&self) -> bool {
+        self.settings.semi_sync == SemiSyncPolicy::Lower && !self.is_semi_sync_lowered
+    }
+
+    /// True: it is.
+    fn note_lowered(&mut self, clients: u64, outcome: Outcome) -> bool {
+        if self.note_failure(Ask::LowerSemiSync, outcome) {
+            self.is_semi_sync_lowered = true;
+            self.remarks.push(Remark::SemiSyncLowered { clients });
+        }
+        self.is_semi_sync_lowered
     }
 
     fn undo(&mut self, refusal: Refusal, now: Instant) -> Next {
@@ -432,6 +470,10 @@ impl Winning {
         self.remarks.push(Remark::StepFailed { what, how });
         false
     }
+}
+
+fn late_write() -> Refusal {
+    Refusal::Server { what: Ask::Write, how: Outcome::Late.reason() }
 }
 
 fn failed(what: Ask, how: String) -> Next {

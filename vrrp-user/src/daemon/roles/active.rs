@@ -9,15 +9,19 @@ use super::keeper::Keeper;
 use super::lag::Lag;
 use crate::mysql::Relation;
 use crate::net::clock;
-use crate::role::{Divergence, PeerAnswer, Refusal, View, in_words};
+use crate::role::{Divergence, PeerAnswer, Refusal, SemiSyncPolicy, View, in_words};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Looks in a row without an answer that make a peer's server one that is away.
-const AWAY: u32 = 4;
+pub(super) const AWAY: u32 = 4;
 /// A follower that lacks something and has not moved for this long does not follow.
-const STANDS_STILL: Duration = Duration::from_secs(2);
+pub(super) const STANDS_STILL: Duration = Duration::from_secs(2);
 /// Asked afresh that long ago, the receiver may wait again.
 const ASKED: Duration = Duration::from_secs(60);
+/// A replica that is no later than this, or than `catch_up`, is waited for again.
+const NEAR: Duration = Duration::from_secs(1);
+/// A server whose commits wait for nobody is asked again after this whether they do.
+const ASYNCHRONOUS: Duration = Duration::from_secs(5);
 /// A gate that said no is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -49,6 +53,8 @@ impl Keeper {
             );
             return self.pass_the_gate_again().await;
         }
+        // Before anything that may wait for the server: its clients wait, too.
+        self.see_to_commits().await;
         match &view.theirs {
             PeerAnswer::Silent(how) => {
                 self.stop_following(how).await;
@@ -63,7 +69,11 @@ impl Keeper {
             }
             PeerAnswer::State(_) => self.follow(&view).await,
         }
-        if self.driver.has_lowered_semi_sync() && self.term.is_following {
+        if self.driver.has_lowered_semi_sync()
+            && self.term.is_following
+            && self.unheard == 0
+            && self.is_near()
+        {
             self.raise_semi_sync().await;
         }
     }
@@ -336,16 +346,59 @@ impl Keeper {
         }
     }
 
+    /// A standby that is gone or stuck must not hold up what the active one's clients write.
+    async fn see_to_commits(&mut self) {
+        let is_asleep = self.term.commits_from.is_some_and(|at| clock::now() < at);
+        if is_asleep || self.role.settings.semi_sync == SemiSyncPolicy::Keep {
+            return;
+        }
+        let semi = match self.driver.own_semi_sync().await {
+            Ok(Some(semi)) if semi.is_source_enabled || self.driver.has_lowered_semi_sync() => semi,
+            Ok(Some(_) | None) => {
+                self.term.commits_from = Some(clock::now() + ASYNCHRONOUS);
+                return;
+            }
+            Err(how) => {
+                return tracing::debug!(
+                    instance = self.instance,
+                    "the server does not say whether commits wait: {how}"
+                );
+            }
+        };
+        if !self.term.commits.note(&semi, self.unheard >= AWAY, clock::now()) {
+            return;
+        }
+        match self.driver.lower_semi_sync().await {
+            Ok(()) => {
+                // Whether it follows must be seen anew.
+                self.lag = Lag::default();
+                tracing::warn!(
+                    instance = self.instance,
+                    "semi-synchronous replication is lowered: no replica acknowledges commits ({} connected); what is acknowledged \
+                     to clients from now on is on this server only",
+                    semi.clients
+                );
+            }
+            Err(how) => self.say(&format!(
+                "commits wait for a replica in vain, and semi-synchronous replication cannot be lowered: {how}"
+            )),
+        }
+    }
+
+    /// A replica that has much to catch up with would hold every commit up until it has.
+    fn is_near(&self) -> bool {
+        self.lag.is_within(self.role.settings.catch_up.max(NEAR), clock::now())
+    }
+
     async fn raise_semi_sync(&mut self) {
         match self.driver.raise_semi_sync().await {
             Ok(true) => {
                 tracing::info!(instance = self.instance, "a replica is connected: commits wait for it again");
             }
             Ok(false) => {}
-            Err(how) => tracing::warn!(
-                instance = self.instance,
-                "semi-synchronous replication cannot be raised again: {how}"
-            ),
+            Err(how) => {
+                self.say(&format!("semi-synchronous replication cannot be raised again: {how}"));
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::Shown;
+use super::commits::Commits;
 use super::lag::Lag;
 use super::orders::{Offer, Order, Orders};
 use super::post::Post;
@@ -63,6 +64,9 @@ pub(super) struct Term {
     pub(super) retry_at: Option<Instant>,
     /// At the gate the peer refused writes.
     pub(super) saw_follower: bool,
+    pub(super) commits: Commits,
+    /// They are not looked at before.
+    pub(super) commits_from: Option<Instant>,
     /// The peer has everything and nobody writes: the order to let go is on its way, or will not come any more.
     pub(super) offered_until: Option<Instant>,
 }

@@ -14,15 +14,19 @@ pub(super) struct Lag {
     awaited: Option<(Position, Instant)>,
     follower: Option<Position>,
     moved_at: Option<Instant>,
-    has_caught_up: bool,
+    /// How long the last thing that it lacked and was seen to get had been on its way.
+    took: Option<Duration>,
 }
 
 impl Lag {
     /// One look at both.
     pub(super) fn note(&mut self, source: &Position, follower: &Position, now: Instant) {
         let lacks = |position: &Position| position.beyond(follower).is_some_and(|lacks| !lacks.is_empty());
-        if self.awaited.as_ref().is_some_and(|(position, _)| !lacks(position)) || !lacks(source) {
-            self.has_caught_up = true;
+        let has_awaited = self.awaited.as_ref().is_some_and(|(position, _)| !lacks(position));
+        if !lacks(source) {
+            self.took = Some(Duration::ZERO);
+        } else if has_awaited {
+            self.took = Some(self.age(now));
         }
         if self.awaited.as_ref().is_none_or(|(position, _)| !lacks(position)) {
             self.awaited = lacks(source).then(|| (source.clone(), now));
@@ -39,7 +43,12 @@ impl Lag {
 
     /// At some look it had what the source had had at another: it does follow.
     pub(super) const fn has_caught_up(&self) -> bool {
-        self.has_caught_up
+        self.took.is_some()
+    }
+
+    /// It gets what its source has within `limit`: it was seen to, and nothing has been on its way for longer.
+    pub(super) fn is_within(&self, limit: Duration, now: Instant) -> bool {
+        self.took.is_some_and(|took| took <= limit) && self.age(now) <= limit
     }
 
     /// For how long it has lacked something and taken in nothing.
@@ -67,6 +76,26 @@ mod tests {
             lag.note(&position(look * 100 + 105), &position(look * 100 + 100), at(look * 250));
             assert!(lag.age(at(look * 250)) <= Duration::from_millis(250), "{lag:?}");
         }
+    }
+
+    #[test]
+    fn one_that_comes_back_far_behind_is_near_only_when_it_has_caught_up() {
+        let mut lag = Lag::default();
+        let mut look = |at_ms, source, follower| {
+            lag.note(&position(source), &position(follower), at(at_ms));
+            lag.is_within(Duration::from_secs(1), at(at_ms))
+        };
+        assert!(!look(0, 1_000, 100));
+        for (number, follower) in (1..=8).map(|number| (number, 100 + number * 100)) {
+            assert!(!look(number * 250, 1_000 + number * 10, follower), "{number}: it has a long way to go");
+        }
+        // What it lacked first took longer; what it lacked then is there at once.
+        assert!(!look(2_500, 1_100, 1_000));
+        assert!(look(2_750, 1_110, 1_100));
+        assert!(look(3_000, 1_120, 1_110));
+        // And stands still.
+        assert!(look(3_250, 1_130, 1_110) && look(4_000, 1_160, 1_110) && !look(4_250, 1_170, 1_110));
+        assert!(look(4_500, 1_170, 1_170));
     }
 
     #[test]

@@ -14,8 +14,8 @@ use super::Shared;
 use super::line::{Line, Way};
 use crate::health::judge::{Finding, Symptom, View};
 use crate::health::settings::Write;
-use crate::mysql::statements::VERSION;
-use crate::mysql::{Flavour, ServerState};
+use crate::mysql::statements::{SEMI_SYNC_SETTINGS, SEMI_SYNC_STATE, VERSION};
+use crate::mysql::{Flavour, SemiSync, ServerState};
 
 /// A file system that does not answer within this is not waited for.
 const STATVFS: Duration = Duration::from_millis(200);
@@ -27,6 +27,7 @@ pub(super) async fn run(shared: Shared) {
     let mut prober = Prober {
         line: Line::new(&shared.settings, &shared.settings.account, Way::Control, write.deadline),
         stuck: None,
+        before: None,
         unfinished: false,
         beat: 0,
         directories: Vec::new(),
@@ -44,6 +45,8 @@ struct Prober {
     line: Line,
     /// A session of ours in which a write hangs, and what was said of it.
     stuck: Option<(u32, String)>,
+    /// Semi-synchronous replication before the last write that was tried; None: there is none.
+    before: Option<SemiSync>,
     /// The last write that was tried did not end in time.
     unfinished: bool,
     beat: u64,
@@ -75,17 +78,25 @@ impl Prober {
     /// does not do what the address promises, unless this daemon is about to make it writable.
     async fn write(&mut self, shared: &Shared, write: &Write) -> Result<bool, Finding> {
         if let Some((id, cause)) = self.stuck.clone() {
+            // It may have to wait behind commits that wait for a replica: then the one that hangs is elsewhere.
+            let semi_sync = self.semi_sync().await?;
+            let waits = self
+                .before
+                .as_ref()
+                .is_some_and(|before| semi_sync.is_some_and(|now| now.has_waited_in_vain_since(before)));
+            let finding = if waits {
+                let why =
+                    "commits wait for a replica (semi-sync) that acknowledges none; see why it does not";
+                Finding::new(Symptom::Impaired, format!("{cause}: {why}"))
+            } else {
+                Finding::new(Symptom::Timeout, format!("{cause}; it hangs still, and is being killed"))
+            };
             // The kill takes effect when the write notices it; until then no other is begun.
             match self.line.execute(&format!("KILL CONNECTION {id}"), "end a write that hangs").await {
-                Ok(()) => {
-                    return Err(Finding::new(
-                        Symptom::Timeout,
-                        format!("{cause}; it hangs still, and is being killed"),
-                    ));
-                }
+                Ok(()) => return Err(finding),
                 // 1094, no such thread: it is gone.
-                Err(finding) if finding.cause.contains("error 1094") => self.stuck = None,
-                Err(finding) => return Err(finding),
+                Err(failed) if failed.cause.contains("error 1094") => self.stuck = None,
+                Err(failed) => return Err(failed),
             }
         }
         if !*shared.active.borrow() {
@@ -109,6 +120,7 @@ impl Prober {
         if self.directories.is_empty() {
             self.ask_directories().await?;
         }
+        self.before = self.semi_sync().await?;
         let id = self.line.id();
         let (schema, table) = &write.table;
         self.beat += 1;
@@ -118,6 +130,12 @@ impl Prober {
             self.stuck = id.map(|id| (id, cause.clone()));
         }
         result.map(|()| true)
+    }
+
+    async fn semi_sync(&mut self) -> Result<Option<SemiSync>, Finding> {
+        let settings = self.line.rows(SEMI_SYNC_SETTINGS, "ask for semi-sync").await?;
+        let state = self.line.rows(SEMI_SYNC_STATE, "ask for semi-sync").await?;
+        Ok(SemiSync::read(&settings, &state))
     }
 
     async fn ask_directories(&mut self) -> Result<(), Finding> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Driver, Sockets, left};
-use crate::mysql::{Flavour, Position, Relation, ServerState};
+use crate::mysql::{Flavour, Position, Relation, SemiSync, ServerState};
 use crate::net::clock;
 use crate::role::step::{Ask, Outcome, PeerAnswer};
 
@@ -115,6 +115,16 @@ impl<S: Sockets> Driver<S> {
     /// Takes in no more.
     pub async fn stop_receiving(&mut self) -> Result<(), String> {
         self.perform(Ask::StopReceiver, self.soon()).await.checked()
+    }
+
+    /// Of our own server; None: it has no such thing.
+    pub async fn own_semi_sync(&mut self) -> Result<Option<SemiSync>, String> {
+        self.perform(Ask::SemiSync, self.soon()).await.semi_sync()
+    }
+
+    /// Makes commits wait for no replica, until it is raised again.
+    pub async fn lower_semi_sync(&mut self) -> Result<(), String> {
+        self.perform(Ask::LowerSemiSync, self.soon()).await.checked()
     }
 
     /// Whether commits do not wait for a replica, by our doing.
