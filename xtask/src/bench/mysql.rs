@@ -13,7 +13,7 @@ use super::{
     Rounds,
     machine::{CpuTime, noise},
     report::{Lane, Plot, Row, Section, Series, Table},
-    stats::cell,
+    stats::{Samples, cell},
     tries::{Tries, Worst},
 };
 use pair::Pair;
@@ -156,7 +156,9 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         "A MySQL pair",
         "Two MariaDB servers that replicate both ways without semi-synchronous replication, the recipe's adverts (version 2, \
          1 s), and a client on a third host: one connection at the virtual address, a write about every millisecond, the \
-         kernel's own SYN timers, a new attempt 5 ms after a failure. An outage is the time between two acknowledged writes. \
+         kernel's own SYN timers, an answer given up after 5 s, a new attempt 5 ms after a failure; the same for all. An \
+         outage is the time between two acknowledged writes; one without an end while anybody waited is the worst there is, \
+         and ends its session. \
          Lost are writes that were acknowledged and are not on the server that serves in the end; \"told at once\" and \
          \"recipe's check\" leave both servers writable, as the recipe does; \"told at once\" is told by this bench at the \
          moment of the event, which no check could be, and logs as installed; \"recipe's check\" is a script that connects every 2 s, three failures. Each timeline is of the round with the median outage.",
@@ -175,6 +177,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
             let cpu = CpuTime::now();
             match play(*session, binary) {
                 Ok((outcomes, twice)) => {
+                    section.remarks.extend(left_out(&what, session.events, &outcomes));
                     *findings.twice.entry(session.way).or_default() += twice;
                     for (event, outcome) in outcomes {
                         let steal = outcome.steal;
@@ -205,8 +208,10 @@ fn play(session: Session, binary: &Path) -> Result<(Vec<(Event, Outcome)>, usize
         let outcome = pair.strike(*event)?;
         let is_over = outcome.outage.is_none() && *event != Event::Freeze;
         outcomes.push((*event, outcome));
+        if is_over {
+            break;
+        }
         if number + 1 < session.events.len() {
-            anyhow::ensure!(!is_over, "after the {} nobody served any more", event.name());
             pair.mend(*event)?;
         }
     }
@@ -215,6 +220,26 @@ fn play(session: Session, binary: &Path) -> Result<(Vec<(Event, Outcome)>, usize
         outcomes[number].1.lost = lost;
     }
     Ok((outcomes, twice))
+}
+
+/// What was not tried any more because nobody served after an event.
+fn left_out(what: &str, events: &[Event], outcomes: &[(Event, Outcome)]) -> Option<String> {
+    let (last, _) = outcomes.last()?;
+    let rest: Vec<_> = events.get(outcomes.len()..)?.iter().map(|event| event.name()).collect();
+    let rest = rest.join(", ");
+    (!rest.is_empty()).then(|| format!("{what}: after the {} nobody served; not tried: {rest}", last.name()))
+}
+
+/// The median over all rounds, where there is one, and how many had no end.
+fn outage_cell(all: &Tries<Outcome>) -> String {
+    let endless = all.runs.iter().filter(|outcome| outcome.outage.is_none());
+    let waited = endless.clone().map(|outcome| outcome.waited / 1e3).collect::<Samples>().max();
+    let Some(waited) = waited else { return cell(all.values(|outcome| outcome.outage).median()) };
+    let (count, waited) = (endless.count(), cell(Some(waited)));
+    match all.median(Worst::Most, |outcome| outcome.outage).filter(|median| median.is_finite()) {
+        Some(median) => format!("{}; {count} without end in {waited} s", cell(Some(median))),
+        None => format!("none within {waited} s: {count} of {}", all.rounds()),
+    }
 }
 
 fn table(findings: &Findings) -> Table {
@@ -240,21 +265,13 @@ fn table(findings: &Findings) -> Table {
                 continue;
             }
             let ended = all.values(|outcome| outcome.outage);
-            let endless = all.runs.iter().filter(|outcome| outcome.outage.is_none());
-            let longest = endless
-                .map(|outcome| outcome.waited)
-                .fold(None, |most: Option<f64>, waited| Some(most.map_or(waited, |most| most.max(waited))));
-            let outage = match longest {
-                None => cell(ended.median()),
-                Some(waited) => format!("none within {} s", cell(Some(waited / 1e3))),
-            };
             let times = findings.outage(event, way).zip(ours).map(|(theirs, ours)| theirs / ours);
             table.rows.push(Row {
                 cells: vec![
                     event.name().to_owned(),
                     way.name().to_owned(),
                     all.count(),
-                    outage,
+                    outage_cell(&all),
                     cell(ended.min()),
                     cell(ended.max()),
                     cell(findings.announced(event, way)),
@@ -304,4 +321,32 @@ fn median_outcome(tries: &Tries<Outcome>) -> Option<&Outcome> {
         outage(one).total_cmp(&outage(other))
     });
     runs.get(runs.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(outage: Option<f64>) -> Outcome {
+        Outcome { outage, waited: 20_000.0, announced: None, lost: 0, steal: 0.0, lanes: Vec::new() }
+    }
+
+    #[test]
+    fn rounds_without_an_end_are_counted_beside_the_median_that_they_worsen() {
+        let told = |outages: &[Option<f64>]| {
+            let runs = outages.iter().copied().map(outcome).collect();
+            outage_cell(&Tries { runs, failed: 0, steal: 0.0 })
+        };
+        assert_eq!(told(&[Some(10.0), Some(20.0), Some(30.0)]), "20.0");
+        assert_eq!(told(&[Some(10.0), Some(20.0), None]), "20.0; 1 without end in 20.0 s");
+        assert_eq!(told(&[Some(10.0), None, None]), "none within 20.0 s: 2 of 3");
+    }
+
+    #[test]
+    fn events_behind_one_without_an_end_are_told_to_be_left_out() {
+        let played = [(Event::Switch, outcome(None))];
+        let told = left_out("x", &[Event::Switch, Event::Kill], &played).unwrap();
+        assert_eq!(told, "x: after the planned switch nobody served; not tried: kill -9 of mysqld");
+        assert_eq!(left_out("x", &[Event::Switch], &played), None);
+    }
 }

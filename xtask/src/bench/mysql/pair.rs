@@ -28,6 +28,8 @@ const PRIORITIES: [u8; 2] = [100, 90];
 const START: Duration = Duration::from_secs(20);
 /// A client that has not written again by then will not.
 const LIMIT: Duration = Duration::from_secs(20);
+/// The client waits so long for an answer, whoever keeps the address.
+const ANSWER: Duration = Duration::from_secs(5);
 /// So long a frozen server is left to a check that may never notice.
 const FROZEN: Duration = Duration::from_secs(15);
 /// Between two events, and before the first: the peer knows its master, and the client is at work.
@@ -92,7 +94,8 @@ impl Pair {
         let listened = |pair: &mut Self| pair.keepers[1].process().log().contains("BACKUP");
         ensure!(clock::wait_until(START, || listened(&mut pair)), "b does not become BACKUP");
         pair.await_whole()?;
-        let writer = Writer::start(pair.lab.host("client"), WriterSetup::new(VIP))?;
+        let setup = WriterSetup { answer_timeout: ANSWER, ..WriterSetup::new(VIP) };
+        let writer = Writer::start(pair.lab.host("client"), setup)?;
         let writes = clock::wait_until(START, || writer.count() > 20);
         ensure!(writes, "the client does not write: {:?}", writer.record().failures.last());
         pair.writer = Some(writer);
@@ -147,7 +150,8 @@ impl Pair {
             limit: None,
         };
         let lanes = vec![lane(from, "old master"), lane(to, "survivor")];
-        if serves {
+        // Whoever holds the address is reckoned with, served or not; and a dead server is not.
+        if is_moved || event == Event::Kill {
             self.active = to;
         }
         Ok(Outcome { outage, waited: milliseconds(at, now), announced, lost: 0, steal, lanes })
