@@ -16,6 +16,7 @@ use crate::{
     setup::{self, Group},
 };
 
+mod deadline;
 mod density;
 mod failover;
 mod files;
@@ -36,6 +37,7 @@ mod times;
 mod tries;
 mod verdict;
 
+use deadline::Deadline;
 use report::{Report, SCHEMA};
 use scene::Contender;
 
@@ -96,6 +98,8 @@ pub(crate) struct Rounds {
     pub(crate) quick: bool,
     keepalived: bool,
     tuned: bool,
+    /// Asked before each round.
+    pub(crate) deadline: Deadline,
 }
 
 impl Rounds {
@@ -121,6 +125,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         quick: options.quick,
         keepalived: options.peer.contains(&Peer::Keepalived),
         tuned: options.peer.contains(&Peer::Tuned),
+        deadline: Deadline::start(options.quick),
     };
     let wanted = |topic| options.topics.contains(&topic) || options.topics.contains(&Topic::All);
     let (began, cpu) = (clock::now_ns(), machine::CpuTime::now());
@@ -168,7 +173,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         times.note("mysql");
     }
     let goals = goals::judge(rounds, &findings);
-    sections.extend(limits::section(&goals, &findings, &binary));
+    sections.extend(limits::section(&goals, &findings, rounds.deadline, &binary));
     times.note("limits");
     sections.push(times.section(rounds));
     machine.load_after = machine::load();

@@ -19,6 +19,7 @@ use reload::Reload;
 
 use super::{
     Rounds,
+    deadline::Turns,
     machine::{CpuTime, noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, Scene, Setting, is_from},
@@ -210,6 +211,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         let goals = GOALS.into_iter().map(|setting| (setting, rounds.count));
         goals.chain(OTHERS.into_iter().map(|setting| (setting, 1))).collect()
     };
+    let mut turns = Turns::new(rounds.deadline);
     for ((advert_ms, instances), count) in settings {
         let setting = Setting { version: 3, advert_ms, instances };
         for round in 0..count {
@@ -217,17 +219,22 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
                 if contender != Contender::Ours && round > 0 && (advert_ms, instances) != COMPARED {
                     continue;
                 }
-                println!("density: {}, {}, round {}", setting.label(), contender.name(), round + 1);
+                let what = format!("{}, {}", setting.label(), contender.name());
+                if !turns.next(&what) {
+                    continue;
+                }
+                println!("density: {what}, round {}", round + 1);
                 let tries = findings.runs.entry((advert_ms, instances, contender)).or_default();
                 if let Some(error) = tries.attempt(|| measure(setting, contender, WINDOW, binary)) {
                     println!("  no result: {error:#}");
-                    section.remarks.push(format!("{}, {}: {error:#}", setting.label(), contender.name()));
+                    section.remarks.push(format!("{what}: {error:#}"));
                 }
             }
         }
         section.tables.push(table(setting, rounds, &findings));
         section.plots.extend(lateness(setting, &findings));
     }
+    section.remarks.extend(turns.remark());
     Ok((section, findings))
 }
 

@@ -12,6 +12,7 @@ use vrrp_lab::{
 
 use super::{
     Rounds,
+    deadline::Turns,
     machine::{CpuTime, noise},
     report::{Lane, Plot, Row, Section, Series, Table},
     scene::{Contender, PRIORITIES, Router, Scene, Setting, is_from, is_to, tail},
@@ -90,12 +91,17 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         let goals = GOALS.into_iter().map(|setting| (setting, rounds.count));
         goals.chain(OTHERS.into_iter().map(|setting| (setting, 1))).collect()
     };
+    let mut turns = Turns::new(rounds.deadline);
     for ((version, advert_ms, instances), count) in settings {
         let setting = Setting { version, advert_ms, instances };
         let mut outcomes = Outcomes::new();
         for round in 0..count {
             for contender in rounds.contenders() {
-                println!("failover: {}, {}, round {}", setting.label(), contender.name(), round + 1);
+                let what = format!("{}, {}", setting.label(), contender.name());
+                if !turns.next(&what) {
+                    continue;
+                }
+                println!("failover: {what}, round {}", round + 1);
                 let case = Session { setting, contender, binary, phase: phase(round, count) };
                 // A cut takes seconds at this interval, and no goal is judged by it.
                 let events =
@@ -104,7 +110,11 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
             }
         }
         for contender in rounds.contenders().filter(|_| !rounds.quick && version == 2) {
-            println!("failover: {}, {}, {}", setting.label(), contender.name(), Event::KillAll.name());
+            let what = format!("{}, {}, {}", setting.label(), contender.name(), Event::KillAll.name());
+            if !turns.next(&what) {
+                continue;
+            }
+            println!("failover: {what}");
             let case = Session { setting, contender, binary, phase: phase(0, 1) };
             section.remarks.extend(case.play(&[Event::KillAll], &mut outcomes));
         }
@@ -112,6 +122,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         section.plots.extend(plots(setting, &outcomes));
         findings.note(setting, outcomes);
     }
+    section.remarks.extend(turns.remark());
     Ok((section, findings))
 }
 

@@ -17,6 +17,7 @@ use vrrp_lab::{
 
 use super::{
     Rounds,
+    deadline::Turns,
     machine::{CpuTime, noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, PRIORITIES, Scene, Setting, is_from},
@@ -177,15 +178,20 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         GOALS.into_iter().map(|plan| (plan, rounds.count)).chain(OTHERS.map(|plan| (plan, 1))).collect()
     };
     let mut order: Vec<Setting> = Vec::new();
+    let mut turns = Turns::new(rounds.deadline);
     for &(plan, count) in &plans {
         let label = format!("{}, {}", plan.setting().label(), plan.label());
         for round in 0..count {
             for contender in rounds.contenders() {
-                println!("flood: {label}, {}, round {}", contender.name(), round + 1);
+                let what = format!("{label}, {}", contender.name());
+                if !turns.next(&what) {
+                    continue;
+                }
+                println!("flood: {what}, round {}", round + 1);
                 let tries = findings.runs.entry((plan, contender)).or_default();
                 if let Some(error) = tries.attempt(|| measure(plan, contender, binary)) {
                     println!("  no result: {error:#}");
-                    section.remarks.push(format!("{label}, {}: {error:#}", contender.name()));
+                    section.remarks.push(format!("{what}: {error:#}"));
                 }
             }
         }
@@ -219,6 +225,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         }
         section.tables.push(table);
     }
+    section.remarks.extend(turns.remark());
     section.tables.push(drops(&plans, &findings));
     section.plots.push(bars(rounds, &plans, &findings));
     Ok((section, findings))

@@ -13,12 +13,14 @@ use vrrp_lab::{
 
 use super::{
     Rounds,
+    deadline::Turns,
     machine::noise,
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, Scene, Setting},
     stats::{Samples, cell, spread},
     tries::Tries,
 };
+use crate::command::output_within;
 
 /// What the goals are judged by.
 #[derive(Debug, Default)]
@@ -132,7 +134,11 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> R
          nanoseconds; here is the median of the rounds, with the least and the most, and beside it the best single run.",
     );
     let mut sizes_seen = Vec::new();
+    let mut turns = Turns::new(rounds.deadline);
     for round in 1..=rounds.count {
+        if !turns.next("BPF_PROG_TEST_RUN") {
+            continue;
+        }
         println!("xdp: BPF_PROG_TEST_RUN, round {round}");
         let report: XdpReport = ask(Command::new(binary).args(["bench", "xdp", "--json", "--rounds", "11"]))?;
         findings.costs.push(report.rows, report.machine.steal);
@@ -187,7 +193,10 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> R
         labels: usual.iter().map(|(name, _)| name.clone()).collect(),
         series: vec![Series { name: "vrrp".to_owned(), values: usual.iter().map(|(_, ns)| *ns).collect() }],
     });
-    section.tables.push(throughput(rounds, binary)?);
+    if turns.next("verdicts per second") {
+        section.tables.push(throughput(rounds, binary)?);
+    }
+    section.remarks.extend(turns.remark());
     Ok(section)
 }
 
@@ -243,6 +252,8 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<Table> {
     Ok(table)
 }
 
+/// Longer than any of the binary's benches takes here.
+const PATIENCE: Duration = Duration::from_secs(60);
 const ROUTERS: usize = 20;
 
 /// The section on arrival to decision.
@@ -268,7 +279,11 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
     let namespace = scene.host("client").namespace().name();
     let time = if rounds.quick { "3s" } else { "6s" };
     let mut quantiles = [Samples::default(), Samples::default()];
+    let mut turns = Turns::new(rounds.deadline);
     for round in 1..=rounds.count {
+        if !turns.next("a round") {
+            continue;
+        }
         println!("latency: round {round}");
         let report: LatencyReport = ask(Command::new("ip")
             .args(["netns", "exec", namespace])
@@ -329,6 +344,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
         logarithmic: true,
         series: vec![series("ring", ring), series("raw socket", raw)],
     });
+    section.remarks.extend(turns.remark());
     section.tables.extend([table, wakeups]);
     Ok(section)
 }
@@ -336,7 +352,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
 /// Runs one of the binary's benches and reads its JSON.
 fn ask<T: for<'de> Deserialize<'de>>(command: &mut Command) -> Result<T> {
     let line = crate::command::line(command);
-    let output = command.output().with_context(|| format!("cannot run `{line}`"))?;
+    let output = output_within(command, PATIENCE)?;
     ensure!(
         output.status.success(),
         "`{line}` failed ({}): {}",

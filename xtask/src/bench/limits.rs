@@ -14,13 +14,17 @@ mod programs;
 mod scheduler;
 
 use super::{
+    deadline::Deadline,
     goals::Findings,
     report::{Goal, Row, Section, Subject, Table, Verdict},
     scene::{Contender, Router, Scene, Setting},
     stats::cell,
 };
+use crate::command::output_within;
 
 const SECONDS: u64 = 2;
+/// For a tool that should be done after [`SECONDS`], or at once.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Symbols below this share, in per cent, tell nothing.
 const WORTH_A_LINE: f64 = 1.5;
 const MOST_LINES: usize = 14;
@@ -28,7 +32,12 @@ const MOST_LINES: usize = 14;
 const STEADY: Setting = Setting { version: 3, advert_ms: 10, instances: 20 };
 
 /// None: there is nothing to explain.
-pub(crate) fn section(goals: &[Goal], findings: &Findings, binary: &Path) -> Option<Section> {
+pub(crate) fn section(
+    goals: &[Goal],
+    findings: &Findings,
+    deadline: Deadline,
+    binary: &Path,
+) -> Option<Section> {
     let missed: Vec<&Goal> = goals.iter().filter(|goal| goal.reached == Verdict::Missed).collect();
     if missed.is_empty() {
         return None;
@@ -55,6 +64,10 @@ pub(crate) fn section(goals: &[Goal], findings: &Findings, binary: &Path) -> Opt
             Subject::Latency | Subject::Timeline => continue,
         };
         if profiled.contains(&setting) {
+            continue;
+        }
+        if !deadline.has_time_for_profile() {
+            section.remarks.push(format!("{}: the profile was left out for time.", goal.what));
             continue;
         }
         profiled.push(setting);
@@ -138,14 +151,14 @@ fn half(scene: &Scene, router: &Router, name: &str) -> Result<Table> {
     let before = router.usage();
     let mut record = Command::new(&perf);
     record.args(["record", "--quiet", "--freq", "1999", "--pid", &pids.join(","), "--output"]).arg(&data);
-    let output = record.args(["--", "sleep", &SECONDS.to_string()]).output().context("run perf record")?;
+    let output = output_within(record.args(["--", "sleep", &SECONDS.to_string()]), PATIENCE)?;
     if !output.status.success() {
         bail!("perf record: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let used = Duration::from_nanos(router.usage().cpu_ns.saturating_sub(before.cpu_ns));
     let mut report = Command::new(&perf);
     report.args(["report", "--stdio", "--no-children", "--sort", "symbol", "--input"]).arg(&data);
-    let output = report.output().context("run perf report")?;
+    let output = output_within(&mut report, PATIENCE)?;
     fs::remove_file(&data).with_context(|| format!("remove {}", data.display()))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     #[expect(clippy::cast_precision_loss, reason = "two")]

@@ -2,12 +2,14 @@
 //!
 //! Owns /proc/stat, /proc/loadavg and the versions of what took part. Refuses to judge results.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
 use serde::Serialize;
 
-use crate::command;
+use crate::command::{self, output_within};
 
+/// For a program that only says its version.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Above this share of CPU time taken by the hypervisor a result is marked.
 pub(crate) const MUCH_STEAL: f64 = 0.05;
 
@@ -38,7 +40,7 @@ impl Machine {
         let mut commit = command::program("git");
         commit.args(["describe", "--always", "--dirty", "--abbrev=12"]);
         let version = |program: &str, arguments: &[&str]| {
-            let output = Command::new(program).args(arguments).output().ok()?;
+            let output = output_within(Command::new(program).args(arguments), PATIENCE).ok()?;
             let text = [output.stdout, output.stderr].concat();
             let text = String::from_utf8_lossy(&text);
             text.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())

@@ -11,6 +11,7 @@ mod pair;
 
 use super::{
     Rounds,
+    deadline::Turns,
     machine::{CpuTime, noise},
     report::{Lane, Plot, Row, Section, Series, Table},
     stats::{Samples, cell},
@@ -165,6 +166,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
     );
     let mut findings = Findings::default();
     let sessions: &[Session] = if rounds.quick { &QUICK } else { &SESSIONS };
+    let mut turns = Turns::new(rounds.deadline);
     for round in 0..rounds.count {
         for session in sessions {
             let is_wanted = session.way.is_ours() || rounds.contenders().count() > 1;
@@ -173,6 +175,9 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
             }
             let names: Vec<_> = session.events.iter().map(|event| event.name()).collect();
             let what = format!("{}, {}", names.join(", "), session.way.name());
+            if !turns.next(&what) {
+                continue;
+            }
             println!("mysql: {what}, round {}", round + 1);
             let cpu = CpuTime::now();
             match play(*session, binary) {
@@ -196,6 +201,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
             }
         }
     }
+    section.remarks.extend(turns.remark());
     section.tables.push(table(&findings));
     section.plots = plots(&findings);
     Ok((section, findings))

@@ -16,6 +16,7 @@ use vrrp_lab::{
 
 use super::{
     Rounds,
+    deadline::Turns,
     machine::{CpuTime, noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, PRIORITIES, Router, Scene, Setting, is_from, tail},
@@ -103,6 +104,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
     );
     let mut findings = Findings::default();
     let intervals: &[u32] = if rounds.quick { &[100] } else { &INTERVALS };
+    let mut turns = Turns::new(rounds.deadline);
     for &advert_ms in intervals {
         let setting = Setting { version: 3, advert_ms, instances: INSTANCES };
         let mut table = Table::new(
@@ -122,22 +124,15 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         for (case, count) in loads.chain(stalls) {
             for round in 0..count {
                 for contender in rounds.contenders() {
-                    println!(
-                        "starve: {}, {}, {}, round {}",
-                        setting.label(),
-                        case.name(),
-                        contender.name(),
-                        round + 1
-                    );
+                    let what = format!("{}, {}, {}", setting.label(), case.name(), contender.name());
+                    if !turns.next(&what) {
+                        continue;
+                    }
+                    println!("starve: {what}, round {}", round + 1);
                     let tries = findings.runs.entry((case, advert_ms, contender)).or_default();
                     if let Some(error) = tries.attempt(|| measure(setting, case, contender, binary)) {
                         println!("  no result: {error:#}");
-                        let who = contender.name();
-                        section.remarks.push(format!(
-                            "{}, {}, {who}: {error:#}",
-                            setting.label(),
-                            case.name()
-                        ));
+                        section.remarks.push(format!("{what}: {error:#}"));
                     }
                 }
             }
@@ -150,6 +145,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         section.tables.push(table);
         section.plots.push(bars(setting, rounds, &findings));
     }
+    section.remarks.extend(turns.remark());
     Ok((section, findings))
 }
 

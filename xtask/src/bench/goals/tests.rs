@@ -1,9 +1,10 @@
 //! Runs as they could have been, and the verdicts that they must lead to.
 
 use super::*;
-use crate::bench::report::Verdict;
+use crate::bench::{deadline::Deadline, report::Verdict};
 
-const ROUNDS: Rounds = Rounds { count: 5, quick: false, keepalived: true, tuned: false };
+const ROUNDS: Rounds =
+    Rounds { count: 5, quick: false, keepalived: true, tuned: false, deadline: Deadline::never() };
 
 fn dense(false_masters: usize, longest_silence: f64) -> density::Run {
     density::Run {

@@ -6,11 +6,14 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use vrrp_lab::capability::find_program;
 
-use super::SECONDS;
-use crate::bench::{
-    report::{Row, Table},
-    scene::Scene,
-    stats::cell,
+use super::{PATIENCE, SECONDS};
+use crate::{
+    bench::{
+        report::{Row, Table},
+        scene::Scene,
+        stats::cell,
+    },
+    command::output_within,
 };
 
 const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
@@ -78,6 +81,6 @@ pub(super) fn table(scene: &Scene) -> Result<Table> {
 
 fn programs() -> Result<Vec<Program>> {
     let bpftool = find_program("bpftool").context("bpftool is not installed")?;
-    let output = Command::new(bpftool).args(["prog", "show", "--json"]).output().context("run bpftool")?;
+    let output = output_within(Command::new(bpftool).args(["prog", "show", "--json"]), PATIENCE)?;
     serde_json::from_slice(&output.stdout).context("read what bpftool printed")
 }

@@ -20,7 +20,10 @@ use vrrp_lab::{
 };
 
 use super::{Event, Outcome, Way};
-use crate::bench::{machine::CpuTime, report::Lane, stats::milliseconds};
+use crate::{
+    bench::{machine::CpuTime, report::Lane, stats::milliseconds},
+    command::output_within,
+};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
 const HOSTS: [&str; 2] = ["a", "b"];
@@ -311,14 +314,16 @@ fn executable(file: &Path) -> std::io::Result<()> {
 fn order(binary: &Path, daemon: &Daemon, host: &vrrp_lab::Host, what: &str) -> Result<()> {
     let mut command = Command::new(binary);
     command.args([what, "VI_1", "--socket"]).arg(vrrp_lab::daemon::socket(host));
-    let output = command.output().with_context(|| format!("run `vrrp {what}`"))?;
+    let output = output_within(&mut command, START)?;
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`vrrp {what}` on {}: {error}\n{}", host.name(), daemon.log());
     Ok(())
 }
 
 fn status(binary: &Path, host: &vrrp_lab::Host) -> String {
-    let output =
-        Command::new(binary).args(["status", "--socket"]).arg(vrrp_lab::daemon::socket(host)).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    let mut command = Command::new(binary);
+    command.args(["status", "--socket"]).arg(vrrp_lab::daemon::socket(host));
+    output_within(&mut command, START)
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default()
 }
