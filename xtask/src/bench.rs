@@ -9,7 +9,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use vrrp_lab::clock;
+use vrrp_lab::{clock, interrupt, namespace};
 
 use crate::{
     command::{cargo, require_root, succeed, target_folder},
@@ -120,6 +120,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     succeed(&mut cargo(&["build", "--release", "--locked", "--package", "vrrp-user"]))
         .context("build what is to be measured")?;
     let binary = target_folder()?.join("release/vrrp");
+    // Hosts, folders and mounts go with an interrupted run; the topics that were done are in the report already.
+    interrupt::exit_after(namespace::sweep_own).context("catch signals")?;
     let rounds = Rounds {
         count: if options.quick { 1 } else { usize::from(options.rounds) },
         quick: options.quick,

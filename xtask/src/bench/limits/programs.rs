@@ -1,10 +1,10 @@
 //! What the kernel's own statistics say about the programs of the kernel half: how often they ran, and for how long.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{process::Command, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
-use vrrp_lab::capability::find_program;
+use vrrp_lab::{bpf, capability::find_program};
 
 use super::{PATIENCE, SECONDS};
 use crate::{
@@ -15,29 +15,6 @@ use crate::{
     },
     command::output_within,
 };
-
-const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
-
-/// The kernel counts while this lives; then as before.
-struct Counting {
-    before: String,
-}
-
-impl Counting {
-    fn start() -> Result<Self> {
-        let before = fs::read_to_string(SWITCH).with_context(|| format!("read {SWITCH}"))?;
-        fs::write(SWITCH, "1").with_context(|| format!("write {SWITCH}"))?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for Counting {
-    fn drop(&mut self) {
-        if let Err(error) = fs::write(SWITCH, &self.before) {
-            eprintln!("bench: {SWITCH} is not {} again: {error}", self.before.trim());
-        }
-    }
-}
 
 /// As bpftool says it.
 #[derive(Clone, Debug, Deserialize)]
@@ -55,7 +32,7 @@ struct Program {
 
 /// Of all programs that received packets in [`SECONDS`] of a steady pair.
 pub(super) fn table(scene: &Scene) -> Result<Table> {
-    let counting = Counting::start()?;
+    let counting = bpf::count_runs().context("have the kernel count the runs of its programs")?;
     let before = programs()?;
     thread::sleep(Duration::from_secs(SECONDS));
     let after = programs()?;
