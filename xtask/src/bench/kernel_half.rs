@@ -14,7 +14,7 @@ use vrrp_lab::{
 use super::{
     Rounds,
     deadline::Turns,
-    machine::noise,
+    machine::{CpuTime, noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, Scene, Setting},
     stats::{Samples, cell, spread},
@@ -125,7 +125,7 @@ struct LatencyReport {
 }
 
 /// The section on BPF_PROG_TEST_RUN and on verdicts per second.
-pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> Result<Section> {
+pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> Section {
     let mut section = Section::new(
         "xdp",
         "Cost of a packet in the kernel half",
@@ -140,9 +140,13 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> R
             continue;
         }
         println!("xdp: BPF_PROG_TEST_RUN, round {round}");
-        let report: XdpReport = ask(Command::new(binary).args(["bench", "xdp", "--json", "--rounds", "11"]))?;
-        findings.costs.push(report.rows, report.machine.steal);
-        sizes_seen = report.sizes;
+        let error = findings.costs.attempt(|| {
+            let report: XdpReport =
+                ask(Command::new(binary).args(["bench", "xdp", "--json", "--rounds", "11"]))?;
+            sizes_seen = report.sizes;
+            Ok((report.rows, report.machine.steal))
+        });
+        section.remarks.extend(error.map(|error| told(&format!("BPF_PROG_TEST_RUN, round {round}"), &error)));
     }
     let kinds: Vec<Cost> = findings.costs.runs.first().cloned().unwrap_or_default();
     let mut table =
@@ -194,10 +198,13 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> R
         series: vec![Series { name: "vrrp".to_owned(), values: usual.iter().map(|(_, ns)| *ns).collect() }],
     });
     if turns.next("verdicts per second") {
-        section.tables.push(throughput(rounds, binary)?);
+        match throughput(rounds, binary) {
+            Ok(table) => section.tables.push(table),
+            Err(error) => section.remarks.push(told("verdicts per second", &error)),
+        }
     }
     section.remarks.extend(turns.remark());
-    Ok(section)
+    section
 }
 
 /// Junk from one CPU into native XDP on a veth.
@@ -257,7 +264,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ROUTERS: usize = 20;
 
 /// The section on arrival to decision.
-pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) -> Result<Section> {
+pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) -> Section {
     let mut section = Section::new(
         "latency",
         "From arrival to decision",
@@ -272,10 +279,20 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
     );
     let mut wakeups = Table::new("Wake-ups", &["round", "delivery", "adverts", "wake-ups per advert"]);
     let setting = Setting { version: 3, advert_ms: 10, instances: ROUTERS };
-    let scene = Scene::new("latency", setting, binary)?;
-    let observer = scene.observe(false)?;
-    let (_a, _b, _) = scene.settle(Contender::Ours, &observer)?;
-    drop(observer);
+    let cpu = CpuTime::now();
+    let pair = Scene::new("latency", setting, binary).and_then(|scene| {
+        let observer = scene.observe(false)?;
+        let (a, b, _) = scene.settle(Contender::Ours, &observer)?;
+        Ok((scene, a, b))
+    });
+    let (scene, _a, _b) = match pair {
+        Ok(pair) => pair,
+        Err(error) => {
+            findings.latency.fail(cpu.steal_since());
+            section.remarks.push(told(&setting.label(), &error));
+            return section;
+        }
+    };
     let namespace = scene.host("client").namespace().name();
     let time = if rounds.quick { "3s" } else { "6s" };
     let mut quantiles = [Samples::default(), Samples::default()];
@@ -285,15 +302,22 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
             continue;
         }
         println!("latency: round {round}");
-        let report: LatencyReport = ask(Command::new("ip")
-            .args(["netns", "exec", namespace])
-            .arg(binary)
-            .args(["bench", "latency", "--interface", "eth0", "--for", time, "--json"]))?;
-        let later = Later {
-            ring_p50: report.ring.latency.p50_ns / 1e3,
-            raw_p50: report.raw_socket.latency.p50_ns / 1e3,
-        };
-        findings.latency.push(later, report.machine.steal);
+        let mut report = None;
+        let error = findings.latency.attempt(|| {
+            let heard: LatencyReport = ask(Command::new("ip")
+                .args(["netns", "exec", namespace])
+                .arg(binary)
+                .args(["bench", "latency", "--interface", "eth0", "--for", time, "--json"]))?;
+            let later = Later {
+                ring_p50: heard.ring.latency.p50_ns / 1e3,
+                raw_p50: heard.raw_socket.latency.p50_ns / 1e3,
+            };
+            let steal = heard.machine.steal;
+            report = Some(heard);
+            Ok((later, steal))
+        });
+        section.remarks.extend(error.map(|error| told(&format!("round {round}"), &error)));
+        let Some(report) = report else { continue };
         let ways =
             [(&report.ring, format!("ring, {}", report.mode)), (&report.raw_socket, "raw socket".to_owned())];
         for ((way, name), quantiles) in ways.into_iter().zip(&mut quantiles) {
@@ -346,7 +370,13 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
     });
     section.remarks.extend(turns.remark());
     section.tables.extend([table, wakeups]);
-    Ok(section)
+    section
+}
+
+/// On the terminal at once, and for the report.
+fn told(what: &str, error: &anyhow::Error) -> String {
+    println!("  no result: {error:#}");
+    format!("{what}: {error:#}")
 }
 
 /// Runs one of the binary's benches and reads its JSON.

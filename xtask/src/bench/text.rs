@@ -16,24 +16,33 @@ mod tests;
 /// Where there is no terminal, and at most on one: longer lines are hard to follow.
 const WIDTH: usize = 100;
 
-/// To standard output.
-pub(super) fn print(report: &Report) {
+/// One topic, as soon as it is done.
+pub(super) fn print_section(section: &Section) {
+    let (width, paint) = terminal();
+    let mut lines = body(section, width, paint);
+    lines.push(String::new());
+    println!("{}", lines.join("\n"));
+}
+
+/// What there is to say when all topics have been told: where it was measured, how long it took, and the goals.
+pub(super) fn print_end(report: &Report) {
+    let (width, paint) = terminal();
+    println!("{}", end(report, width, paint).join("\n"));
+}
+
+fn terminal() -> (usize, Paint) {
     let is_terminal = std::io::stdout().is_terminal();
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let width = crossterm::terminal::size().map_or(WIDTH, |(columns, _)| usize::from(columns));
     let width = if is_terminal { width.clamp(60, WIDTH) } else { WIDTH };
-    print!("{}", render(report, width, Paint(is_terminal && wanted)));
+    (width, Paint(is_terminal && wanted))
 }
 
-/// As text.
-fn render(report: &Report, width: usize, paint: Paint) -> String {
+fn end(report: &Report, width: usize, paint: Paint) -> Vec<String> {
     let mut lines = head(report, width, paint);
-    for section in &report.sections {
-        lines.extend(body(section, width, paint));
-    }
+    lines.extend(report.sections.last().map(|times| body(times, width, paint)).unwrap_or_default());
     lines.extend(goals(report, width, paint));
-    lines.push(String::new());
-    lines.join("\n")
+    lines
 }
 
 /// Seconds, or minutes and seconds.
