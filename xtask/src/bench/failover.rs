@@ -64,7 +64,7 @@ type Outcomes = HashMap<(Event, Contender), Tries<Outcome>>;
 
 /// Version, interval, instances: those that goals are judged by, and those that are seen once.
 const GOALS: [(u8, u32, usize); 3] = [(2, 1000, 1), (3, 10, 1), (3, 10, 200)];
-const OTHERS: [(u8, u32, usize); 2] = [(3, 100, 1), (3, 100, 200)];
+const OTHERS: [(u8, u32, usize); 3] = [(3, 100, 1), (3, 100, 200), (2, 1000, 200)];
 /// Those of the goals in which keepalived at its best is seen once, whoever else is measured against.
 const WITH_TUNED: [(u8, u32, usize); 2] = [GOALS[0], GOALS[2]];
 const QUICK: [(u8, u32, usize); 2] = [(2, 1000, 1), (3, 10, 1)];
@@ -116,7 +116,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
                 section.remarks.extend(case.play(events, &mut outcomes));
             }
         }
-        for contender in rounds.contenders().filter(|_| !rounds.quick && version == 2) {
+        for contender in rounds.contenders().filter(|_| !rounds.quick && (version, instances) == (2, 1)) {
             let what = format!("{}, {}, {}", setting.label(), contender.name(), Event::KillAll.name());
             if !turns.next(&what) {
                 continue;
