@@ -31,6 +31,7 @@ mod limits;
 mod machine;
 mod metrics;
 mod mysql;
+mod noise;
 mod report;
 mod scene;
 mod starve;
@@ -178,7 +179,7 @@ struct Bench<'a> {
     binary: &'a Path,
     folder: PathBuf,
     began: u64,
-    cpu: machine::CpuTime,
+    cpu: noise::CpuTime,
     machine: machine::Machine,
     sections: Vec<Section>,
     findings: goals::Findings,
@@ -192,7 +193,7 @@ impl<'a> Bench<'a> {
             binary,
             folder,
             began: clock::now_ns(),
-            cpu: machine::CpuTime::now(),
+            cpu: noise::CpuTime::now(),
             machine: machine::Machine::look(),
             sections: Vec::new(),
             findings: goals::Findings::default(),
@@ -245,7 +246,7 @@ impl<'a> Bench<'a> {
     fn report(&self, is_partial: bool) -> Report {
         let mut machine = self.machine.clone();
         machine.load_after = machine::load();
-        machine.steal = self.cpu.steal_since();
+        machine.noise = self.cpu.noise_since();
         let mut sections = self.sections.clone();
         let mut times = self.times.section(self.rounds);
         if is_partial {

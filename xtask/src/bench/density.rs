@@ -20,7 +20,7 @@ use reload::Reload;
 use super::{
     Rounds,
     deadline::Turns,
-    machine::{CpuTime, noise},
+    noise::{CpuTime, Noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, Scene, Setting, is_from},
     stats::{Samples, milliseconds, spread},
@@ -56,22 +56,22 @@ pub(crate) fn measure(
     contender: Contender,
     window: Duration,
     binary: &Path,
-) -> Result<(Run, f64)> {
+) -> Result<(Run, Noise)> {
     let scene = Scene::new("density", setting, binary)?;
     let observer = scene.observe(false)?;
     let (mut a, b, settled_ms) = scene.settle(contender, &observer)?;
     await_silence(&observer, window);
     observer.clear();
-    let metrics = b.metrics(&scene);
-    let (cpu, before) = (CpuTime::now(), (a.usage(), b.usage()));
+    let cpu = CpuTime::now();
+    let (metrics, before) = (b.metrics(&scene), (a.usage(), b.usage()));
     let start = clock::now_ns();
     thread::sleep(window);
     let end = clock::now_ns();
     let after = (a.usage(), b.usage());
-    let steal = cpu.steal_since();
     let wakes = metrics
         .zip(b.metrics(&scene))
         .and_then(|(before, after)| after.grown(&before, "vrrp_advert_thread_wakes_total"));
+    let noise = cpu.noise_since();
     // What was on its way when the window closed.
     thread::sleep(Duration::from_millis(50));
     let reloaded = reload::run(&scene, &mut a, &observer)?;
@@ -125,7 +125,7 @@ pub(crate) fn measure(
         backup_mib: mib(after.1.resident_kib),
         reload,
     };
-    Ok((run, steal))
+    Ok((run, noise))
 }
 
 /// For how long each virtual router's master said nothing.
@@ -287,7 +287,7 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
                 range(|run| Some(run.reload.as_ref()?.effective_ms)),
                 range(|run| Some(run.reload.as_ref()?.longest_gap)),
             ],
-            noise: noise(tries.steal),
+            noise: tries.noise.told(),
             samples: vec![
                 ("sent_share".to_owned(), tries.values(|run| Some(run.sent_share))),
                 ("late_p99_ms".to_owned(), tries.values(|run| run.lateness_ms.percentile(0.99))),

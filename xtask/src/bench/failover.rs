@@ -13,7 +13,7 @@ use vrrp_lab::{
 use super::{
     Rounds,
     deadline::Turns,
-    machine::{CpuTime, noise},
+    noise::{CpuTime, Noise},
     report::{Lane, Plot, Row, Section, Series, Table},
     scene::{Contender, PRIORITIES, Router, Scene, Setting, is_from, is_to, tail},
     stats::{Samples, cell, milliseconds},
@@ -186,11 +186,11 @@ impl Session<'_> {
                 (Some(error), events)
             }
         };
-        for (event, (outcome, steal)) in events.iter().zip(done) {
-            outcomes.entry((*event, self.contender)).or_default().push(outcome, steal);
+        for (event, (outcome, noise)) in events.iter().zip(done) {
+            outcomes.entry((*event, self.contender)).or_default().push(outcome, noise);
         }
         for event in failed {
-            outcomes.entry((*event, self.contender)).or_default().fail(cpu.steal_since());
+            outcomes.entry((*event, self.contender)).or_default().fail(cpu.noise_since());
         }
         error.map(|error| {
             println!("  no result: {error:#}");
@@ -204,7 +204,7 @@ impl Session<'_> {
         observer: &Observer,
         halves: &mut [Router; 2],
         events: &[Event],
-        done: &mut Vec<(Outcome, f64)>,
+        done: &mut Vec<(Outcome, Noise)>,
     ) -> Result<()> {
         for (number, event) in events.iter().enumerate() {
             if number > 0 {
@@ -213,7 +213,7 @@ impl Session<'_> {
             }
             let cpu = CpuTime::now();
             let outcome = strike(scene, observer, *event, halves, number % 2, self.phase)?;
-            done.push((outcome, cpu.steal_since()));
+            done.push((outcome, cpu.noise_since()));
         }
         Ok(())
     }
@@ -419,7 +419,7 @@ fn table(setting: Setting, outcomes: &Outcomes) -> Table {
                     median(last_beyond_limit),
                     slower,
                 ],
-                noise: noise(tries.steal),
+                noise: tries.noise.told(),
                 samples: vec![
                     ("first_advert_ms".to_owned(), tries.values(|outcome| outcome.first_advert)),
                     ("last_vip_ms".to_owned(), last),

@@ -18,7 +18,7 @@ use vrrp_lab::{
 use super::{
     Rounds,
     deadline::Turns,
-    machine::{CpuTime, noise},
+    noise::{CpuTime, Noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, PRIORITIES, Scene, Setting, is_from},
     stats::{Samples, spread},
@@ -231,7 +231,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
     Ok((section, findings))
 }
 
-fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)> {
+fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, Noise)> {
     let setting = plan.setting();
     let scene = Scene::new("flood", setting, binary)?;
     let observer = scene.observe(false)?;
@@ -263,8 +263,9 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)
     let log = b.process().log_len();
     let drops = raw_drops(&scene)?;
     let received = scene.host("b").received()?;
+    let cpu = CpuTime::now();
     let (metrics, counted_from) = (b.metrics(&scene), clock::now_ns());
-    let (cpu, usage) = (CpuTime::now(), (a.usage(), b.usage()));
+    let usage = (a.usage(), b.usage());
     observer.clear();
     let start = clock::now_ns();
     let bound = Bound { time: Duration::from_secs(plan.seconds), packets: u64::MAX, rate: plan.rate };
@@ -277,8 +278,8 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)
     let arrived = scene.host("b").received()?.saturating_sub(received);
     ensure!(arrived > flood.packets / 10, "of {} packets {arrived} arrived", flood.packets);
     let used = (a.usage(), b.usage());
-    let steal = cpu.steal_since();
     let (counted, counted_until) = (metrics.zip(b.metrics(&scene)), clock::now_ns());
+    let noise = cpu.noise_since();
     // Whoever lost adverts notices a down interval later.
     thread::sleep(setting.down_interval(PRIORITIES[1]) - setting.interval() * 2);
     let mut false_masters = HashSet::new();
@@ -316,7 +317,7 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)
         socket_drops: raw_drops(&scene)?.saturating_sub(drops),
         log_bytes: b.process().log_len().saturating_sub(log),
     };
-    Ok((run, steal))
+    Ok((run, noise))
 }
 
 /// The drops of all raw sockets on `b`: the last column of /proc/net/raw.
@@ -344,7 +345,7 @@ fn row(plan: Plan, contender: Contender, tries: &Tries<Run>) -> Row {
             spread(&values(|run| Some(run.socket_drops as f64))),
             spread(&values(|run| Some(run.log_bytes as f64 / 1024.0))),
         ],
-        noise: noise(tries.steal),
+        noise: tries.noise.told(),
         samples: vec![
             ("packets_per_second".to_owned(), values(|run| Some(run.rate))),
             ("false_masters".to_owned(), values(|run| Some(run.false_masters as f64))),

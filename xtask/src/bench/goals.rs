@@ -8,6 +8,7 @@ use super::{
     flood::{self, Kinds},
     kernel_half,
     mysql::{self, Way},
+    noise::Noise,
     report::{Goal, Subject},
     scene::{Contender, Setting},
     starve::{self, Case},
@@ -410,8 +411,8 @@ const fn about((advert_ms, instances): (u32, usize)) -> Subject {
 fn hard<T>(each: impl Iterator<Item = (u32, Tries<T>)>) -> Basis {
     each.map(|(advert_ms, tries)| {
         let rounds = if advert_ms == starve::INTERVALS[1] { tries.rounds() } else { usize::MAX };
-        Basis::new(rounds, tries.failed, tries.steal)
+        Basis::new(rounds, tries.failed, tries.noise)
     })
     .reduce(Basis::and)
-    .unwrap_or(Basis::new(0, 0, 0.0))
+    .unwrap_or(Basis::new(0, 0, Noise::default()))
 }

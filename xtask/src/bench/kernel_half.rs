@@ -14,7 +14,7 @@ use vrrp_lab::{
 use super::{
     Rounds,
     deadline::Turns,
-    machine::{CpuTime, noise},
+    noise::{CpuTime, Noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, Scene, Setting},
     stats::{Samples, cell, spread},
@@ -68,20 +68,13 @@ struct Size {
 }
 
 #[derive(Debug, Deserialize)]
-struct Machine {
-    steal: f64,
-}
-
-#[derive(Debug, Deserialize)]
 struct XdpReport {
-    machine: Machine,
     rows: Vec<Cost>,
     sizes: Vec<Size>,
 }
 
 #[derive(Debug, Deserialize)]
 struct VerdictReport {
-    machine: Machine,
     mode: String,
     dropped_per_second: u64,
     most_dropped_per_second: u64,
@@ -116,7 +109,6 @@ struct Wakeups {
 
 #[derive(Debug, Deserialize)]
 struct LatencyReport {
-    machine: Machine,
     mode: String,
     ring: Way,
     raw_socket: Way,
@@ -140,11 +132,12 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> S
             continue;
         }
         println!("xdp: BPF_PROG_TEST_RUN, round {round}");
+        let cpu = CpuTime::now();
         let error = findings.costs.attempt(|| {
             let report: XdpReport =
                 ask(Command::new(binary).args(["bench", "xdp", "--json", "--rounds", "11"]))?;
             sizes_seen = report.sizes;
-            Ok((report.rows, report.machine.steal))
+            Ok((report.rows, cpu.noise_since()))
         });
         section.remarks.extend(error.map(|error| told(&format!("BPF_PROG_TEST_RUN, round {round}"), &error)));
     }
@@ -162,7 +155,7 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> S
                 cell(best.min()),
                 cell(findings.cost(name, |cost| cost.ratio).median()),
             ],
-            noise: noise(findings.costs.steal),
+            noise: findings.costs.noise.told(),
             samples: vec![("median_ns".to_owned(), ns), ("best_ns".to_owned(), best)],
         });
     }
@@ -232,6 +225,7 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<Table> {
     // Ends with the counting; a bound of its own in case that never does.
     let flood = Flood::start(stranger, frames, Bound::seconds(seconds + 30))?;
     std::thread::sleep(Duration::from_millis(200));
+    let cpu = CpuTime::now();
     let report: VerdictReport = ask(Command::new("ip")
         .args(["netns", "exec", counter.namespace().name()])
         .arg(binary)
@@ -250,7 +244,7 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<Table> {
             per_second(report.most_dropped_per_second),
             per_second(report.passed_per_second),
         ],
-        noise: noise(report.machine.steal),
+        noise: cpu.noise_since().told(),
         samples: vec![
             ("sent_per_second".to_owned(), std::iter::once(number(flood.rate())).collect()),
             ("dropped_per_second".to_owned(), std::iter::once(number(report.dropped_per_second)).collect()),
@@ -288,7 +282,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
     let (scene, _a, _b) = match pair {
         Ok(pair) => pair,
         Err(error) => {
-            findings.latency.fail(cpu.steal_since());
+            findings.latency.fail(cpu.noise_since());
             section.remarks.push(told(&setting.label(), &error));
             return section;
         }
@@ -302,7 +296,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
             continue;
         }
         println!("latency: round {round}");
-        let mut report = None;
+        let (mut report, mut noise, cpu) = (None, Noise::default(), CpuTime::now());
         let error = findings.latency.attempt(|| {
             let heard: LatencyReport = ask(Command::new("ip")
                 .args(["netns", "exec", namespace])
@@ -312,9 +306,9 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
                 ring_p50: heard.ring.latency.p50_ns / 1e3,
                 raw_p50: heard.raw_socket.latency.p50_ns / 1e3,
             };
-            let steal = heard.machine.steal;
             report = Some(heard);
-            Ok((later, steal))
+            noise = cpu.noise_since();
+            Ok((later, noise))
         });
         section.remarks.extend(error.map(|error| told(&format!("round {round}"), &error)));
         let Some(report) = report else { continue };
@@ -341,7 +335,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
                     rare(10_000, p99_99_ns),
                     us(max_ns),
                 ],
-                noise: noise(report.machine.steal),
+                noise: noise.told(),
                 samples: vec![one("p50_us", p50_ns), one("p99_us", p99_ns), one("max_us", max_ns)],
             });
         }

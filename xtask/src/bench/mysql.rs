@@ -12,7 +12,7 @@ mod pair;
 use super::{
     Rounds,
     deadline::Turns,
-    machine::{CpuTime, noise},
+    noise::{CpuTime, Noise},
     report::{Lane, Plot, Row, Section, Series, Table},
     stats::{Samples, cell},
     tries::{Tries, Worst},
@@ -86,7 +86,7 @@ pub(crate) struct Outcome {
     pub(crate) announced: Option<f64>,
     /// Acknowledged before the event, or by then, and not on the server that serves in the end.
     pub(crate) lost: usize,
-    pub(crate) steal: f64,
+    pub(crate) noise: Noise,
     lanes: Vec<Lane>,
 }
 
@@ -185,15 +185,15 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
                     section.remarks.extend(left_out(&what, session.events, &outcomes));
                     *findings.twice.entry(session.way).or_default() += twice;
                     for (event, outcome) in outcomes {
-                        let steal = outcome.steal;
-                        findings.outcomes.entry((event, session.way)).or_default().push(outcome, steal);
+                        let noise = outcome.noise;
+                        findings.outcomes.entry((event, session.way)).or_default().push(outcome, noise);
                     }
                 }
                 Err(error) => {
                     // Without the reckoning at its end nothing of a session counts.
                     for event in session.events {
                         let tries = findings.outcomes.entry((*event, session.way)).or_default();
-                        tries.fail(cpu.steal_since());
+                        tries.fail(cpu.noise_since());
                     }
                     println!("  no result: {error:#}");
                     section.remarks.push(format!("{what}: {error:#}"));
@@ -284,7 +284,7 @@ fn table(findings: &Findings) -> Table {
                     findings.lost(event, way).to_string(),
                     cell(times),
                 ],
-                noise: noise(all.steal),
+                noise: all.noise.told(),
                 samples: vec![
                     ("outage_ms".to_owned(), ended),
                     ("announced_ms".to_owned(), all.values(|outcome| outcome.announced)),
@@ -334,14 +334,14 @@ mod tests {
     use super::*;
 
     fn outcome(outage: Option<f64>) -> Outcome {
-        Outcome { outage, waited: 20_000.0, announced: None, lost: 0, steal: 0.0, lanes: Vec::new() }
+        Outcome { outage, waited: 20_000.0, announced: None, lost: 0, noise: Noise::NONE, lanes: Vec::new() }
     }
 
     #[test]
     fn rounds_without_an_end_are_counted_beside_the_median_that_they_worsen() {
         let told = |outages: &[Option<f64>]| {
             let runs = outages.iter().copied().map(outcome).collect();
-            outage_cell(&Tries { runs, failed: 0, steal: 0.0 })
+            outage_cell(&Tries { runs, failed: 0, noise: Noise::NONE })
         };
         assert_eq!(told(&[Some(10.0), Some(20.0), Some(30.0)]), "20.0");
         assert_eq!(told(&[Some(10.0), Some(20.0), None]), "20.0; 1 without end in 20.0 s");

@@ -17,7 +17,7 @@ use vrrp_lab::{
 use super::{
     Rounds,
     deadline::Turns,
-    machine::{CpuTime, noise},
+    noise::{CpuTime, Noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, PRIORITIES, Router, Scene, Setting, is_from, tail},
     stats::{milliseconds, spread},
@@ -149,7 +149,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
     Ok((section, findings))
 }
 
-fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) -> Result<(Run, f64)> {
+fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) -> Result<(Run, Noise)> {
     let scene = Scene::new("starve", setting, binary)?;
     let observer = scene.observe(false)?;
     let (mut a, mut b, _) = scene.settle(contender, &observer)?;
@@ -176,7 +176,7 @@ fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) ->
         }
         Case::DeadMaster => replaced_after = Some(dead_master(&scene, &observer, &mut a, &mut b, down)?),
     }
-    let steal = cpu.steal_since();
+    let noise = cpu.noise_since();
     thread::sleep(down + setting.interval() * 2);
     let mut false_masters = HashSet::new();
     for sighting in observer.finish()? {
@@ -188,7 +188,7 @@ fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) ->
             false_masters.insert(router);
         }
     }
-    Ok((Run { false_masters: false_masters.len(), replaced_after }, steal))
+    Ok((Run { false_masters: false_masters.len(), replaced_after }, noise))
 }
 
 fn under(load: Load) {
@@ -257,7 +257,7 @@ fn row(case: Case, contender: Contender, tries: &Tries<Run>) -> Row {
             tries.sum(|run| run.false_masters).to_string(),
             spread(&replaced),
         ],
-        noise: noise(tries.steal),
+        noise: tries.noise.told(),
         samples: vec![("false_masters".to_owned(), wrong), ("replaced_after_intervals".to_owned(), replaced)],
     }
 }

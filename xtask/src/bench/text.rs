@@ -4,10 +4,7 @@
 
 use std::io::IsTerminal as _;
 
-use super::{
-    machine::MUCH_STEAL,
-    report::{Report, Section, Table, Verdict},
-};
+use super::report::{Report, Section, Table, Verdict};
 
 mod table;
 #[cfg(test)]
@@ -63,10 +60,11 @@ fn head(report: &Report, width: usize, paint: Paint) -> Vec<String> {
     let cpus = format!("{} x {}", machine.cpus, machine.cpu);
     let memory = format!("{} MiB", machine.memory_mib);
     let load = format!("load {} before, {} after", machine.load_before, machine.load_after);
-    #[expect(clippy::float_arithmetic, reason = "a share")]
-    let steal = format!("steal {:.1} %", machine.steal * 100.0);
+    #[expect(clippy::float_arithmetic, reason = "shares")]
+    let [steal, foreign] = [machine.noise.steal, machine.noise.foreign].map(|share| share * 100.0);
+    let noise = format!("steal {steal:.1} %, other programs {foreign:.1} %");
     let second =
-        [&format!("Linux {}", machine.kernel), cpus.trim_end_matches([' ', 'x']), &memory, &load, &steal];
+        [&format!("Linux {}", machine.kernel), cpus.trim_end_matches([' ', 'x']), &memory, &load, &noise];
     let join = |parts: &[&str]| {
         parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" | ")
     };
@@ -76,10 +74,8 @@ fn head(report: &Report, width: usize, paint: Paint) -> Vec<String> {
     for (name, version) in &machine.versions {
         lines.extend(table::wrap(&format!("{name}: {version}"), width));
     }
-    if machine.steal > MUCH_STEAL {
-        lines.push(
-            paint.yellow("The hypervisor kept much of the CPU: compare within this run, not with others."),
-        );
+    if let Some(noise) = machine.noise.told() {
+        lines.push(paint.yellow(&format!("{noise}: compare within this run, not with others.")));
     }
     lines
 }

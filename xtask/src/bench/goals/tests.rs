@@ -24,7 +24,7 @@ fn dense(false_masters: usize, longest_silence: f64) -> density::Run {
 }
 
 fn tries<T: Clone>(run: &T, count: usize) -> Tries<T> {
-    Tries { runs: vec![run.clone(); count], failed: 0, steal: 0.0 }
+    Tries { runs: vec![run.clone(); count], failed: 0, noise: Noise::NONE }
 }
 
 /// The verdict of the goal whose name begins so.
@@ -61,7 +61,7 @@ fn one_silent_router_is_a_miss_however_many_adverts_there_were() {
 fn a_failed_round_is_a_miss_and_said() {
     let goals = density_goals(|ours| {
         ours.runs.pop();
-        ours.fail(0.0);
+        ours.fail(Noise::NONE);
     });
     assert_eq!(verdict_of(&goals, "200 instances at 10 ms"), Verdict::Missed);
     assert!(goals[0].measured.ends_with("; 1 failed round"), "{}", goals[0].measured);
@@ -71,9 +71,9 @@ fn a_failed_round_is_a_miss_and_said() {
 
 #[test]
 fn noise_excuses_a_miss_and_makes_no_success() {
-    assert_eq!(density_verdict(|ours| ours.steal = 0.3), Verdict::Reached);
+    assert_eq!(density_verdict(|ours| ours.noise = Noise { steal: 0.3, foreign: 0.0 }), Verdict::Reached);
     let noisy = |ours: &mut Tries<density::Run>| {
-        ours.steal = 0.3;
+        ours.noise = Noise { steal: 0.3, foreign: 0.0 };
         ours.runs[0].false_masters = 2;
     };
     assert_eq!(density_verdict(noisy), Verdict::Unknown);
@@ -101,7 +101,7 @@ fn wake_ups_are_judged_in_every_setting() {
 #[test]
 fn sooner_than_nobody_is_not_sooner() {
     let verdict = |ours: &[f64], theirs: &[f64]| {
-        let tries = |values: &[f64]| Tries { runs: values.to_vec(), failed: 0, steal: 0.0 };
+        let tries = |values: &[f64]| Tries { runs: values.to_vec(), failed: 0, noise: Noise::NONE };
         let mut goals = Goals { quick: false, all: Vec::new() };
         goals.sooner("", "", (&tries(ours), &tries(theirs)), |value| Some(*value));
         goals.all[0].reached

@@ -21,7 +21,7 @@ use vrrp_lab::{
 
 use super::{Event, Outcome, Way};
 use crate::{
-    bench::{machine::CpuTime, report::Lane, stats::milliseconds},
+    bench::{noise::CpuTime, report::Lane, stats::milliseconds},
     command::output_within,
 };
 
@@ -138,7 +138,7 @@ impl Pair {
         std::thread::sleep(Duration::from_millis(100));
         let now = clock::now_ns();
         self.events.push(now);
-        let (steal, record) = (cpu.steal_since(), writer.record());
+        let (noise, record) = (cpu.noise_since(), writer.record());
         let outage = serves.then(|| record.longest_gap(at, now)).map(|gap| gap.as_secs_f64() * 1e3);
         let seen = self.observer.sightings();
         let of = |half: usize, kind: fn(&Kind) -> bool| {
@@ -157,7 +157,7 @@ impl Pair {
         if is_moved || event == Event::Kill {
             self.active = to;
         }
-        Ok(Outcome { outage, waited: milliseconds(at, now), announced, lost: 0, steal, lanes })
+        Ok(Outcome { outage, waited: milliseconds(at, now), announced, lost: 0, noise, lanes })
     }
 
     /// Undoes what the event did, so that there can be another one.
