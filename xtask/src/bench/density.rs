@@ -34,6 +34,8 @@ pub(crate) struct Run {
     /// Adverts of the master on the wire, of those due.
     pub(crate) sent_share: f64,
     pub(crate) sent_per_second: f64,
+    /// Adverts that were due between the first and the last one of their virtual router, and were not there.
+    pub(crate) skipped: u64,
     /// How much later than its interval each advert followed the one before it, in milliseconds.
     pub(crate) lateness_ms: Samples,
     /// Virtual routers for which the backup spoke while the master lived.
@@ -81,7 +83,7 @@ pub(crate) fn measure(
 
     let within: Vec<&Sighting> =
         sightings.iter().filter(|sighting| (start..end).contains(&sighting.time_ns)).collect();
-    let mut last: HashMap<usize, u64> = HashMap::new();
+    let mut heard: HashMap<usize, Heard> = HashMap::new();
     let mut lateness_ms = Samples::default();
     let mut sent = 0_u32;
     let mut false_masters = HashSet::new();
@@ -98,7 +100,7 @@ pub(crate) fn measure(
         }
         sent += 1;
         silence.hear(router, sighting.time_ns);
-        if let Some(before) = last.insert(router, sighting.time_ns) {
+        if let Some(before) = Heard::note(&mut heard, router, sighting.time_ns) {
             lateness_ms.push((milliseconds(before, sighting.time_ns) - interval).max(0.0));
         }
     }
@@ -115,6 +117,7 @@ pub(crate) fn measure(
         settled_ms,
         sent_share: f64::from(sent) / due,
         sent_per_second: f64::from(sent) / seconds,
+        skipped: heard.values().map(|heard| heard.skipped(clock::nanos(setting.interval()))).sum(),
         lateness_ms,
         false_masters: false_masters.len(),
         longest_silence: milliseconds(0, silence.longest(end)) / interval,
@@ -126,6 +129,37 @@ pub(crate) fn measure(
         reload,
     };
     Ok((run, noise))
+}
+
+/// What was heard of one virtual router's master.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    first: u64,
+    last: u64,
+    count: u64,
+}
+
+impl Heard {
+    /// One more; when the one before it was.
+    fn note(all: &mut HashMap<usize, Self>, router: usize, at: u64) -> Option<u64> {
+        match all.get_mut(&router) {
+            Some(heard) => {
+                heard.count += 1;
+                Some(std::mem::replace(&mut heard.last, at))
+            }
+            None => {
+                all.insert(router, Self { first: at, last: at, count: 1 });
+                None
+            }
+        }
+    }
+
+    /// Between the first and the last: the window's edges, which cut an interval, do not matter.
+    const fn skipped(self, interval_ns: u64) -> u64 {
+        // To the nearest: one may be a little late.
+        let due = (self.last - self.first + interval_ns / 2) / interval_ns;
+        due.saturating_sub(self.count - 1)
+    }
 }
 
 /// For how long each virtual router's master said nothing.
@@ -196,7 +230,8 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         "density",
         "Density",
         "A pair with many virtual routers is left alone. Lateness is how much longer than its interval each advert came after \
-         the one before, on the wire. False masters are virtual routers for which the backup spoke while the master lived. \
+         the one before, on the wire. Skipped are the adverts that were due between the first and the last one of their \
+         router, and were not there. False masters are virtual routers for which the backup spoke while the master lived. \
          CPU is of one core, all processes of a host's daemon, by the scheduler's own count; on this machine the sender also \
          pays for the switch and for the receiver's kernel half. Wake-ups are those of the backup's advert thread, by its own \
          count. From 200 instances on ours runs with `consume: true`: the kernel half keeps adverts from the host's stack, where \
@@ -245,6 +280,7 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
             "who",
             "rounds",
             "sent of due, %",
+            "skipped",
             "adverts/s",
             "late p50, ms",
             "p99",
@@ -272,6 +308,7 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
                 contender.name().to_owned(),
                 tries.count(),
                 range(|run| Some(run.sent_share * 100.0)),
+                range(|run| Some(run.skipped as f64)),
                 range(|run| Some(run.sent_per_second)),
                 range(|run| run.lateness_ms.percentile(0.5)),
                 range(|run| run.lateness_ms.percentile(0.99)),
@@ -332,7 +369,24 @@ fn lateness(setting: Setting, findings: &Findings) -> Vec<Plot> {
 
 #[cfg(test)]
 mod tests {
-    use super::Silence;
+    use super::*;
+
+    #[test]
+    fn adverts_that_were_left_out_are_counted_whatever_the_edges_and_a_little_lateness() {
+        let skipped = |times: &[u64]| {
+            let mut all = HashMap::new();
+            for at in times {
+                Heard::note(&mut all, 0, *at);
+            }
+            all[&0].skipped(10)
+        };
+        assert_eq!(skipped(&[7]), 0);
+        assert_eq!(skipped(&[7, 17, 27, 41, 47]), 0);
+        assert_eq!(skipped(&[7, 17, 37, 47]), 1);
+        // Late, then where it belongs again: a gap of less than two intervals, and one is missing all the same.
+        assert_eq!(skipped(&[7, 18, 37, 47]), 1);
+        assert_eq!(skipped(&[7, 67]), 5);
+    }
 
     #[test]
     fn a_router_that_is_never_heard_was_silent_all_the_time() {

@@ -55,12 +55,12 @@ pub(crate) struct Outcome {
     /// Announcement less the limit that follows from the last advert that reached the survivor, of each address.
     pub(crate) beyond_limit: Samples,
     /// The first advert's, of its own virtual router.
-    advert_beyond_limit: Option<f64>,
-    lanes: Vec<Lane>,
+    pub(crate) advert_beyond_limit: Option<f64>,
+    pub(crate) lanes: Vec<Lane>,
 }
 
 /// All outcomes of one setting.
-type Outcomes = HashMap<(Event, Contender), Tries<Outcome>>;
+pub(crate) type Outcomes = HashMap<(Event, Contender), Tries<Outcome>>;
 
 /// Version, interval, instances: those that goals are judged by, and those that are seen once.
 const GOALS: [(u8, u32, usize); 3] = [(2, 1000, 1), (3, 10, 1), (3, 10, 200)];
@@ -146,7 +146,7 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    fn note(&mut self, setting: Setting, outcomes: Outcomes) {
+    pub(crate) fn note(&mut self, setting: Setting, outcomes: Outcomes) {
         self.by_setting.push((setting, outcomes));
     }
 
@@ -414,7 +414,7 @@ fn table(setting: Setting, outcomes: &Outcomes) -> Table {
                     cell(last.min()),
                     cell(last.max()),
                     median(|outcome| outcome.advert_beyond_limit),
-                    median(|outcome| outcome.beyond_limit.min()),
+                    median(first_beyond_limit),
                     median(|outcome| outcome.beyond_limit.median()),
                     median(last_beyond_limit),
                     slower,
@@ -437,6 +437,11 @@ pub(crate) fn last_vip(outcome: &Outcome) -> Option<f64> {
 
 pub(crate) fn last_beyond_limit(outcome: &Outcome) -> Option<f64> {
     outcome.beyond_limit.max()
+}
+
+/// A takeover before the limit is one that the master need not have been dead for.
+pub(crate) fn first_beyond_limit(outcome: &Outcome) -> Option<f64> {
+    outcome.beyond_limit.min()
 }
 
 /// The round whose last address came neither soonest nor latest.

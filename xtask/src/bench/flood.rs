@@ -135,7 +135,10 @@ impl Findings {
 }
 
 /// Those that goals are judged by, and those that are seen once.
-const GOALS: [Plan; 3] = [Plan::full(Kinds::Junk), Plan::full(Kinds::Stranger), Plan::full(Kinds::Replay)];
+const JUNK: Plan = Plan::full(Kinds::Junk);
+/// What junk at full rate is judged with.
+pub(crate) const JUDGED: Setting = JUNK.setting();
+const GOALS: [Plan; 3] = [JUNK, Plan::full(Kinds::Stranger), Plan::full(Kinds::Replay)];
 const OTHERS: [Plan; 6] = [
     Plan::slower(Kinds::Junk, 10_000),
     Plan::slower(Kinds::Junk, 50_000),
@@ -318,6 +321,17 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, Nois
         log_bytes: b.process().log_len().saturating_sub(log),
     };
     Ok((run, noise))
+}
+
+/// Junk to both hosts at the machine's full rate, for whoever looks at what it costs.
+pub(crate) fn start_junk(scene: &Scene, bound: Bound) -> Result<Flood> {
+    let (master, client) = (scene.host("a"), scene.host("client"));
+    let model = Advert::v3(master.address(), 1, 100, 10, &[[10, 99, 1, 1].into()]);
+    let frames = Junk::INVALID.iter().flat_map(|junk| junk.forge(&model, client.mac())).collect();
+    match JUNK.generator() {
+        Generator::Socket => Flood::start(client, frames, bound),
+        Generator::LiveFrames => Flood::start_live(&scene.lab, &["a", "b"], frames, bound),
+    }
 }
 
 /// The drops of all raw sockets on `b`: the last column of /proc/net/raw.

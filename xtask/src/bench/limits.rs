@@ -7,7 +7,7 @@
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use vrrp_lab::capability::find_program;
+use vrrp_lab::{capability::find_program, flood::Bound};
 
 mod calls;
 mod programs;
@@ -15,6 +15,7 @@ mod scheduler;
 
 use super::{
     deadline::Deadline,
+    flood,
     goals::Findings,
     report::{Goal, Row, Section, Subject, Table, Verdict},
     scene::{Contender, Router, Scene, Setting},
@@ -45,7 +46,7 @@ pub(crate) fn section(
     let mut section = Section::new(
         "limits",
         "What stands in the way",
-        "Of each goal that was missed, its numbers round by round; and of those about CPU, punctuality and the kernel half, \
+        "Of each goal that was missed, its numbers round by round; and of those about CPU, punctuality, junk and the kernel half, \
          where the time goes. Profiles are of a pair brought up once more: by perf, in per cent of the daemon's own CPU time \
          (what a sender pays for the switch and for the receiver's kernel half is in it); by the scheduler, how long its \
          threads ran and how long they waited for a CPU; by strace, which slows it down, its system calls.",
@@ -61,6 +62,7 @@ pub(crate) fn section(
                 section.tables.extend(costs(findings));
                 (STEADY, kernel_half)
             }
+            Subject::Junk => (flood::JUDGED, flooded),
             Subject::Latency | Subject::Timeline => continue,
         };
         if profiled.contains(&setting) {
@@ -142,6 +144,24 @@ fn kernel_half(scene: &Scene) -> Result<Profile> {
     let observer = scene.observe(false)?;
     let (_a, _b, _) = scene.settle(Contender::Ours, &observer)?;
     Ok((vec![programs::table(scene)?], Vec::new()))
+}
+
+/// The backup while junk arrives at the machine's full rate.
+fn flooded(scene: &Scene) -> Result<Profile> {
+    let observer = scene.observe(false)?;
+    let (_a, backup, _) = scene.settle(Contender::Ours, &observer)?;
+    // Ends with the looking; a bound of its own in case that never does.
+    let flood = flood::start_junk(scene, Bound::seconds(SECONDS * 30))?;
+    let name = "backup under junk";
+    let (mut tables, mut remarks) = (vec![scheduler::table(scene, &backup, name)], Vec::new());
+    for table in [half(scene, &backup, name), programs::table(scene)] {
+        match table {
+            Ok(table) => tables.push(table),
+            Err(error) => remarks.push(format!("{}, {name}: {error:#}", scene.setting.label())),
+        }
+    }
+    flood.stop()?;
+    Ok((tables, remarks))
 }
 
 fn half(scene: &Scene, router: &Router, name: &str) -> Result<Table> {

@@ -11,6 +11,7 @@ fn dense(false_masters: usize, longest_silence: f64) -> density::Run {
         settled_ms: 1.0,
         sent_share: 1.0,
         sent_per_second: 20_000.0,
+        skipped: 0,
         lateness_ms: Samples(vec![0.1]),
         false_masters,
         longest_silence,
@@ -55,6 +56,42 @@ fn false_masters_are_summed_over_the_rounds_not_their_median() {
 #[test]
 fn one_silent_router_is_a_miss_however_many_adverts_there_were() {
     assert_eq!(density_verdict(|ours| ours.runs[0].longest_silence = 3.2), Verdict::Missed);
+}
+
+#[test]
+fn an_advert_left_out_in_most_rounds_is_a_miss_and_in_one_it_is_not() {
+    let verdict = |rounds: usize, change: fn(&mut density::Run)| {
+        density_verdict(|ours| ours.runs.iter_mut().take(rounds).for_each(change))
+    };
+    for change in [(|run| run.skipped = 1) as fn(&mut density::Run), |run| run.longest_silence = 2.0] {
+        assert_eq!(verdict(2, change), Verdict::Reached);
+        assert_eq!(verdict(3, change), Verdict::Missed);
+    }
+}
+
+#[test]
+fn a_takeover_before_its_time_is_no_success() {
+    let verdict = |instances: usize, beyond: &[f64]| {
+        let setting = Setting { version: 3, advert_ms: 10, instances };
+        let outcome = failover::Outcome {
+            first_advert: None,
+            announced: Samples(vec![30.0]),
+            beyond_limit: Samples(beyond.to_vec()),
+            advert_beyond_limit: None,
+            lanes: Vec::new(),
+        };
+        let mut found = failover::Findings::default();
+        found.note(setting, [((Event::Cut, OURS), tries(&outcome, 5))].into());
+        let goals = judge(ROUNDS, &Findings { failover: Some(found), ..Findings::default() });
+        verdict_of(&goals, &format!("cut link; v3, 10 ms, {instances} instance"))
+    };
+    assert_eq!(verdict(1, &[0.9]), Verdict::Reached);
+    assert_eq!(verdict(1, &[-0.9]), Verdict::Reached);
+    assert_eq!(verdict(1, &[1.1]), Verdict::Missed);
+    assert_eq!(verdict(1, &[-6.0]), Verdict::Missed);
+    assert_eq!(verdict(200, &[-0.9, 4.9]), Verdict::Reached);
+    assert_eq!(verdict(200, &[-1.1, 2.0]), Verdict::Missed);
+    assert_eq!(verdict(200, &[0.1, 5.1]), Verdict::Missed);
 }
 
 #[test]
