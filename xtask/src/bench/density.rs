@@ -327,13 +327,22 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
             noise: tries.noise.told(),
             samples: vec![
                 ("sent_share".to_owned(), tries.values(|run| Some(run.sent_share))),
+                ("skipped".to_owned(), tries.values(|run| Some(run.skipped as f64))),
+                ("late_p50_ms".to_owned(), tries.values(|run| run.lateness_ms.percentile(0.5))),
                 ("late_p99_ms".to_owned(), tries.values(|run| run.lateness_ms.percentile(0.99))),
                 ("longest_silence".to_owned(), tries.values(|run| Some(run.longest_silence))),
                 ("false_masters".to_owned(), tries.values(|run| Some(run.false_masters as f64))),
                 ("master_cpu".to_owned(), tries.values(|run| Some(run.master_cpu))),
                 ("backup_cpu".to_owned(), tries.values(|run| Some(run.backup_cpu))),
                 ("backup_wakes_per_second".to_owned(), tries.values(|run| run.backup_wakes)),
+                ("master_mib".to_owned(), tries.values(|run| Some(run.master_mib))),
+                ("backup_mib".to_owned(), tries.values(|run| Some(run.backup_mib))),
+                ("settled_ms".to_owned(), tries.values(|run| Some(run.settled_ms))),
                 ("reload_ms".to_owned(), tries.values(|run| Some(run.reload.as_ref()?.effective_ms))),
+                (
+                    "reload_longest_gap_intervals".to_owned(),
+                    tries.values(|run| Some(run.reload.as_ref()?.longest_gap)),
+                ),
             ],
         };
         table.rows.push(row);

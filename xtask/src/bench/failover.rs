@@ -422,7 +422,18 @@ fn table(setting: Setting, outcomes: &Outcomes) -> Table {
                 noise: tries.noise.told(),
                 samples: vec![
                     ("first_advert_ms".to_owned(), tries.values(|outcome| outcome.first_advert)),
+                    ("first_vip_ms".to_owned(), tries.values(|outcome| outcome.announced.min())),
+                    ("median_vip_ms".to_owned(), tries.values(|outcome| outcome.announced.median())),
                     ("last_vip_ms".to_owned(), last),
+                    (
+                        "beyond_limit_advert_ms".to_owned(),
+                        tries.values(|outcome| outcome.advert_beyond_limit),
+                    ),
+                    ("beyond_limit_first_ms".to_owned(), tries.values(first_beyond_limit)),
+                    (
+                        "beyond_limit_median_ms".to_owned(),
+                        tries.values(|outcome| outcome.beyond_limit.median()),
+                    ),
                     ("beyond_limit_last_ms".to_owned(), tries.values(last_beyond_limit)),
                 ],
             });

@@ -86,6 +86,8 @@ pub(crate) struct Outcome {
     pub(crate) announced: Option<f64>,
     /// Acknowledged before the event, or by then, and not on the server that serves in the end.
     pub(crate) lost: usize,
+    /// Rows that are there twice, of the same time.
+    pub(crate) twice: usize,
     pub(crate) noise: Noise,
     lanes: Vec<Lane>,
 }
@@ -94,8 +96,6 @@ pub(crate) struct Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     outcomes: BTreeMap<(Event, Way), Tries<Outcome>>,
-    /// Rows that were there twice.
-    twice: BTreeMap<Way, usize>,
 }
 
 impl Findings {
@@ -116,7 +116,7 @@ impl Findings {
 
     /// All rows that were there twice, after whatever event.
     pub(crate) fn twice(&self, way: Way) -> usize {
-        self.twice.get(&way).copied().unwrap_or(0)
+        Event::ALL.into_iter().map(|event| self.of(event, way).sum(|outcome| outcome.twice)).sum()
     }
 
     /// All that were lost.
@@ -181,9 +181,8 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
             println!("mysql: {what}, round {}", round + 1);
             let cpu = CpuTime::now();
             match play(*session, binary) {
-                Ok((outcomes, twice)) => {
+                Ok(outcomes) => {
                     section.remarks.extend(left_out(&what, session.events, &outcomes));
-                    *findings.twice.entry(session.way).or_default() += twice;
                     for (event, outcome) in outcomes {
                         let noise = outcome.noise;
                         findings.outcomes.entry((event, session.way)).or_default().push(outcome, noise);
@@ -207,7 +206,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
     Ok((section, findings))
 }
 
-fn play(session: Session, binary: &Path) -> Result<(Vec<(Event, Outcome)>, usize)> {
+fn play(session: Session, binary: &Path) -> Result<Vec<(Event, Outcome)>> {
     let mut pair = Pair::start(session.way, binary)?;
     let mut outcomes = Vec::new();
     for (number, event) in session.events.iter().enumerate() {
@@ -221,11 +220,10 @@ fn play(session: Session, binary: &Path) -> Result<(Vec<(Event, Outcome)>, usize
             pair.mend(*event)?;
         }
     }
-    let (lost, twice) = pair.settle_accounts()?;
-    for (number, lost) in lost.into_iter().enumerate() {
-        outcomes[number].1.lost = lost;
+    for ((_, outcome), account) in outcomes.iter_mut().zip(pair.settle_accounts()?) {
+        (outcome.lost, outcome.twice) = (account.lost, account.twice);
     }
-    Ok((outcomes, twice))
+    Ok(outcomes)
 }
 
 /// What was not tried any more because nobody served after an event.
@@ -260,6 +258,7 @@ fn table(findings: &Findings) -> Table {
             "max",
             "VIP announced, ms",
             "acknowledged writes lost",
+            "rows there twice",
             "times longer",
         ],
     );
@@ -272,6 +271,7 @@ fn table(findings: &Findings) -> Table {
             }
             let ended = all.values(|outcome| outcome.outage);
             let times = findings.outage(event, way).zip(ours).map(|(theirs, ours)| theirs / ours);
+            #[expect(clippy::cast_precision_loss, reason = "rows of a few rounds")]
             table.rows.push(Row {
                 cells: vec![
                     event.name().to_owned(),
@@ -282,12 +282,15 @@ fn table(findings: &Findings) -> Table {
                     cell(ended.max()),
                     cell(findings.announced(event, way)),
                     findings.lost(event, way).to_string(),
+                    all.sum(|outcome| outcome.twice).to_string(),
                     cell(times),
                 ],
                 noise: all.noise.told(),
                 samples: vec![
                     ("outage_ms".to_owned(), ended),
                     ("announced_ms".to_owned(), all.values(|outcome| outcome.announced)),
+                    ("lost".to_owned(), all.values(|outcome| Some(outcome.lost as f64))),
+                    ("twice".to_owned(), all.values(|outcome| Some(outcome.twice as f64))),
                 ],
             });
         }
@@ -334,7 +337,15 @@ mod tests {
     use super::*;
 
     fn outcome(outage: Option<f64>) -> Outcome {
-        Outcome { outage, waited: 20_000.0, announced: None, lost: 0, noise: Noise::NONE, lanes: Vec::new() }
+        Outcome {
+            outage,
+            waited: 20_000.0,
+            announced: None,
+            lost: 0,
+            twice: 0,
+            noise: Noise::NONE,
+            lanes: Vec::new(),
+        }
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl Pair {
         if is_moved || event == Event::Kill {
             self.active = to;
         }
-        Ok(Outcome { outage, waited: milliseconds(at, now), announced, lost: 0, noise, lanes })
+        Ok(Outcome { outage, waited: milliseconds(at, now), announced, lost: 0, twice: 0, noise, lanes })
     }
 
     /// Undoes what the event did, so that there can be another one.
@@ -187,9 +187,9 @@ impl Pair {
         self.await_whole()
     }
 
-    /// Ends the client; how many of its acknowledged writes are not on the server that serves, by event, and how many rows
-    /// are there twice.
-    pub(super) fn settle_accounts(mut self) -> Result<(Vec<usize>, usize)> {
+    /// Ends the client; by event, how many of its acknowledged writes are not on the server that serves, and how many rows are
+    /// there twice.
+    pub(super) fn settle_accounts(mut self) -> Result<Vec<Account>> {
         let writer = self.writer.take().context("the client has ended")?;
         for name in HOSTS {
             self.servers.on_mut(name).thaw();
@@ -202,11 +202,14 @@ impl Pair {
         // What was received is applied a moment later.
         clock::wait_until(Duration::from_secs(2), || compare().is_ok_and(|verdict| verdict.is_clean()));
         let verdict = compare()?;
-        let mut lost = vec![0; self.events.len()];
+        let mut accounts = vec![Account::default(); self.events.len()];
         for number in &verdict.lost {
-            lost[cause(&self.events, &record, *number)] += 1;
+            accounts[cause(&self.events, &record, *number)].lost += 1;
         }
-        Ok((lost, verdict.duplicated.len()))
+        for number in &verdict.duplicated {
+            accounts[cause(&self.events, &record, *number)].twice += 1;
+        }
+        Ok(accounts)
     }
 
     fn hand_over(&mut self, from: usize) -> Result<()> {
@@ -242,9 +245,18 @@ impl Pair {
     }
 }
 
-/// The first event that was not over when the write was acknowledged; the last one for what came behind it.
+/// What one event did to the client's writes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Account {
+    pub(super) lost: usize,
+    pub(super) twice: usize,
+}
+
+/// The first event that was not over when the write, or else the next one, was acknowledged; the last one for what came
+/// behind it.
 fn cause(events: &[u64], record: &Record, number: u64) -> usize {
-    let at = record.acknowledged.iter().find(|write| write.number == number).map_or(0, |write| write.at_ns);
+    let next = record.acknowledged.iter().find(|write| write.number >= number);
+    let at = next.map_or(u64::MAX, |write| write.at_ns);
     let later = events.iter().position(|event| *event >= at);
     later.unwrap_or_else(|| events.len().saturating_sub(1))
 }
