@@ -145,7 +145,9 @@ impl Rounds {
 /// The verb itself.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     require_root("cargo xtask bench (it builds hosts out of network namespaces)")?;
-    setup::ensure(&[Group::Build, Group::Lab, Group::Test])?;
+    let wanted = |topic: Topic| options.topics.contains(&topic) || options.topics.contains(&Topic::All);
+    let servers = wanted(Topic::Mysql).then_some(Group::Mysql);
+    setup::ensure(&[Group::Build, Group::Bench].into_iter().chain(servers).collect::<Vec<_>>())?;
     succeed(&mut cargo(&["build", "--release", "--locked", "--package", "vrrp-user"]))
         .context("build what is to be measured")?;
     let binary = target_folder()?.join("release/vrrp");
@@ -163,7 +165,6 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         None => target_folder()?.join("bench"),
     };
     let mut bench = Bench::start(rounds, &binary, folder);
-    let wanted = |topic: Topic| options.topics.contains(&topic) || options.topics.contains(&Topic::All);
     // The cheap ones first: a run that is cut short has said something.
     for topic in Topic::ORDER.into_iter().filter(|topic| wanted(*topic)) {
         bench.measure(topic)?;
