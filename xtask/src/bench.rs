@@ -152,7 +152,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         .context("build what is to be measured")?;
     let binary = target_folder()?.join("release/vrrp");
     // Hosts, folders and mounts go with an interrupted run; the topics that were done are in the report already.
-    interrupt::exit_after(namespace::sweep_own).context("catch signals")?;
+    interrupt::exit_after(clean_up).context("catch signals")?;
     let rounds = Rounds {
         count: if options.quick { 1 } else { usize::from(options.rounds) },
         quick: options.quick,
@@ -172,6 +172,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let (json, html) = bench.finish()?;
     println!("\n{}\n{}", html.display(), json.display());
     Ok(ExitCode::SUCCESS)
+}
+
+fn clean_up() {
+    namespace::sweep_own();
+    starve::sweep_own();
 }
 
 /// A run, and what it has found so far.

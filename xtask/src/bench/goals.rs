@@ -448,5 +448,5 @@ fn hard<T>(each: impl Iterator<Item = (u32, Tries<T>)>) -> Basis {
         Basis::new(rounds, tries.failed, tries.noise)
     })
     .reduce(Basis::and)
-    .unwrap_or(Basis::new(0, 0, Noise::default()))
+    .unwrap_or_else(|| Basis::new(0, 0, Noise::default()))
 }

@@ -154,7 +154,7 @@ fn sooner_than_nobody_is_not_sooner() {
 fn a_dead_master_that_nobody_replaced_is_a_miss() {
     let goals = |failed| {
         let mut found = starve::Findings::default();
-        let run = starve::Run { false_masters: 0, replaced_after: Some(0.4) };
+        let run = starve::Run { false_masters: 0, replaced_after: Some(0.4), limit_met: None };
         let mut dead = tries(&run, 5 - failed);
         dead.failed = failed;
         found.runs.insert((Case::DeadMaster, 10, OURS), dead);
