@@ -8,6 +8,7 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    thread,
 };
 
 use anyhow::{Context, Result};
@@ -271,9 +272,10 @@ impl<'a> Bench<'a> {
 
     /// Where it is: JSON, HTML.
     fn write(&self, is_partial: bool) -> Result<(PathBuf, PathBuf)> {
-        if interrupt::caught().is_some() {
-            // What was measured last lost its hosts in the middle; the file tells of what came before.
-            anyhow::bail!("interrupted");
+        // What was measured last lost its hosts in the middle: the file tells of what came before. Whoever caught the signal
+        // ends the program when all is swept.
+        while interrupt::caught().is_some() {
+            thread::park();
         }
         self.report(is_partial).write(&self.folder)
     }
