@@ -160,6 +160,10 @@ impl Process {
 
 #[cfg(test)]
 mod tests {
+    use std::{process::Command, time::Duration};
+
+    use vrrp_lab::clock;
+
     use super::*;
 
     /// Of a machine with that many ticks so far; each process: pid, parent, ticks.
@@ -203,6 +207,17 @@ mod tests {
         assert_eq!(told, "20 % of the CPU stolen, 30 % of the CPU taken by other programs");
         let worst = Noise { steal: 0.2, foreign: 0.0 }.max(Noise { steal: 0.1, foreign: 0.3 });
         assert_eq!(worst, Noise { steal: 0.2, foreign: 0.3 });
+    }
+
+    #[test]
+    fn what_a_child_uses_is_the_benchs_own_while_it_lives_and_when_it_was_waited_for() {
+        let before = CpuTime::now();
+        let mut child = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+        let own = || before.own_until(&CpuTime::now());
+        let is_counted = clock::wait_until(Duration::from_secs(60), || own() >= 5);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(is_counted && own() >= 5, "{} ticks", own());
     }
 
     #[test]
