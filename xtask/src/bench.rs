@@ -168,7 +168,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut bench = Bench::start(rounds, &binary, folder);
     // The cheap ones first: a run that is cut short has said something.
     for topic in Topic::ORDER.into_iter().filter(|topic| wanted(*topic)) {
-        bench.measure(topic)?;
+        bench.measure(topic);
     }
     let (json, html) = bench.finish()?;
     println!("\n{}\n{}", html.display(), json.display());
@@ -209,7 +209,7 @@ impl<'a> Bench<'a> {
     }
 
     /// One topic; what it came to is told and kept at once. A topic that fails is no reason to lose the others.
-    fn measure(&mut self, topic: Topic) -> Result<()> {
+    fn measure(&mut self, topic: Topic) {
         let section = self.section(topic).unwrap_or_else(|error| {
             println!("  no result: {error:#}");
             let mut section = Section::new(topic.name(), topic.name(), "");
@@ -219,7 +219,10 @@ impl<'a> Bench<'a> {
         text::print_section(&section);
         self.sections.push(section);
         self.times.note(topic.name());
-        self.write(true).map(drop)
+        // The end of the run fails with it; until then it is no reason to measure nothing.
+        if let Err(error) = self.write(true) {
+            eprintln!("bench: {error:#}");
+        }
     }
 
     fn section(&mut self, topic: Topic) -> Result<Section> {
@@ -298,7 +301,7 @@ mod tests {
             Rounds { count: 1, quick: true, keepalived: false, tuned: false, deadline: Deadline::never() };
         // Nothing is measured here: all topics together are none.
         let mut bench = Bench::start(rounds, Path::new("/no such program"), folder.clone());
-        bench.measure(Topic::All).unwrap();
+        bench.measure(Topic::All);
         let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
         assert!(page.contains("No result: all of them are no topic"), "{page}");
         assert!(page.contains("The run was not over when this was written."), "{page}");
