@@ -33,11 +33,11 @@ impl Load {
     }
 
     /// Two processes that write 64 MiB to the lab's disk and wait until it is there, again and again; each ends itself after
-    /// a minute of CPU time.
+    /// a minute of CPU time, and is the first that the kernel would end for want of memory.
     pub fn disk(lab: &Lab) -> Result<Self> {
         let folder = lab.folder().display();
         let write = format!(
-            "while :; do dd if=/dev/zero of={folder}/disk-load.$$ bs=1M count=64 conv=fsync 2> /dev/null; done"
+            "echo 1000 > /proc/self/oom_score_adj; while :; do dd if=/dev/zero of={folder}/disk-load.$$ bs=1M count=64 conv=fsync 2> /dev/null; done"
         );
         Self::shells(lab, "disk", 2, &write)
     }

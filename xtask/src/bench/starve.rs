@@ -285,8 +285,9 @@ fn memory(findings: &Findings) -> Option<String> {
     (!told.is_empty()).then(|| {
         if in_groups {
             format!(
-                "\"memory short\": both daemons and two writers of files in one control group, with 4 MiB beyond what it had at \
+                "\"memory short\": both daemons and two writers of files in one control group, with {} MiB beyond what the pair had at \
                  rest; the limit was met {}.",
+                pressure::SPARE,
                 told.join(", ")
             )
         } else {

@@ -14,8 +14,9 @@ use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use vrrp_lab::{Lab, clock, load::Load};
 
-/// What the group may have beyond what it has at rest: the writer fills it at once, again and again.
-const SPARE: u64 = 4 << 20;
+/// MiB that the group may have beyond what the pair has at rest: more than the writers are, and filled by what they write at
+/// once, again and again.
+pub(super) const SPARE: u64 = 16;
 /// Of the machine's memory, without a group: so much stays free.
 const LEFT: u64 = 2 << 30;
 /// Where both versions are mounted, and what a group of this program is called.
@@ -78,14 +79,14 @@ impl Room {
 
     /// Presses for so long; how often the limit was met.
     pub(super) fn press(&self, lab: &Lab, time: Duration) -> Result<u64> {
+        let used = self.read(self.version.used)?.trim().parse::<u64>().context("read what the group has")?;
+        let limit = self.folder.join(self.version.limit);
+        fs::write(&limit, (used + (SPARE << 20)).to_string())
+            .with_context(|| format!("write {}", limit.display()))?;
         let mut writers = Load::disk(lab)?;
         for writer in writers.processes() {
             enter(&self.folder, writer.pid())?;
         }
-        let used = self.read(self.version.used)?.trim().parse::<u64>().context("read what the group has")?;
-        let limit = self.folder.join(self.version.limit);
-        fs::write(&limit, (used + SPARE).to_string())
-            .with_context(|| format!("write {}", limit.display()))?;
         let before = self.met()?;
         thread::sleep(time);
         let met = self.met()?.saturating_sub(before);
