@@ -1,7 +1,7 @@
 //! The smallest XDP programs there are, by bpf(2) itself: to find out whether a machine takes one, to hold an interface
-//! before others do, and to make live frames.
+//! before others do, and to make live frames; and the kernel's own count of what programs cost.
 //!
-//! Owns loading, attaching and running them. Refuses to know the project's own program.
+//! Owns loading, attaching, running and counting them. Refuses to know the project's own program.
 
 use std::{
     io,
@@ -12,6 +12,7 @@ use std::{
 const PROG_LOAD: i64 = 5;
 const TEST_RUN: i64 = 10;
 const LINK_CREATE: i64 = 28;
+const ENABLE_STATS: i64 = 32;
 const TYPE_XDP: u32 = 6;
 const ATTACH_XDP: u32 = 37;
 /// BPF_F_TEST_XDP_LIVE_FRAMES, since Linux 5.18.
@@ -76,6 +77,13 @@ struct TestRun {
     padding: u32,
 }
 
+#[repr(C)]
+#[derive(Default)]
+struct EnableStats {
+    /// BPF_STATS_RUN_TIME is 0.
+    kind: u32,
+}
+
 /// xdp_md
 #[repr(C)]
 #[derive(Default)]
@@ -134,6 +142,11 @@ pub fn run_live(program: &OwnedFd, ifindex: u32, frame: &[u8], count: u32) -> io
         ..TestRun::default()
     };
     call(TEST_RUN, &run).map(drop)
+}
+
+/// The kernel counts the runs of all programs, and their time, until this is dropped: at the latest when the process ends.
+pub fn count_runs() -> io::Result<OwnedFd> {
+    call(ENABLE_STATS, &EnableStats::default()).and_then(own)
 }
 
 fn call<T>(command: i64, attribute: &T) -> io::Result<i64> {

@@ -22,19 +22,22 @@ impl Load {
         Self::shells(lab, "busy", count, "while :; do :; done")
     }
 
-    /// Two processes that fill and free half a gigabyte each, again and again; each ends itself after a minute of CPU time.
-    /// The machine is not short of memory by it, unless it has little.
-    pub fn memory(lab: &Lab) -> Result<Self> {
+    /// Two processes that fill and free so many bytes each, again and again; each ends itself after a minute of CPU time, and
+    /// is the first that the kernel would end for want of memory.
+    pub fn memory(lab: &Lab, each: u64) -> Result<Self> {
         // `tail` without a newline in sight keeps everything it has read.
-        Self::shells(lab, "memory", 2, "while :; do head -c 500M /dev/zero | tail -n 1 > /dev/null; done")
+        let fill = format!(
+            "echo 1000 > /proc/self/oom_score_adj; while :; do head -c {each} /dev/zero | tail -n 1 > /dev/null; done"
+        );
+        Self::shells(lab, "memory", 2, &fill)
     }
 
     /// Two processes that write 64 MiB to the lab's disk and wait until it is there, again and again; each ends itself after
-    /// a minute of CPU time.
+    /// a minute of CPU time, and is the first that the kernel would end for want of memory.
     pub fn disk(lab: &Lab) -> Result<Self> {
         let folder = lab.folder().display();
         let write = format!(
-            "while :; do dd if=/dev/zero of={folder}/disk-load.$$ bs=1M count=64 conv=fsync 2> /dev/null; done"
+            "echo 1000 > /proc/self/oom_score_adj; while :; do dd if=/dev/zero of={folder}/disk-load.$$ bs=1M count=64 conv=fsync 2> /dev/null; done"
         );
         Self::shells(lab, "disk", 2, &write)
     }

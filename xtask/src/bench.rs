@@ -5,17 +5,22 @@
 
 #![expect(clippy::float_arithmetic, reason = "measured values and their ratios")]
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use vrrp_lab::clock;
+use vrrp_lab::{clock, interrupt, namespace};
 
 use crate::{
     command::{cargo, require_root, succeed, target_folder},
     setup::{self, Group},
 };
 
+mod deadline;
 mod density;
 mod failover;
 mod files;
@@ -27,6 +32,7 @@ mod limits;
 mod machine;
 mod metrics;
 mod mysql;
+mod noise;
 mod report;
 mod scene;
 mod starve;
@@ -36,7 +42,8 @@ mod times;
 mod tries;
 mod verdict;
 
-use report::{Report, SCHEMA};
+use deadline::Deadline;
+use report::{Report, SCHEMA, Section};
 use scene::Contender;
 
 #[derive(clap::Args)]
@@ -55,7 +62,8 @@ pub(crate) struct Options {
     /// Rounds of each comparison; the goals want at least 5
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
-    /// Whom to measure against; `tuned` adds keepalived with real-time priority, locked memory and large buffers
+    /// Whom to measure against; `tuned` is keepalived with real-time priority, locked memory and large buffers, which failover
+    /// sees once in any case
     #[arg(long, value_enum, default_values_t = [Peer::Keepalived])]
     peer: Vec<Peer>,
     /// Folder for report.json and report.html; `bench` in the build folder unless given
@@ -82,6 +90,25 @@ pub(crate) enum Topic {
     All,
 }
 
+impl Topic {
+    const ORDER: [Self; 7] =
+        [Self::Xdp, Self::Latency, Self::Density, Self::Failover, Self::Flood, Self::Starve, Self::Mysql];
+
+    /// As on the command line.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::Density => "density",
+            Self::Flood => "flood",
+            Self::Starve => "starve",
+            Self::Latency => "latency",
+            Self::Xdp => "xdp",
+            Self::Mysql => "mysql",
+            Self::All => "all",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Peer {
     Keepalived,
@@ -96,9 +123,16 @@ pub(crate) struct Rounds {
     pub(crate) quick: bool,
     keepalived: bool,
     tuned: bool,
+    /// Asked before each round.
+    pub(crate) deadline: Deadline,
 }
 
 impl Rounds {
+    /// With keepalived at its best beside it where it is to be seen once.
+    pub(crate) const fn with_tuned(self) -> Self {
+        Self { tuned: self.keepalived || self.tuned, ..self }
+    }
+
     /// In the order in which they alternate.
     pub(crate) fn contenders(self) -> impl Iterator<Item = Contender> {
         Contender::ALL.into_iter().filter(move |contender| match contender {
@@ -112,81 +146,168 @@ impl Rounds {
 /// The verb itself.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     require_root("cargo xtask bench (it builds hosts out of network namespaces)")?;
-    setup::ensure(&[Group::Build, Group::Lab, Group::Test])?;
+    let wanted = |topic: Topic| options.topics.contains(&topic) || options.topics.contains(&Topic::All);
+    let servers = wanted(Topic::Mysql).then_some(Group::Mysql);
+    setup::ensure(&[Group::Build, Group::Bench].into_iter().chain(servers).collect::<Vec<_>>())?;
     succeed(&mut cargo(&["build", "--release", "--locked", "--package", "vrrp-user"]))
         .context("build what is to be measured")?;
     let binary = target_folder()?.join("release/vrrp");
+    // Hosts, folders and mounts go with an interrupted run; the topics that were done are in the report already.
+    interrupt::exit_after(clean_up).context("catch signals")?;
     let rounds = Rounds {
         count: if options.quick { 1 } else { usize::from(options.rounds) },
         quick: options.quick,
         keepalived: options.peer.contains(&Peer::Keepalived),
         tuned: options.peer.contains(&Peer::Tuned),
+        deadline: Deadline::start(options.quick),
     };
-    let wanted = |topic| options.topics.contains(&topic) || options.topics.contains(&Topic::All);
-    let (began, cpu) = (clock::now_ns(), machine::CpuTime::now());
-    let mut machine = machine::Machine::look();
-    let mut sections = Vec::new();
-    let mut findings = goals::Findings::default();
-    let mut times = times::Times::start();
-    // The cheap ones first: a run that is cut short has said something.
-    if wanted(Topic::Xdp) {
-        sections.push(kernel_half::costs(rounds, &binary, &mut findings.kernel_half)?);
-        times.note("xdp");
-    }
-    if wanted(Topic::Latency) {
-        sections.push(kernel_half::latency(rounds, &binary, &mut findings.kernel_half)?);
-        times.note("latency");
-    }
-    if wanted(Topic::Density) {
-        let (section, found) = density::run(rounds, &binary)?;
-        sections.push(section);
-        findings.density = Some(found);
-        times.note("density");
-    }
-    if wanted(Topic::Failover) {
-        let (section, found) = failover::run(rounds, &binary)?;
-        sections.push(section);
-        findings.failover = Some(found);
-        times.note("failover");
-    }
-    if wanted(Topic::Flood) {
-        let (section, found) = flood::run(rounds, &binary)?;
-        sections.push(section);
-        findings.flood = Some(found);
-        times.note("flood");
-    }
-    if wanted(Topic::Starve) {
-        let (section, found) = starve::run(rounds, &binary)?;
-        sections.push(section);
-        findings.starve = Some(found);
-        times.note("starve");
-    }
-    if wanted(Topic::Mysql) {
-        let (section, found) = mysql::run(rounds, &binary)?;
-        sections.push(section);
-        findings.mysql = Some(found);
-        times.note("mysql");
-    }
-    let goals = goals::judge(rounds, &findings);
-    sections.extend(limits::section(&goals, &findings, &binary));
-    times.note("limits");
-    sections.push(times.section(rounds));
-    machine.load_after = machine::load();
-    machine.steal = cpu.steal_since();
-    let report = Report {
-        schema: SCHEMA,
-        quick: options.quick,
-        machine,
-        seconds: stats::milliseconds(began, clock::now_ns()) / 1e3,
-        goals,
-        sections,
-    };
-    text::print(&report);
     let folder = match &options.output {
         Some(folder) => folder.clone(),
         None => target_folder()?.join("bench"),
     };
-    let (json, html) = report.write(&folder)?;
+    let mut bench = Bench::start(rounds, &binary, folder);
+    // The cheap ones first: a run that is cut short has said something.
+    for topic in Topic::ORDER.into_iter().filter(|topic| wanted(*topic)) {
+        bench.measure(topic);
+    }
+    let (json, html) = bench.finish()?;
     println!("\n{}\n{}", html.display(), json.display());
     Ok(ExitCode::SUCCESS)
+}
+
+fn clean_up() {
+    namespace::sweep_own();
+    starve::sweep_own();
+}
+
+/// A run, and what it has found so far.
+struct Bench<'a> {
+    rounds: Rounds,
+    binary: &'a Path,
+    folder: PathBuf,
+    began: u64,
+    cpu: noise::CpuTime,
+    machine: machine::Machine,
+    sections: Vec<Section>,
+    findings: goals::Findings,
+    times: times::Times,
+}
+
+impl<'a> Bench<'a> {
+    fn start(rounds: Rounds, binary: &'a Path, folder: PathBuf) -> Self {
+        Self {
+            rounds,
+            binary,
+            folder,
+            began: clock::now_ns(),
+            cpu: noise::CpuTime::now(),
+            machine: machine::Machine::look(),
+            sections: Vec::new(),
+            findings: goals::Findings::default(),
+            times: times::Times::start(),
+        }
+    }
+
+    /// One topic; what it came to is told and kept at once. A topic that fails is no reason to lose the others.
+    fn measure(&mut self, topic: Topic) {
+        let section = self.section(topic).unwrap_or_else(|error| {
+            println!("  no result: {error:#}");
+            let mut section = Section::new(topic.name(), topic.name(), "");
+            section.remarks.push(format!("No result: {error:#}"));
+            section
+        });
+        text::print_section(&section);
+        self.sections.push(section);
+        self.times.note(topic.name());
+        // The end of the run fails with it; until then it is no reason to measure nothing.
+        if let Err(error) = self.write(true) {
+            eprintln!("bench: {error:#}");
+        }
+    }
+
+    fn section(&mut self, topic: Topic) -> Result<Section> {
+        let (rounds, binary, findings) = (self.rounds, self.binary, &mut self.findings);
+        Ok(match topic {
+            Topic::Xdp => kernel_half::costs(rounds, binary, &mut findings.kernel_half),
+            Topic::Latency => kernel_half::latency(rounds, binary, &mut findings.kernel_half),
+            Topic::Density => keep(density::run(rounds, binary)?, &mut findings.density),
+            Topic::Failover => keep(failover::run(rounds, binary)?, &mut findings.failover),
+            Topic::Flood => keep(flood::run(rounds, binary)?, &mut findings.flood),
+            Topic::Starve => keep(starve::run(rounds, binary)?, &mut findings.starve),
+            Topic::Mysql => keep(mysql::run(rounds, binary)?, &mut findings.mysql),
+            Topic::All => anyhow::bail!("all of them are no topic"),
+        })
+    }
+
+    /// What stands in the way of the goals, and the verdicts.
+    fn finish(mut self) -> Result<(PathBuf, PathBuf)> {
+        let goals = goals::judge(self.rounds, &self.findings);
+        let limits = limits::section(&goals, &self.findings, self.rounds.deadline, self.binary);
+        if let Some(section) = limits {
+            text::print_section(&section);
+            self.sections.push(section);
+        }
+        self.times.note("limits");
+        let report = self.report(false);
+        text::print_end(&report);
+        self.write(false)
+    }
+
+    fn report(&self, is_partial: bool) -> Report {
+        let mut machine = self.machine.clone();
+        machine.load_after = machine::load();
+        machine.noise = self.cpu.noise_since();
+        let mut sections = self.sections.clone();
+        let mut times = self.times.section(self.rounds);
+        if is_partial {
+            times.remarks.push("The run was not over when this was written.".to_owned());
+        }
+        sections.push(times);
+        Report {
+            schema: SCHEMA,
+            quick: self.rounds.quick,
+            machine,
+            seconds: stats::milliseconds(self.began, clock::now_ns()) / 1e3,
+            goals: goals::judge(self.rounds, &self.findings),
+            sections,
+        }
+    }
+
+    /// Where it is: JSON, HTML.
+    fn write(&self, is_partial: bool) -> Result<(PathBuf, PathBuf)> {
+        // What was measured last lost its hosts in the middle: the file tells of what came before. Whoever caught the signal
+        // ends the program when all is swept.
+        while interrupt::caught().is_some() {
+            thread::park();
+        }
+        self.report(is_partial).write(&self.folder)
+    }
+}
+
+/// The section; what was found is noted for the goals.
+fn keep<T>((section, found): (Section, T), findings: &mut Option<T>) -> Section {
+    *findings = Some(found);
+    section
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_fails_is_told_and_a_run_that_is_cut_short_has_said_something() {
+        let folder = std::env::temp_dir().join(format!("vrrp-bench-partial-{}", std::process::id()));
+        let rounds =
+            Rounds { count: 1, quick: true, keepalived: false, tuned: false, deadline: Deadline::never() };
+        // Nothing is measured here: all topics together are none.
+        let mut bench = Bench::start(rounds, Path::new("/no such program"), folder.clone());
+        bench.measure(Topic::All);
+        let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
+        assert!(page.contains("No result: all of them are no topic"), "{page}");
+        assert!(page.contains("The run was not over when this was written."), "{page}");
+        bench.finish().unwrap();
+        let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
+        assert!(!page.contains("The run was not over"), "{page}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

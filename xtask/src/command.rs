@@ -6,10 +6,14 @@ use std::{
     env,
     ffi::OsString,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// The top of the workspace.
 pub(crate) fn workspace() -> &'static Path {
@@ -52,6 +56,26 @@ pub(crate) fn answer(command: &mut Command) -> Option<String> {
     String::from_utf8(output.stdout).ok()
 }
 
+/// Runs to the end, but not for longer than that; what it printed, and how it ended.
+pub(crate) fn output_within(command: &mut Command, limit: Duration) -> Result<Output> {
+    let line = line(command);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().with_context(|| format!("cannot run `{line}`"))?;
+    // Its number may be another's once it is waited for; this is its own.
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a child without a pid")?;
+    let handle = pidfd_open(pid, PidfdFlags::empty()).with_context(|| format!("watch `{line}`"))?;
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait_with_output()));
+    match ended.recv_timeout(limit) {
+        Ok(output) => output.with_context(|| format!("wait for `{line}`")),
+        Err(_) => {
+            // It may have ended this very moment.
+            pidfd_send_signal(handle, Signal::KILL).unwrap_or_default();
+            bail!("`{line}` did not end within {limit:?}")
+        }
+    }
+}
+
 /// The command as one would type it.
 pub(crate) fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
@@ -92,4 +116,22 @@ fn path() -> OsString {
     folders
         .extend(extra.into_iter().filter(|folder| !env::split_paths(&given).any(|known| known == *folder)));
     env::join_paths(folders).unwrap_or(given)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended() {
+        let shell = |script: &str, limit| {
+            let mut command = Command::new("sh");
+            output_within(command.args(["-c", script]), Duration::from_millis(limit))
+        };
+        let output = shell("echo said; echo wrong >&2; exit 3", 60_000).unwrap();
+        assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (&b"said\n"[..], &b"wrong\n"[..]));
+        assert_eq!(output.status.code(), Some(3));
+        let error = format!("{:#}", shell("exec sleep 3600", 50).unwrap_err());
+        assert_eq!(error, "`sh -c exec sleep 3600` did not end within 50ms");
+    }
 }

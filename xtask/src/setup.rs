@@ -21,7 +21,7 @@ const BPF_LINKER: &str = "0.13.0";
 const SERVICES: [&str; 2] = ["keepalived", "prometheus"];
 
 const BY_HAND: &str = "on a system that is not Debian install by hand: a rustc with `core` for bpfel-unknown-none or \
-    `rustup toolchain install nightly --component rust-src`, bpf-linker, iproute2, nftables, tcpdump, keepalived, bpftool, strace, mariadbd, promtool, \
+    `rustup toolchain install nightly --component rust-src`, bpf-linker, iproute2, nftables, tcpdump, keepalived, bpftool, strace, perf, mariadbd, promtool, \
     chromium, aiosmtpd";
 
 #[derive(clap::Args)]
@@ -41,6 +41,8 @@ pub(crate) enum Group {
     Mysql,
     /// Run all tests
     Test,
+    /// Measure beside a real keepalived, and profile
+    Bench,
     /// Run all checks
     Lint,
     /// Run libFuzzer
@@ -92,8 +94,7 @@ impl Missing {
 
 /// The verb itself.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let all = [Group::Build, Group::Lab, Group::Mysql, Group::Test, Group::Lint, Group::Fuzz];
-    ensure(if options.groups.is_empty() { &all } else { &options.groups })?;
+    ensure(if options.groups.is_empty() { Group::value_variants() } else { &options.groups })?;
     println!("setup: everything is there");
     Ok(ExitCode::SUCCESS)
 }
@@ -136,25 +137,22 @@ fn find_missing(groups: &[Group]) -> Vec<Missing> {
             packages.push(package);
         }
     };
-    if needs(&[Group::Lab, Group::Test]) {
+    if needs(&[Group::Lab, Group::Test, Group::Bench]) {
         tool("ip", "iproute2");
     }
     if needs(&[Group::Mysql, Group::Test]) {
         // The server alone: its package brings no service that could start on this host.
         tool("mariadbd", "mariadb-server-core");
     }
+    if needs(&[Group::Test, Group::Bench]) {
+        ["keepalived", "bpftool", "strace"].into_iter().for_each(|name| tool(name, name));
+    }
+    if needs(&[Group::Bench]) {
+        tool("perf", "linux-perf");
+    }
     if needs(&[Group::Test]) {
-        let tools = ["nft", "tcpdump", "keepalived", "bpftool", "strace", "promtool", "chromium", "aiosmtpd"];
-        let names = [
-            "nftables",
-            "tcpdump",
-            "keepalived",
-            "bpftool",
-            "strace",
-            "prometheus",
-            "chromium",
-            "python3-aiosmtpd",
-        ];
+        let tools = ["nft", "tcpdump", "promtool", "chromium", "aiosmtpd"];
+        let names = ["nftables", "tcpdump", "prometheus", "chromium", "python3-aiosmtpd"];
         tools.into_iter().zip(names).for_each(|(name, package)| tool(name, package));
         if mysql::is_missing() {
             tool("npm", "npm");
@@ -164,7 +162,7 @@ fn find_missing(groups: &[Group]) -> Vec<Missing> {
     if needs(&[Group::Fuzz]) {
         tool("c++", "g++");
     }
-    if needs(&[Group::Build, Group::Lab, Group::Test]) {
+    if needs(&[Group::Build, Group::Lab, Group::Test, Group::Bench]) {
         packages.extend(bpf::missing_packages());
         if bpf::needs_linker() {
             later.push(Missing::BpfLinker);

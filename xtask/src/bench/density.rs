@@ -19,7 +19,8 @@ use reload::Reload;
 
 use super::{
     Rounds,
-    machine::{CpuTime, noise},
+    deadline::Turns,
+    noise::{CpuTime, Noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, Scene, Setting, is_from},
     stats::{Samples, milliseconds, spread},
@@ -33,6 +34,8 @@ pub(crate) struct Run {
     /// Adverts of the master on the wire, of those due.
     pub(crate) sent_share: f64,
     pub(crate) sent_per_second: f64,
+    /// Adverts that were due between the first and the last one of their virtual router, and were not there.
+    pub(crate) skipped: u64,
     /// How much later than its interval each advert followed the one before it, in milliseconds.
     pub(crate) lateness_ms: Samples,
     /// Virtual routers for which the backup spoke while the master lived.
@@ -55,22 +58,22 @@ pub(crate) fn measure(
     contender: Contender,
     window: Duration,
     binary: &Path,
-) -> Result<(Run, f64)> {
+) -> Result<(Run, Noise)> {
     let scene = Scene::new("density", setting, binary)?;
     let observer = scene.observe(false)?;
     let (mut a, b, settled_ms) = scene.settle(contender, &observer)?;
     await_silence(&observer, window);
     observer.clear();
-    let metrics = b.metrics(&scene);
-    let (cpu, before) = (CpuTime::now(), (a.usage(), b.usage()));
+    let cpu = CpuTime::now();
+    let (metrics, before) = (b.metrics(&scene), (a.usage(), b.usage()));
     let start = clock::now_ns();
     thread::sleep(window);
     let end = clock::now_ns();
     let after = (a.usage(), b.usage());
-    let steal = cpu.steal_since();
     let wakes = metrics
         .zip(b.metrics(&scene))
         .and_then(|(before, after)| after.grown(&before, "vrrp_advert_thread_wakes_total"));
+    let noise = cpu.noise_since();
     // What was on its way when the window closed.
     thread::sleep(Duration::from_millis(50));
     let reloaded = reload::run(&scene, &mut a, &observer)?;
@@ -80,7 +83,7 @@ pub(crate) fn measure(
 
     let within: Vec<&Sighting> =
         sightings.iter().filter(|sighting| (start..end).contains(&sighting.time_ns)).collect();
-    let mut last: HashMap<usize, u64> = HashMap::new();
+    let mut heard: HashMap<usize, Heard> = HashMap::new();
     let mut lateness_ms = Samples::default();
     let mut sent = 0_u32;
     let mut false_masters = HashSet::new();
@@ -97,7 +100,7 @@ pub(crate) fn measure(
         }
         sent += 1;
         silence.hear(router, sighting.time_ns);
-        if let Some(before) = last.insert(router, sighting.time_ns) {
+        if let Some(before) = Heard::note(&mut heard, router, sighting.time_ns) {
             lateness_ms.push((milliseconds(before, sighting.time_ns) - interval).max(0.0));
         }
     }
@@ -114,6 +117,7 @@ pub(crate) fn measure(
         settled_ms,
         sent_share: f64::from(sent) / due,
         sent_per_second: f64::from(sent) / seconds,
+        skipped: heard.values().map(|heard| heard.skipped(clock::nanos(setting.interval()))).sum(),
         lateness_ms,
         false_masters: false_masters.len(),
         longest_silence: milliseconds(0, silence.longest(end)) / interval,
@@ -124,7 +128,38 @@ pub(crate) fn measure(
         backup_mib: mib(after.1.resident_kib),
         reload,
     };
-    Ok((run, steal))
+    Ok((run, noise))
+}
+
+/// What was heard of one virtual router's master.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    first: u64,
+    last: u64,
+    count: u64,
+}
+
+impl Heard {
+    /// One more; when the one before it was.
+    fn note(all: &mut HashMap<usize, Self>, router: usize, at: u64) -> Option<u64> {
+        match all.get_mut(&router) {
+            Some(heard) => {
+                heard.count += 1;
+                Some(std::mem::replace(&mut heard.last, at))
+            }
+            None => {
+                all.insert(router, Self { first: at, last: at, count: 1 });
+                None
+            }
+        }
+    }
+
+    /// Between the first and the last: the window's edges, which cut an interval, do not matter.
+    const fn skipped(self, interval_ns: u64) -> u64 {
+        // To the nearest: one may be a little late.
+        let due = (self.last - self.first + interval_ns / 2) / interval_ns;
+        due.saturating_sub(self.count - 1)
+    }
 }
 
 /// For how long each virtual router's master said nothing.
@@ -195,7 +230,8 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         "density",
         "Density",
         "A pair with many virtual routers is left alone. Lateness is how much longer than its interval each advert came after \
-         the one before, on the wire. False masters are virtual routers for which the backup spoke while the master lived. \
+         the one before, on the wire. Skipped are the adverts that were due between the first and the last one of their \
+         router, and were not there. False masters are virtual routers for which the backup spoke while the master lived. \
          CPU is of one core, all processes of a host's daemon, by the scheduler's own count; on this machine the sender also \
          pays for the switch and for the receiver's kernel half. Wake-ups are those of the backup's advert thread, by its own \
          count. From 200 instances on ours runs with `consume: true`: the kernel half keeps adverts from the host's stack, where \
@@ -210,6 +246,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         let goals = GOALS.into_iter().map(|setting| (setting, rounds.count));
         goals.chain(OTHERS.into_iter().map(|setting| (setting, 1))).collect()
     };
+    let mut turns = Turns::new(rounds.deadline);
     for ((advert_ms, instances), count) in settings {
         let setting = Setting { version: 3, advert_ms, instances };
         for round in 0..count {
@@ -217,17 +254,22 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
                 if contender != Contender::Ours && round > 0 && (advert_ms, instances) != COMPARED {
                     continue;
                 }
-                println!("density: {}, {}, round {}", setting.label(), contender.name(), round + 1);
+                let what = format!("{}, {}", setting.label(), contender.name());
+                if !turns.next(&what) {
+                    continue;
+                }
+                println!("density: {what}, round {}", round + 1);
                 let tries = findings.runs.entry((advert_ms, instances, contender)).or_default();
                 if let Some(error) = tries.attempt(|| measure(setting, contender, WINDOW, binary)) {
                     println!("  no result: {error:#}");
-                    section.remarks.push(format!("{}, {}: {error:#}", setting.label(), contender.name()));
+                    section.remarks.push(format!("{what}: {error:#}"));
                 }
             }
         }
         section.tables.push(table(setting, rounds, &findings));
         section.plots.extend(lateness(setting, &findings));
     }
+    section.remarks.extend(turns.remark());
     Ok((section, findings))
 }
 
@@ -238,6 +280,7 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
             "who",
             "rounds",
             "sent of due, %",
+            "skipped",
             "adverts/s",
             "late p50, ms",
             "p99",
@@ -265,6 +308,7 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
                 contender.name().to_owned(),
                 tries.count(),
                 range(|run| Some(run.sent_share * 100.0)),
+                range(|run| Some(run.skipped as f64)),
                 range(|run| Some(run.sent_per_second)),
                 range(|run| run.lateness_ms.percentile(0.5)),
                 range(|run| run.lateness_ms.percentile(0.99)),
@@ -280,16 +324,25 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
                 range(|run| Some(run.reload.as_ref()?.effective_ms)),
                 range(|run| Some(run.reload.as_ref()?.longest_gap)),
             ],
-            noise: noise(tries.steal),
+            noise: tries.noise.told(),
             samples: vec![
                 ("sent_share".to_owned(), tries.values(|run| Some(run.sent_share))),
+                ("skipped".to_owned(), tries.values(|run| Some(run.skipped as f64))),
+                ("late_p50_ms".to_owned(), tries.values(|run| run.lateness_ms.percentile(0.5))),
                 ("late_p99_ms".to_owned(), tries.values(|run| run.lateness_ms.percentile(0.99))),
                 ("longest_silence".to_owned(), tries.values(|run| Some(run.longest_silence))),
                 ("false_masters".to_owned(), tries.values(|run| Some(run.false_masters as f64))),
                 ("master_cpu".to_owned(), tries.values(|run| Some(run.master_cpu))),
                 ("backup_cpu".to_owned(), tries.values(|run| Some(run.backup_cpu))),
                 ("backup_wakes_per_second".to_owned(), tries.values(|run| run.backup_wakes)),
+                ("master_mib".to_owned(), tries.values(|run| Some(run.master_mib))),
+                ("backup_mib".to_owned(), tries.values(|run| Some(run.backup_mib))),
+                ("settled_ms".to_owned(), tries.values(|run| Some(run.settled_ms))),
                 ("reload_ms".to_owned(), tries.values(|run| Some(run.reload.as_ref()?.effective_ms))),
+                (
+                    "reload_longest_gap_intervals".to_owned(),
+                    tries.values(|run| Some(run.reload.as_ref()?.longest_gap)),
+                ),
             ],
         };
         table.rows.push(row);
@@ -325,7 +378,24 @@ fn lateness(setting: Setting, findings: &Findings) -> Vec<Plot> {
 
 #[cfg(test)]
 mod tests {
-    use super::Silence;
+    use super::*;
+
+    #[test]
+    fn adverts_that_were_left_out_are_counted_whatever_the_edges_and_a_little_lateness() {
+        let skipped = |times: &[u64]| {
+            let mut all = HashMap::new();
+            for at in times {
+                Heard::note(&mut all, 0, *at);
+            }
+            all[&0].skipped(10)
+        };
+        assert_eq!(skipped(&[7]), 0);
+        assert_eq!(skipped(&[7, 17, 27, 41, 47]), 0);
+        assert_eq!(skipped(&[7, 17, 37, 47]), 1);
+        // Late, then where it belongs again: a gap of less than two intervals, and one is missing all the same.
+        assert_eq!(skipped(&[7, 18, 37, 47]), 1);
+        assert_eq!(skipped(&[7, 67]), 5);
+    }
 
     #[test]
     fn a_router_that_is_never_heard_was_silent_all_the_time() {

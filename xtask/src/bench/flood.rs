@@ -17,7 +17,8 @@ use vrrp_lab::{
 
 use super::{
     Rounds,
-    machine::{CpuTime, noise},
+    deadline::Turns,
+    noise::{CpuTime, Noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, PRIORITIES, Scene, Setting, is_from},
     stats::{Samples, spread},
@@ -134,7 +135,10 @@ impl Findings {
 }
 
 /// Those that goals are judged by, and those that are seen once.
-const GOALS: [Plan; 3] = [Plan::full(Kinds::Junk), Plan::full(Kinds::Stranger), Plan::full(Kinds::Replay)];
+const JUNK: Plan = Plan::full(Kinds::Junk);
+/// What junk at full rate is judged with.
+pub(crate) const JUDGED: Setting = JUNK.setting();
+const GOALS: [Plan; 3] = [JUNK, Plan::full(Kinds::Stranger), Plan::full(Kinds::Replay)];
 const OTHERS: [Plan; 6] = [
     Plan::slower(Kinds::Junk, 10_000),
     Plan::slower(Kinds::Junk, 50_000),
@@ -177,15 +181,20 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         GOALS.into_iter().map(|plan| (plan, rounds.count)).chain(OTHERS.map(|plan| (plan, 1))).collect()
     };
     let mut order: Vec<Setting> = Vec::new();
+    let mut turns = Turns::new(rounds.deadline);
     for &(plan, count) in &plans {
         let label = format!("{}, {}", plan.setting().label(), plan.label());
         for round in 0..count {
             for contender in rounds.contenders() {
-                println!("flood: {label}, {}, round {}", contender.name(), round + 1);
+                let what = format!("{label}, {}", contender.name());
+                if !turns.next(&what) {
+                    continue;
+                }
+                println!("flood: {what}, round {}", round + 1);
                 let tries = findings.runs.entry((plan, contender)).or_default();
                 if let Some(error) = tries.attempt(|| measure(plan, contender, binary)) {
                     println!("  no result: {error:#}");
-                    section.remarks.push(format!("{label}, {}: {error:#}", contender.name()));
+                    section.remarks.push(format!("{what}: {error:#}"));
                 }
             }
         }
@@ -219,12 +228,13 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         }
         section.tables.push(table);
     }
+    section.remarks.extend(turns.remark());
     section.tables.push(drops(&plans, &findings));
     section.plots.push(bars(rounds, &plans, &findings));
     Ok((section, findings))
 }
 
-fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)> {
+fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, Noise)> {
     let setting = plan.setting();
     let scene = Scene::new("flood", setting, binary)?;
     let observer = scene.observe(false)?;
@@ -256,8 +266,9 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)
     let log = b.process().log_len();
     let drops = raw_drops(&scene)?;
     let received = scene.host("b").received()?;
+    let cpu = CpuTime::now();
     let (metrics, counted_from) = (b.metrics(&scene), clock::now_ns());
-    let (cpu, usage) = (CpuTime::now(), (a.usage(), b.usage()));
+    let usage = (a.usage(), b.usage());
     observer.clear();
     let start = clock::now_ns();
     let bound = Bound { time: Duration::from_secs(plan.seconds), packets: u64::MAX, rate: plan.rate };
@@ -270,8 +281,8 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)
     let arrived = scene.host("b").received()?.saturating_sub(received);
     ensure!(arrived > flood.packets / 10, "of {} packets {arrived} arrived", flood.packets);
     let used = (a.usage(), b.usage());
-    let steal = cpu.steal_since();
     let (counted, counted_until) = (metrics.zip(b.metrics(&scene)), clock::now_ns());
+    let noise = cpu.noise_since();
     // Whoever lost adverts notices a down interval later.
     thread::sleep(setting.down_interval(PRIORITIES[1]) - setting.interval() * 2);
     let mut false_masters = HashSet::new();
@@ -309,7 +320,18 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, f64)
         socket_drops: raw_drops(&scene)?.saturating_sub(drops),
         log_bytes: b.process().log_len().saturating_sub(log),
     };
-    Ok((run, steal))
+    Ok((run, noise))
+}
+
+/// Junk to both hosts at the machine's full rate, for whoever looks at what it costs.
+pub(crate) fn start_junk(scene: &Scene, bound: Bound) -> Result<Flood> {
+    let (master, client) = (scene.host("a"), scene.host("client"));
+    let model = Advert::v3(master.address(), 1, 100, 10, &[[10, 99, 1, 1].into()]);
+    let frames = Junk::INVALID.iter().flat_map(|junk| junk.forge(&model, client.mac())).collect();
+    match JUNK.generator() {
+        Generator::Socket => Flood::start(client, frames, bound),
+        Generator::LiveFrames => Flood::start_live(&scene.lab, &["a", "b"], frames, bound),
+    }
 }
 
 /// The drops of all raw sockets on `b`: the last column of /proc/net/raw.
@@ -337,7 +359,7 @@ fn row(plan: Plan, contender: Contender, tries: &Tries<Run>) -> Row {
             spread(&values(|run| Some(run.socket_drops as f64))),
             spread(&values(|run| Some(run.log_bytes as f64 / 1024.0))),
         ],
-        noise: noise(tries.steal),
+        noise: tries.noise.told(),
         samples: vec![
             ("packets_per_second".to_owned(), values(|run| Some(run.rate))),
             ("false_masters".to_owned(), values(|run| Some(run.false_masters as f64))),

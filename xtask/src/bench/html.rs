@@ -4,10 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    machine::MUCH_STEAL,
-    report::{Goal, Plot, Report, Section, Table, Verdict},
-};
+use super::report::{Goal, Plot, Report, Section, Table, Verdict};
 
 mod axis;
 mod colour;
@@ -78,10 +75,10 @@ impl Page {
                 "<p class=\"warn\">A quick run: fewer rounds and shorter windows. A first impression, no proof.</p>\n"
             ));
         }
-        if machine.steal > MUCH_STEAL {
+        if let Some(noise) = machine.noise.told() {
             self.add(format_args!(
-                "<p class=\"warn\">The hypervisor kept {} of the CPU from this run: compare within it, not with others.</p>\n",
-                per_cent(machine.steal)
+                "<p class=\"warn\">{}: compare within this run, not with others.</p>\n",
+                escape(&noise)
             ));
         }
         self.add(format_args!("<dl>\n"));
@@ -95,7 +92,8 @@ impl Page {
             ("machine", format!("{cpu}, {} MiB", machine.memory_mib)),
             ("load before", machine.load_before.clone()),
             ("load after", machine.load_after.clone()),
-            ("steal", per_cent(machine.steal)),
+            ("steal", per_cent(machine.noise.steal)),
+            ("other programs", per_cent(machine.noise.foreign)),
         ];
         for (name, value) in facts.iter().map(|(name, value)| (*name, value)) {
             self.fact(name, value);

@@ -13,12 +13,14 @@ use vrrp_lab::{
 
 use super::{
     Rounds,
-    machine::noise,
+    deadline::Turns,
+    noise::{CpuTime, Noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, Scene, Setting},
     stats::{Samples, cell, spread},
     tries::Tries,
 };
+use crate::command::output_within;
 
 /// What the goals are judged by.
 #[derive(Debug, Default)]
@@ -66,20 +68,13 @@ struct Size {
 }
 
 #[derive(Debug, Deserialize)]
-struct Machine {
-    steal: f64,
-}
-
-#[derive(Debug, Deserialize)]
 struct XdpReport {
-    machine: Machine,
     rows: Vec<Cost>,
     sizes: Vec<Size>,
 }
 
 #[derive(Debug, Deserialize)]
 struct VerdictReport {
-    machine: Machine,
     mode: String,
     dropped_per_second: u64,
     most_dropped_per_second: u64,
@@ -114,7 +109,6 @@ struct Wakeups {
 
 #[derive(Debug, Deserialize)]
 struct LatencyReport {
-    machine: Machine,
     mode: String,
     ring: Way,
     raw_socket: Way,
@@ -123,7 +117,7 @@ struct LatencyReport {
 }
 
 /// The section on BPF_PROG_TEST_RUN and on verdicts per second.
-pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> Result<Section> {
+pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> Section {
     let mut section = Section::new(
         "xdp",
         "Cost of a packet in the kernel half",
@@ -132,11 +126,20 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> R
          nanoseconds; here is the median of the rounds, with the least and the most, and beside it the best single run.",
     );
     let mut sizes_seen = Vec::new();
+    let mut turns = Turns::new(rounds.deadline);
     for round in 1..=rounds.count {
+        if !turns.next("BPF_PROG_TEST_RUN") {
+            continue;
+        }
         println!("xdp: BPF_PROG_TEST_RUN, round {round}");
-        let report: XdpReport = ask(Command::new(binary).args(["bench", "xdp", "--json", "--rounds", "11"]))?;
-        findings.costs.push(report.rows, report.machine.steal);
-        sizes_seen = report.sizes;
+        let cpu = CpuTime::now();
+        let error = findings.costs.attempt(|| {
+            let report: XdpReport =
+                ask(Command::new(binary).args(["bench", "xdp", "--json", "--rounds", "11"]))?;
+            sizes_seen = report.sizes;
+            Ok((report.rows, cpu.noise_since()))
+        });
+        section.remarks.extend(error.map(|error| told(&format!("BPF_PROG_TEST_RUN, round {round}"), &error)));
     }
     let kinds: Vec<Cost> = findings.costs.runs.first().cloned().unwrap_or_default();
     let mut table =
@@ -152,7 +155,7 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> R
                 cell(best.min()),
                 cell(findings.cost(name, |cost| cost.ratio).median()),
             ],
-            noise: noise(findings.costs.steal),
+            noise: findings.costs.noise.told(),
             samples: vec![("median_ns".to_owned(), ns), ("best_ns".to_owned(), best)],
         });
     }
@@ -187,8 +190,14 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> R
         labels: usual.iter().map(|(name, _)| name.clone()).collect(),
         series: vec![Series { name: "vrrp".to_owned(), values: usual.iter().map(|(_, ns)| *ns).collect() }],
     });
-    section.tables.push(throughput(rounds, binary)?);
-    Ok(section)
+    if turns.next("verdicts per second") {
+        match throughput(rounds, binary) {
+            Ok(table) => section.tables.push(table),
+            Err(error) => section.remarks.push(told("verdicts per second", &error)),
+        }
+    }
+    section.remarks.extend(turns.remark());
+    section
 }
 
 /// Junk from one CPU into native XDP on a veth.
@@ -216,6 +225,7 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<Table> {
     // Ends with the counting; a bound of its own in case that never does.
     let flood = Flood::start(stranger, frames, Bound::seconds(seconds + 30))?;
     std::thread::sleep(Duration::from_millis(200));
+    let cpu = CpuTime::now();
     let report: VerdictReport = ask(Command::new("ip")
         .args(["netns", "exec", counter.namespace().name()])
         .arg(binary)
@@ -234,7 +244,7 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<Table> {
             per_second(report.most_dropped_per_second),
             per_second(report.passed_per_second),
         ],
-        noise: noise(report.machine.steal),
+        noise: cpu.noise_since().told(),
         samples: vec![
             ("sent_per_second".to_owned(), std::iter::once(number(flood.rate())).collect()),
             ("dropped_per_second".to_owned(), std::iter::once(number(report.dropped_per_second)).collect()),
@@ -243,10 +253,12 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<Table> {
     Ok(table)
 }
 
+/// Longer than any of the binary's benches takes here.
+const PATIENCE: Duration = Duration::from_secs(60);
 const ROUTERS: usize = 20;
 
 /// The section on arrival to decision.
-pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) -> Result<Section> {
+pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) -> Section {
     let mut section = Section::new(
         "latency",
         "From arrival to decision",
@@ -261,24 +273,45 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
     );
     let mut wakeups = Table::new("Wake-ups", &["round", "delivery", "adverts", "wake-ups per advert"]);
     let setting = Setting { version: 3, advert_ms: 10, instances: ROUTERS };
-    let scene = Scene::new("latency", setting, binary)?;
-    let observer = scene.observe(false)?;
-    let (_a, _b, _) = scene.settle(Contender::Ours, &observer)?;
-    drop(observer);
+    let cpu = CpuTime::now();
+    let pair = Scene::new("latency", setting, binary).and_then(|scene| {
+        let observer = scene.observe(false)?;
+        let (a, b, _) = scene.settle(Contender::Ours, &observer)?;
+        Ok((scene, a, b))
+    });
+    let (scene, _a, _b) = match pair {
+        Ok(pair) => pair,
+        Err(error) => {
+            findings.latency.fail(cpu.noise_since());
+            section.remarks.push(told(&setting.label(), &error));
+            return section;
+        }
+    };
     let namespace = scene.host("client").namespace().name();
     let time = if rounds.quick { "3s" } else { "6s" };
     let mut quantiles = [Samples::default(), Samples::default()];
+    let mut turns = Turns::new(rounds.deadline);
     for round in 1..=rounds.count {
+        if !turns.next("a round") {
+            continue;
+        }
         println!("latency: round {round}");
-        let report: LatencyReport = ask(Command::new("ip")
-            .args(["netns", "exec", namespace])
-            .arg(binary)
-            .args(["bench", "latency", "--interface", "eth0", "--for", time, "--json"]))?;
-        let later = Later {
-            ring_p50: report.ring.latency.p50_ns / 1e3,
-            raw_p50: report.raw_socket.latency.p50_ns / 1e3,
-        };
-        findings.latency.push(later, report.machine.steal);
+        let (mut report, mut noise, cpu) = (None, Noise::default(), CpuTime::now());
+        let error = findings.latency.attempt(|| {
+            let heard: LatencyReport = ask(Command::new("ip")
+                .args(["netns", "exec", namespace])
+                .arg(binary)
+                .args(["bench", "latency", "--interface", "eth0", "--for", time, "--json"]))?;
+            let later = Later {
+                ring_p50: heard.ring.latency.p50_ns / 1e3,
+                raw_p50: heard.raw_socket.latency.p50_ns / 1e3,
+            };
+            report = Some(heard);
+            noise = cpu.noise_since();
+            Ok((later, noise))
+        });
+        section.remarks.extend(error.map(|error| told(&format!("round {round}"), &error)));
+        let Some(report) = report else { continue };
         let ways =
             [(&report.ring, format!("ring, {}", report.mode)), (&report.raw_socket, "raw socket".to_owned())];
         for ((way, name), quantiles) in ways.into_iter().zip(&mut quantiles) {
@@ -302,7 +335,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
                     rare(10_000, p99_99_ns),
                     us(max_ns),
                 ],
-                noise: noise(report.machine.steal),
+                noise: noise.told(),
                 samples: vec![one("p50_us", p50_ns), one("p99_us", p99_ns), one("max_us", max_ns)],
             });
         }
@@ -329,14 +362,21 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
         logarithmic: true,
         series: vec![series("ring", ring), series("raw socket", raw)],
     });
+    section.remarks.extend(turns.remark());
     section.tables.extend([table, wakeups]);
-    Ok(section)
+    section
+}
+
+/// On the terminal at once, and for the report.
+fn told(what: &str, error: &anyhow::Error) -> String {
+    println!("  no result: {error:#}");
+    format!("{what}: {error:#}")
 }
 
 /// Runs one of the binary's benches and reads its JSON.
 fn ask<T: for<'de> Deserialize<'de>>(command: &mut Command) -> Result<T> {
     let line = crate::command::line(command);
-    let output = command.output().with_context(|| format!("cannot run `{line}`"))?;
+    let output = output_within(command, PATIENCE)?;
     ensure!(
         output.status.success(),
         "`{line}` failed ({}): {}",

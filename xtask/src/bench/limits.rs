@@ -7,20 +7,25 @@
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
-use vrrp_lab::capability::find_program;
+use vrrp_lab::{capability::find_program, flood::Bound};
 
 mod calls;
 mod programs;
 mod scheduler;
 
 use super::{
+    deadline::Deadline,
+    flood,
     goals::Findings,
     report::{Goal, Row, Section, Subject, Table, Verdict},
     scene::{Contender, Router, Scene, Setting},
     stats::cell,
 };
+use crate::command::output_within;
 
 const SECONDS: u64 = 2;
+/// For a tool that should be done after [`SECONDS`], or at once.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Symbols below this share, in per cent, tell nothing.
 const WORTH_A_LINE: f64 = 1.5;
 const MOST_LINES: usize = 14;
@@ -28,7 +33,12 @@ const MOST_LINES: usize = 14;
 const STEADY: Setting = Setting { version: 3, advert_ms: 10, instances: 20 };
 
 /// None: there is nothing to explain.
-pub(crate) fn section(goals: &[Goal], findings: &Findings, binary: &Path) -> Option<Section> {
+pub(crate) fn section(
+    goals: &[Goal],
+    findings: &Findings,
+    deadline: Deadline,
+    binary: &Path,
+) -> Option<Section> {
     let missed: Vec<&Goal> = goals.iter().filter(|goal| goal.reached == Verdict::Missed).collect();
     if missed.is_empty() {
         return None;
@@ -36,7 +46,7 @@ pub(crate) fn section(goals: &[Goal], findings: &Findings, binary: &Path) -> Opt
     let mut section = Section::new(
         "limits",
         "What stands in the way",
-        "Of each goal that was missed, its numbers round by round; and of those about CPU, punctuality and the kernel half, \
+        "Of each goal that was missed, its numbers round by round; and of those about CPU, punctuality, junk and the kernel half, \
          where the time goes. Profiles are of a pair brought up once more: by perf, in per cent of the daemon's own CPU time \
          (what a sender pays for the switch and for the receiver's kernel half is in it); by the scheduler, how long its \
          threads ran and how long they waited for a CPU; by strace, which slows it down, its system calls.",
@@ -52,9 +62,14 @@ pub(crate) fn section(goals: &[Goal], findings: &Findings, binary: &Path) -> Opt
                 section.tables.extend(costs(findings));
                 (STEADY, kernel_half)
             }
+            Subject::Junk => (flood::JUDGED, flooded),
             Subject::Latency | Subject::Timeline => continue,
         };
         if profiled.contains(&setting) {
+            continue;
+        }
+        if !deadline.has_time_for_profile() {
+            section.remarks.push(format!("{}: the profile was left out for time.", goal.what));
             continue;
         }
         profiled.push(setting);
@@ -131,6 +146,24 @@ fn kernel_half(scene: &Scene) -> Result<Profile> {
     Ok((vec![programs::table(scene)?], Vec::new()))
 }
 
+/// The backup while junk arrives at the machine's full rate.
+fn flooded(scene: &Scene) -> Result<Profile> {
+    let observer = scene.observe(false)?;
+    let (_a, backup, _) = scene.settle(Contender::Ours, &observer)?;
+    // Ends with the looking; a bound of its own in case that never does.
+    let flood = flood::start_junk(scene, Bound::seconds(SECONDS * 30))?;
+    let name = "backup under junk";
+    let (mut tables, mut remarks) = (vec![scheduler::table(scene, &backup, name)], Vec::new());
+    for table in [half(scene, &backup, name), programs::table(scene)] {
+        match table {
+            Ok(table) => tables.push(table),
+            Err(error) => remarks.push(format!("{}, {name}: {error:#}", scene.setting.label())),
+        }
+    }
+    flood.stop()?;
+    Ok((tables, remarks))
+}
+
 fn half(scene: &Scene, router: &Router, name: &str) -> Result<Table> {
     let perf = find_program("perf").context("perf is not installed (Debian: linux-perf)")?;
     let data = scene.lab.folder().join(format!("{name}.perf"));
@@ -138,14 +171,14 @@ fn half(scene: &Scene, router: &Router, name: &str) -> Result<Table> {
     let before = router.usage();
     let mut record = Command::new(&perf);
     record.args(["record", "--quiet", "--freq", "1999", "--pid", &pids.join(","), "--output"]).arg(&data);
-    let output = record.args(["--", "sleep", &SECONDS.to_string()]).output().context("run perf record")?;
+    let output = output_within(record.args(["--", "sleep", &SECONDS.to_string()]), PATIENCE)?;
     if !output.status.success() {
         bail!("perf record: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let used = Duration::from_nanos(router.usage().cpu_ns.saturating_sub(before.cpu_ns));
     let mut report = Command::new(&perf);
     report.args(["report", "--stdio", "--no-children", "--sort", "symbol", "--input"]).arg(&data);
-    let output = report.output().context("run perf report")?;
+    let output = output_within(&mut report, PATIENCE)?;
     fs::remove_file(&data).with_context(|| format!("remove {}", data.display()))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     #[expect(clippy::cast_precision_loss, reason = "two")]

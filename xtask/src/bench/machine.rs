@@ -1,16 +1,16 @@
-//! The machine under the measurements: what it is, and how much of it somebody else took.
+//! The machine under the measurements: what it is, its load, and the versions of what took part.
 //!
-//! Owns /proc/stat, /proc/loadavg and the versions of what took part. Refuses to judge results.
+//! Owns these facts. Refuses to judge results.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
 use serde::Serialize;
 
-use crate::command;
+use super::noise::Noise;
+use crate::command::{self, output_within};
 
-/// Above this share of CPU time taken by the hypervisor a result is marked.
-pub(crate) const MUCH_STEAL: f64 = 0.05;
-
+/// For a program that only says its version.
+const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
     /// When the run began.
@@ -23,12 +23,13 @@ pub(crate) struct Machine {
     pub(crate) versions: Vec<(String, String)>,
     pub(crate) load_before: String,
     pub(crate) load_after: String,
-    /// Share of CPU time that the hypervisor kept, over the whole run.
-    pub(crate) steal: f64,
+    /// Over the whole run.
+    #[serde(flatten)]
+    pub(crate) noise: Noise,
 }
 
 impl Machine {
-    /// As it is now; `load_after` and `steal` come with the end of the run.
+    /// As it is now; `load_after` and `noise` come with the end of the run.
     pub(crate) fn look() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
@@ -38,7 +39,7 @@ impl Machine {
         let mut commit = command::program("git");
         commit.args(["describe", "--always", "--dirty", "--abbrev=12"]);
         let version = |program: &str, arguments: &[&str]| {
-            let output = Command::new(program).args(arguments).output().ok()?;
+            let output = output_within(Command::new(program).args(arguments), PATIENCE).ok()?;
             let text = [output.stdout, output.stderr].concat();
             let text = String::from_utf8_lossy(&text);
             text.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
@@ -62,7 +63,7 @@ impl Machine {
                 .collect(),
             load_before: load(),
             load_after: String::new(),
-            steal: 0.0,
+            noise: Noise::default(),
         }
     }
 }
@@ -71,34 +72,4 @@ impl Machine {
 pub(crate) fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
-}
-
-/// CPU time of the whole machine so far, in ticks.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct CpuTime {
-    total: u64,
-    steal: u64,
-}
-
-impl CpuTime {
-    pub(crate) fn now() -> Self {
-        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        let line = stat.lines().next().unwrap_or_default();
-        let ticks: Vec<u64> = line.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
-        // proc_stat(5): user nice system idle iowait irq softirq steal; guest time is part of user time.
-        Self { total: ticks.iter().take(8).sum(), steal: ticks.get(7).copied().unwrap_or(0) }
-    }
-
-    /// The hypervisor's share since then, 0 to 1.
-    pub(crate) fn steal_since(self) -> f64 {
-        let now = Self::now();
-        #[expect(clippy::cast_precision_loss, reason = "ticks of one run")]
-        let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
-        share(now.steal.saturating_sub(self.steal), now.total.saturating_sub(self.total))
-    }
-}
-
-/// What to write beside a row that was measured while this much was stolen.
-pub(crate) fn noise(steal: f64) -> Option<String> {
-    (steal > MUCH_STEAL).then(|| format!("{:.0} % of the CPU stolen", steal * 100.0))
 }

@@ -11,9 +11,10 @@ mod pair;
 
 use super::{
     Rounds,
-    machine::{CpuTime, noise},
+    deadline::Turns,
+    noise::{CpuTime, Noise},
     report::{Lane, Plot, Row, Section, Series, Table},
-    stats::cell,
+    stats::{Samples, cell},
     tries::{Tries, Worst},
 };
 use pair::Pair;
@@ -85,7 +86,9 @@ pub(crate) struct Outcome {
     pub(crate) announced: Option<f64>,
     /// Acknowledged before the event, or by then, and not on the server that serves in the end.
     pub(crate) lost: usize,
-    pub(crate) steal: f64,
+    /// Rows that are there twice, of the same time.
+    pub(crate) twice: usize,
+    pub(crate) noise: Noise,
     lanes: Vec<Lane>,
 }
 
@@ -93,8 +96,6 @@ pub(crate) struct Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     outcomes: BTreeMap<(Event, Way), Tries<Outcome>>,
-    /// Rows that were there twice.
-    twice: BTreeMap<Way, usize>,
 }
 
 impl Findings {
@@ -115,7 +116,7 @@ impl Findings {
 
     /// All rows that were there twice, after whatever event.
     pub(crate) fn twice(&self, way: Way) -> usize {
-        self.twice.get(&way).copied().unwrap_or(0)
+        Event::ALL.into_iter().map(|event| self.of(event, way).sum(|outcome| outcome.twice)).sum()
     }
 
     /// All that were lost.
@@ -156,13 +157,16 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         "A MySQL pair",
         "Two MariaDB servers that replicate both ways without semi-synchronous replication, the recipe's adverts (version 2, \
          1 s), and a client on a third host: one connection at the virtual address, a write about every millisecond, the \
-         kernel's own SYN timers, a new attempt 5 ms after a failure. An outage is the time between two acknowledged writes. \
+         kernel's own SYN timers, an answer given up after 5 s, a new attempt 5 ms after a failure; the same for all. An \
+         outage is the time between two acknowledged writes; one without an end while anybody waited is the worst there is, \
+         and ends its session. \
          Lost are writes that were acknowledged and are not on the server that serves in the end; \"told at once\" and \
          \"recipe's check\" leave both servers writable, as the recipe does; \"told at once\" is told by this bench at the \
          moment of the event, which no check could be, and logs as installed; \"recipe's check\" is a script that connects every 2 s, three failures. Each timeline is of the round with the median outage.",
     );
     let mut findings = Findings::default();
     let sessions: &[Session] = if rounds.quick { &QUICK } else { &SESSIONS };
+    let mut turns = Turns::new(rounds.deadline);
     for round in 0..rounds.count {
         for session in sessions {
             let is_wanted = session.way.is_ours() || rounds.contenders().count() > 1;
@@ -171,21 +175,24 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
             }
             let names: Vec<_> = session.events.iter().map(|event| event.name()).collect();
             let what = format!("{}, {}", names.join(", "), session.way.name());
+            if !turns.next(&what) {
+                continue;
+            }
             println!("mysql: {what}, round {}", round + 1);
             let cpu = CpuTime::now();
             match play(*session, binary) {
-                Ok((outcomes, twice)) => {
-                    *findings.twice.entry(session.way).or_default() += twice;
+                Ok(outcomes) => {
+                    section.remarks.extend(left_out(&what, session.events, &outcomes));
                     for (event, outcome) in outcomes {
-                        let steal = outcome.steal;
-                        findings.outcomes.entry((event, session.way)).or_default().push(outcome, steal);
+                        let noise = outcome.noise;
+                        findings.outcomes.entry((event, session.way)).or_default().push(outcome, noise);
                     }
                 }
                 Err(error) => {
                     // Without the reckoning at its end nothing of a session counts.
                     for event in session.events {
                         let tries = findings.outcomes.entry((*event, session.way)).or_default();
-                        tries.fail(cpu.steal_since());
+                        tries.fail(cpu.noise_since());
                     }
                     println!("  no result: {error:#}");
                     section.remarks.push(format!("{what}: {error:#}"));
@@ -193,28 +200,50 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
             }
         }
     }
+    section.remarks.extend(turns.remark());
     section.tables.push(table(&findings));
     section.plots = plots(&findings);
     Ok((section, findings))
 }
 
-fn play(session: Session, binary: &Path) -> Result<(Vec<(Event, Outcome)>, usize)> {
+fn play(session: Session, binary: &Path) -> Result<Vec<(Event, Outcome)>> {
     let mut pair = Pair::start(session.way, binary)?;
     let mut outcomes = Vec::new();
     for (number, event) in session.events.iter().enumerate() {
         let outcome = pair.strike(*event)?;
         let is_over = outcome.outage.is_none() && *event != Event::Freeze;
         outcomes.push((*event, outcome));
+        if is_over {
+            break;
+        }
         if number + 1 < session.events.len() {
-            anyhow::ensure!(!is_over, "after the {} nobody served any more", event.name());
             pair.mend(*event)?;
         }
     }
-    let (lost, twice) = pair.settle_accounts()?;
-    for (number, lost) in lost.into_iter().enumerate() {
-        outcomes[number].1.lost = lost;
+    for ((_, outcome), account) in outcomes.iter_mut().zip(pair.settle_accounts()?) {
+        (outcome.lost, outcome.twice) = (account.lost, account.twice);
     }
-    Ok((outcomes, twice))
+    Ok(outcomes)
+}
+
+/// What was not tried any more because nobody served after an event.
+fn left_out(what: &str, events: &[Event], outcomes: &[(Event, Outcome)]) -> Option<String> {
+    let (last, _) = outcomes.last()?;
+    let rest: Vec<_> = events.get(outcomes.len()..)?.iter().map(|event| event.name()).collect();
+    let rest = rest.join(", ");
+    (!rest.is_empty()).then(|| format!("{what}: after the {} nobody served; not tried: {rest}", last.name()))
+}
+
+/// The median over all rounds, where there is one, and how many had no end.
+fn outage_cell(all: &Tries<Outcome>) -> String {
+    let endless = all.runs.iter().filter(|outcome| outcome.outage.is_none());
+    let waited = endless.clone().map(|outcome| outcome.waited / 1e3).collect::<Samples>().max();
+    let Some(waited) = waited else { return cell(all.values(|outcome| outcome.outage).median()) };
+    let (count, waited) = (endless.count(), cell(Some(waited)));
+    match all.median(Worst::Most, |outcome| outcome.outage).filter(|median| median.is_finite()) {
+        Some(median) => format!("{}; {count} without end in {waited} s", cell(Some(median))),
+        None => format!("none within {waited} s: {count} of {}", all.rounds()),
+    }
 }
 
 fn table(findings: &Findings) -> Table {
@@ -229,6 +258,7 @@ fn table(findings: &Findings) -> Table {
             "max",
             "VIP announced, ms",
             "acknowledged writes lost",
+            "rows there twice",
             "times longer",
         ],
     );
@@ -240,31 +270,27 @@ fn table(findings: &Findings) -> Table {
                 continue;
             }
             let ended = all.values(|outcome| outcome.outage);
-            let endless = all.runs.iter().filter(|outcome| outcome.outage.is_none());
-            let longest = endless
-                .map(|outcome| outcome.waited)
-                .fold(None, |most: Option<f64>, waited| Some(most.map_or(waited, |most| most.max(waited))));
-            let outage = match longest {
-                None => cell(ended.median()),
-                Some(waited) => format!("none within {} s", cell(Some(waited / 1e3))),
-            };
             let times = findings.outage(event, way).zip(ours).map(|(theirs, ours)| theirs / ours);
+            #[expect(clippy::cast_precision_loss, reason = "rows of a few rounds")]
             table.rows.push(Row {
                 cells: vec![
                     event.name().to_owned(),
                     way.name().to_owned(),
                     all.count(),
-                    outage,
+                    outage_cell(&all),
                     cell(ended.min()),
                     cell(ended.max()),
                     cell(findings.announced(event, way)),
                     findings.lost(event, way).to_string(),
+                    all.sum(|outcome| outcome.twice).to_string(),
                     cell(times),
                 ],
-                noise: noise(all.steal),
+                noise: all.noise.told(),
                 samples: vec![
                     ("outage_ms".to_owned(), ended),
                     ("announced_ms".to_owned(), all.values(|outcome| outcome.announced)),
+                    ("lost".to_owned(), all.values(|outcome| Some(outcome.lost as f64))),
+                    ("twice".to_owned(), all.values(|outcome| Some(outcome.twice as f64))),
                 ],
             });
         }
@@ -304,4 +330,40 @@ fn median_outcome(tries: &Tries<Outcome>) -> Option<&Outcome> {
         outage(one).total_cmp(&outage(other))
     });
     runs.get(runs.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(outage: Option<f64>) -> Outcome {
+        Outcome {
+            outage,
+            waited: 20_000.0,
+            announced: None,
+            lost: 0,
+            twice: 0,
+            noise: Noise::NONE,
+            lanes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn rounds_without_an_end_are_counted_beside_the_median_that_they_worsen() {
+        let told = |outages: &[Option<f64>]| {
+            let runs = outages.iter().copied().map(outcome).collect();
+            outage_cell(&Tries { runs, failed: 0, noise: Noise::NONE })
+        };
+        assert_eq!(told(&[Some(10.0), Some(20.0), Some(30.0)]), "20.0");
+        assert_eq!(told(&[Some(10.0), Some(20.0), None]), "20.0; 1 without end in 20.0 s");
+        assert_eq!(told(&[Some(10.0), None, None]), "none within 20.0 s: 2 of 3");
+    }
+
+    #[test]
+    fn events_behind_one_without_an_end_are_told_to_be_left_out() {
+        let played = [(Event::Switch, outcome(None))];
+        let told = left_out("x", &[Event::Switch, Event::Kill], &played).unwrap();
+        assert_eq!(told, "x: after the planned switch nobody served; not tried: kill -9 of mysqld");
+        assert_eq!(left_out("x", &[Event::Switch], &played), None);
+    }
 }

@@ -135,6 +135,8 @@ pub(crate) enum Subject {
     Density { advert_ms: u32, instances: usize },
     /// What packets cost in the kernel half.
     KernelHalf,
+    /// What a flood of junk costs.
+    Junk,
     /// From arrival to decision.
     Latency,
     /// When what happened.

@@ -2,21 +2,27 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs,
     path::Path,
     thread,
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use vrrp_lab::{
     clock,
     load::Load,
     observer::{Kind, Observer},
 };
 
+mod pressure;
+
+use pressure::Room;
+
 use super::{
     Rounds,
-    machine::{CpuTime, noise},
+    deadline::Turns,
+    noise::{CpuTime, Noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, PRIORITIES, Router, Scene, Setting, is_from, tail},
     stats::{milliseconds, spread},
@@ -51,7 +57,7 @@ impl Case {
     const fn name(self) -> &'static str {
         match self {
             Self::BusyLoops => "8 busy loops",
-            Self::Memory => "1 GB allocated and freed, over and over",
+            Self::Memory => "memory short",
             Self::Disk => "disk writes",
             Self::ShortStop => "backup stopped for 0.9 down intervals",
             Self::LongStop => "backup stopped for 3 down intervals",
@@ -69,6 +75,8 @@ pub(crate) struct Run {
     pub(crate) false_masters: usize,
     /// A dead master: from the end of the stall to the first advert of the last instance, in advert intervals.
     pub(crate) replaced_after: Option<f64>,
+    /// Under memory pressure in a control group: how often its limit was met.
+    pub(crate) limit_met: Option<u64>,
 }
 
 /// What the goals are judged by.
@@ -89,12 +97,17 @@ pub(crate) const INTERVALS: [u32; 2] = [100, 10];
 const INSTANCES: usize = 10;
 const LOADED: Duration = Duration::from_millis(2500);
 
+/// The way out that runs no destructor.
+pub(crate) fn sweep_own() {
+    pressure::sweep_own();
+}
+
 /// The section of the report.
 pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> {
     let mut section = Section::new(
         "starve",
         "Starvation",
-        "Ten instances, version 3. Busy loops, memory (two processes that fill and free half a gigabyte each) and disk load \
+        "Ten instances, version 3. Busy loops, memory and disk load \
          press on both halves at once, since they share the machine; a stop is SIGSTOP of the whole daemon, as when a virtual machine pauses. False masters are instances for \
          which the backup spoke while the master lived. At 10 ms a stall of the machine itself beyond 36 ms takes every \
          advert away, and a takeover is then what the protocol asks for. A stopped master is seen and not judged: of ours the guard \
@@ -103,6 +116,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
     );
     let mut findings = Findings::default();
     let intervals: &[u32] = if rounds.quick { &[100] } else { &INTERVALS };
+    let mut turns = Turns::new(rounds.deadline);
     for &advert_ms in intervals {
         let setting = Setting { version: 3, advert_ms, instances: INSTANCES };
         let mut table = Table::new(
@@ -122,22 +136,15 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         for (case, count) in loads.chain(stalls) {
             for round in 0..count {
                 for contender in rounds.contenders() {
-                    println!(
-                        "starve: {}, {}, {}, round {}",
-                        setting.label(),
-                        case.name(),
-                        contender.name(),
-                        round + 1
-                    );
+                    let what = format!("{}, {}, {}", setting.label(), case.name(), contender.name());
+                    if !turns.next(&what) {
+                        continue;
+                    }
+                    println!("starve: {what}, round {}", round + 1);
                     let tries = findings.runs.entry((case, advert_ms, contender)).or_default();
                     if let Some(error) = tries.attempt(|| measure(setting, case, contender, binary)) {
                         println!("  no result: {error:#}");
-                        let who = contender.name();
-                        section.remarks.push(format!(
-                            "{}, {}, {who}: {error:#}",
-                            setting.label(),
-                            case.name()
-                        ));
+                        section.remarks.push(format!("{what}: {error:#}"));
                     }
                 }
             }
@@ -150,20 +157,30 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         section.tables.push(table);
         section.plots.push(bars(setting, rounds, &findings));
     }
+    section.remarks.extend(turns.remark());
+    section.remarks.extend(memory(&findings));
     Ok((section, findings))
 }
 
-fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) -> Result<(Run, f64)> {
+fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) -> Result<(Run, Noise)> {
     let scene = Scene::new("starve", setting, binary)?;
     let observer = scene.observe(false)?;
-    let (mut a, mut b, _) = scene.settle(contender, &observer)?;
+    let room = if case == Case::Memory { Room::make() } else { None };
+    let settle = || scene.settle(contender, &observer);
+    let (mut a, mut b, _) = match &room {
+        Some(room) => room.around(settle)?,
+        None => settle()?,
+    };
     let down = setting.down_interval(PRIORITIES[1]);
     observer.clear();
     let cpu = CpuTime::now();
-    let mut replaced_after = None;
+    let (mut replaced_after, mut limit_met) = (None, None);
     match case {
         Case::BusyLoops => under(Load::busy_loops(&scene.lab, 8)?),
-        Case::Memory => under(Load::memory(&scene.lab)?),
+        Case::Memory => match &room {
+            Some(room) => limit_met = Some(room.press(&scene.lab, LOADED)?),
+            None => under(Load::memory(&scene.lab, fill()?)?),
+        },
         Case::Disk => under(Load::disk(&scene.lab)?),
         Case::ShortStop => pause(&mut b, down * 9 / 10),
         Case::LongStop => pause(&mut b, down * 3),
@@ -180,7 +197,7 @@ fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) ->
         }
         Case::DeadMaster => replaced_after = Some(dead_master(&scene, &observer, &mut a, &mut b, down)?),
     }
-    let steal = cpu.steal_since();
+    let noise = cpu.noise_since();
     thread::sleep(down + setting.interval() * 2);
     let mut false_masters = HashSet::new();
     for sighting in observer.finish()? {
@@ -192,7 +209,11 @@ fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) ->
             false_masters.insert(router);
         }
     }
-    Ok((Run { false_masters: false_masters.len(), replaced_after }, steal))
+    Ok((Run { false_masters: false_masters.len(), replaced_after, limit_met }, noise))
+}
+
+fn fill() -> Result<u64> {
+    Ok(pressure::fill(&fs::read_to_string("/proc/meminfo").context("read /proc/meminfo")?))
 }
 
 fn under(load: Load) {
@@ -248,10 +269,42 @@ fn dead_master(
     Ok(milliseconds(awake, last) / (scene.setting.interval().as_secs_f64() * 1e3))
 }
 
+/// How memory was short.
+fn memory(findings: &Findings) -> Option<String> {
+    let of = |who| {
+        let tries = INTERVALS.map(|advert_ms| findings.of(Case::Memory, advert_ms, who));
+        tries.into_iter().flat_map(|tries| tries.runs).collect::<Vec<Run>>()
+    };
+    let all = Contender::ALL.map(|who| (who, of(who)));
+    let told = all.iter().filter(|(_, runs)| !runs.is_empty()).map(|(who, runs)| {
+        let met: u64 = runs.iter().filter_map(|run| run.limit_met).sum();
+        format!("{met} times with {}", who.name())
+    });
+    let told: Vec<String> = told.collect();
+    let in_groups = all.iter().flat_map(|(_, runs)| runs).all(|run| run.limit_met.is_some());
+    (!told.is_empty()).then(|| {
+        if in_groups {
+            format!(
+                "\"memory short\": both daemons and two writers of files in one control group, with {} MiB beyond what the pair had at \
+                 rest; the limit was met {}.",
+                pressure::SPARE,
+                told.join(", ")
+            )
+        } else {
+            "\"memory short\": no control group with a limit can be made here; two processes fill and free what is available, \
+             but for 2 GiB."
+                .to_owned()
+        }
+    })
+}
+
 fn row(case: Case, contender: Contender, tries: &Tries<Run>) -> Row {
     let replaced = tries.values(|run| run.replaced_after);
-    #[expect(clippy::cast_precision_loss, reason = "ten at most")]
-    let wrong = tries.values(|run| Some(run.false_masters as f64));
+    #[expect(clippy::cast_precision_loss, reason = "counts of seconds")]
+    let (wrong, met) = (
+        tries.values(|run| Some(run.false_masters as f64)),
+        tries.values(|run| run.limit_met.map(|met| met as f64)),
+    );
     Row {
         cells: vec![
             case.name().to_owned(),
@@ -261,8 +314,12 @@ fn row(case: Case, contender: Contender, tries: &Tries<Run>) -> Row {
             tries.sum(|run| run.false_masters).to_string(),
             spread(&replaced),
         ],
-        noise: noise(tries.steal),
-        samples: vec![("false_masters".to_owned(), wrong), ("replaced_after_intervals".to_owned(), replaced)],
+        noise: tries.noise.told(),
+        samples: vec![
+            ("false_masters".to_owned(), wrong),
+            ("replaced_after_intervals".to_owned(), replaced),
+            ("memory_limit_met".to_owned(), met),
+        ],
     }
 }
 

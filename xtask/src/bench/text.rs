@@ -4,10 +4,7 @@
 
 use std::io::IsTerminal as _;
 
-use super::{
-    machine::MUCH_STEAL,
-    report::{Report, Section, Table, Verdict},
-};
+use super::report::{Report, Section, Table, Verdict};
 
 mod table;
 #[cfg(test)]
@@ -16,24 +13,33 @@ mod tests;
 /// Where there is no terminal, and at most on one: longer lines are hard to follow.
 const WIDTH: usize = 100;
 
-/// To standard output.
-pub(super) fn print(report: &Report) {
+/// One topic, as soon as it is done.
+pub(super) fn print_section(section: &Section) {
+    let (width, paint) = terminal();
+    let mut lines = body(section, width, paint);
+    lines.push(String::new());
+    println!("{}", lines.join("\n"));
+}
+
+/// What there is to say when all topics have been told: where it was measured, how long it took, and the goals.
+pub(super) fn print_end(report: &Report) {
+    let (width, paint) = terminal();
+    println!("{}", end(report, width, paint).join("\n"));
+}
+
+fn terminal() -> (usize, Paint) {
     let is_terminal = std::io::stdout().is_terminal();
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let width = crossterm::terminal::size().map_or(WIDTH, |(columns, _)| usize::from(columns));
     let width = if is_terminal { width.clamp(60, WIDTH) } else { WIDTH };
-    print!("{}", render(report, width, Paint(is_terminal && wanted)));
+    (width, Paint(is_terminal && wanted))
 }
 
-/// As text.
-fn render(report: &Report, width: usize, paint: Paint) -> String {
+fn end(report: &Report, width: usize, paint: Paint) -> Vec<String> {
     let mut lines = head(report, width, paint);
-    for section in &report.sections {
-        lines.extend(body(section, width, paint));
-    }
+    lines.extend(report.sections.last().map(|times| body(times, width, paint)).unwrap_or_default());
     lines.extend(goals(report, width, paint));
-    lines.push(String::new());
-    lines.join("\n")
+    lines
 }
 
 /// Seconds, or minutes and seconds.
@@ -54,10 +60,11 @@ fn head(report: &Report, width: usize, paint: Paint) -> Vec<String> {
     let cpus = format!("{} x {}", machine.cpus, machine.cpu);
     let memory = format!("{} MiB", machine.memory_mib);
     let load = format!("load {} before, {} after", machine.load_before, machine.load_after);
-    #[expect(clippy::float_arithmetic, reason = "a share")]
-    let steal = format!("steal {:.1} %", machine.steal * 100.0);
+    #[expect(clippy::float_arithmetic, reason = "shares")]
+    let [steal, foreign] = [machine.noise.steal, machine.noise.foreign].map(|share| share * 100.0);
+    let noise = format!("steal {steal:.1} %, other programs {foreign:.1} %");
     let second =
-        [&format!("Linux {}", machine.kernel), cpus.trim_end_matches([' ', 'x']), &memory, &load, &steal];
+        [&format!("Linux {}", machine.kernel), cpus.trim_end_matches([' ', 'x']), &memory, &load, &noise];
     let join = |parts: &[&str]| {
         parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" | ")
     };
@@ -67,10 +74,8 @@ fn head(report: &Report, width: usize, paint: Paint) -> Vec<String> {
     for (name, version) in &machine.versions {
         lines.extend(table::wrap(&format!("{name}: {version}"), width));
     }
-    if machine.steal > MUCH_STEAL {
-        lines.push(
-            paint.yellow("The hypervisor kept much of the CPU: compare within this run, not with others."),
-        );
+    if let Some(noise) = machine.noise.told() {
+        lines.push(paint.yellow(&format!("{noise}: compare within this run, not with others.")));
     }
     lines
 }

@@ -4,14 +4,11 @@ use vrrp_lab::clock;
 
 use super::{
     Rounds,
+    deadline::{BOUND, QUICK_BOUND},
     report::{Row, Section, Table},
     stats::milliseconds,
     text::duration,
 };
-
-/// Seconds that a run may take: of all topics, and of all with `--quick`.
-const BOUND: f64 = 25.0 * 60.0;
-const QUICK_BOUND: f64 = 3.0 * 60.0;
 
 #[derive(Debug)]
 pub(super) struct Times {
@@ -46,7 +43,7 @@ impl Times {
 
     /// What there is to say about a run that took too long.
     fn excess(&self, rounds: Rounds) -> Option<String> {
-        let bound = if rounds.quick { QUICK_BOUND } else { BOUND };
+        let bound = if rounds.quick { QUICK_BOUND } else { BOUND }.as_secs_f64();
         let whole: f64 = self.topics.iter().map(|(_, seconds)| seconds).sum();
         (whole > bound).then(|| {
             format!("The run took {}, longer than the {} it should.", duration(whole), duration(bound))
@@ -57,10 +54,12 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::deadline::Deadline;
 
     #[test]
     fn a_run_that_takes_too_long_says_so() {
-        let rounds = |quick| Rounds { count: 5, quick, keepalived: true, tuned: false };
+        let deadline = Deadline::never();
+        let rounds = |quick| Rounds { count: 5, quick, keepalived: true, tuned: false, deadline };
         let times = Times { began: 0, topics: vec![("density", 100.0), ("failover", 81.0)] };
         assert_eq!(times.excess(rounds(false)), None);
         let told = times.excess(rounds(true)).unwrap();

@@ -4,7 +4,10 @@
 
 use anyhow::Result;
 
-use super::{machine::CpuTime, stats::Samples};
+use super::{
+    noise::{CpuTime, Noise},
+    stats::Samples,
+};
 
 /// Which end of a scale is the bad one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,46 +22,46 @@ pub(crate) struct Tries<T> {
     pub(crate) runs: Vec<T>,
     /// How many rounds did not.
     pub(crate) failed: usize,
-    /// The hypervisor's share of the CPU, of the round from which it took most.
-    pub(crate) steal: f64,
+    /// Of the round that had most of it.
+    pub(crate) noise: Noise,
 }
 
 impl<T> Default for Tries<T> {
     fn default() -> Self {
-        Self { runs: Vec::new(), failed: 0, steal: 0.0 }
+        Self { runs: Vec::new(), failed: 0, noise: Noise::default() }
     }
 }
 
 impl<T> Tries<T> {
-    /// One more round, whatever it comes to: a result and what was stolen meanwhile, or its error.
-    pub(crate) fn attempt(&mut self, round: impl FnOnce() -> Result<(T, f64)>) -> Option<anyhow::Error> {
+    /// One more round, whatever it comes to: a result and the noise meanwhile, or its error.
+    pub(crate) fn attempt(&mut self, round: impl FnOnce() -> Result<(T, Noise)>) -> Option<anyhow::Error> {
         let cpu = CpuTime::now();
         match round() {
-            Ok((run, steal)) => {
-                self.push(run, steal);
+            Ok((run, noise)) => {
+                self.push(run, noise);
                 None
             }
             Err(error) => {
-                self.fail(cpu.steal_since());
+                self.fail(cpu.noise_since());
                 Some(error)
             }
         }
     }
 
-    /// A result, measured while this much was stolen.
-    pub(crate) fn push(&mut self, run: T, steal: f64) {
+    /// A result, measured with this much noise.
+    pub(crate) fn push(&mut self, run: T, noise: Noise) {
         self.runs.push(run);
-        self.note(steal);
+        self.note(noise);
     }
 
     /// A round without a result.
-    pub(crate) fn fail(&mut self, steal: f64) {
+    pub(crate) fn fail(&mut self, noise: Noise) {
         self.failed += 1;
-        self.note(steal);
+        self.note(noise);
     }
 
-    fn note(&mut self, steal: f64) {
-        self.steal = self.steal.max(steal);
+    fn note(&mut self, noise: Noise) {
+        self.noise = self.noise.max(noise);
     }
 
     pub(crate) fn rounds(&self) -> usize {
@@ -97,7 +100,7 @@ mod tests {
     use super::*;
 
     fn tries(values: &[f64], failed: usize) -> Tries<f64> {
-        Tries { runs: values.to_vec(), failed, steal: 0.0 }
+        Tries { runs: values.to_vec(), failed, noise: Noise::NONE }
     }
 
     #[test]
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn an_error_is_counted_and_told() {
         let mut tries = Tries::default();
-        assert!(tries.attempt(|| Ok((1, 0.0))).is_none());
+        assert!(tries.attempt(|| Ok((1, Noise::NONE))).is_none());
         assert_eq!(tries.attempt(|| anyhow::bail!("no")).unwrap().to_string(), "no");
         assert_eq!((tries.rounds(), tries.failed, tries.count().as_str()), (2, 1, "1 of 2"));
     }

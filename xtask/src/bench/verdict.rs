@@ -3,7 +3,7 @@
 //! Owns the rules: enough rounds of its own, and noise excuses a miss but never makes a success. Refuses to know the goals.
 
 use super::{
-    machine::noise,
+    noise::Noise,
     report::Verdict,
     stats::{Samples, cell},
     tries::Tries,
@@ -18,25 +18,25 @@ pub(super) struct Basis {
     /// Of whatever was tried least often.
     rounds: usize,
     failed: usize,
-    steal: f64,
+    noise: Noise,
     /// Round by round, for whoever asks why.
     pub(super) values: Vec<(String, Samples)>,
 }
 
 impl Basis {
-    pub(super) const fn new(rounds: usize, failed: usize, steal: f64) -> Self {
-        Self { rounds, failed, steal, values: Vec::new() }
+    pub(super) const fn new(rounds: usize, failed: usize, noise: Noise) -> Self {
+        Self { rounds, failed, noise, values: Vec::new() }
     }
 
     pub(super) fn of<T>(tries: &Tries<T>) -> Self {
-        Self::new(tries.rounds(), tries.failed, tries.steal)
+        Self::new(tries.rounds(), tries.failed, tries.noise)
     }
 
     /// Rests on both.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.rounds = self.rounds.min(other.rounds);
         self.failed += other.failed;
-        self.steal = self.steal.max(other.steal);
+        self.noise = self.noise.max(other.noise);
         self.values.extend(other.values);
         self
     }
@@ -44,7 +44,7 @@ impl Basis {
     /// Compares with another contender's results. What that one failed at is no result to compare with.
     pub(super) fn against<T>(mut self, other: &Tries<T>) -> Self {
         self.rounds = self.rounds.min(other.runs.len());
-        self.steal = self.steal.max(other.steal);
+        self.noise = self.noise.max(other.noise);
         self
     }
 
@@ -69,7 +69,7 @@ pub(super) fn judge(basis: &Basis, quick: bool, reached: Option<bool>) -> (Verdi
             Verdict::Unknown
         }
         Some(true) => Verdict::Reached,
-        Some(false) => match noise(basis.steal) {
+        Some(false) => match basis.noise.told() {
             Some(noise) => {
                 more.push(format!("no verdict: up to {noise}"));
                 Verdict::Unknown
@@ -98,34 +98,41 @@ pub(super) fn beside(ours: String, theirs: &[Option<f64>], unit: &str) -> String
 mod tests {
     use super::*;
 
-    fn verdict(rounds: usize, steal: f64, reached: Option<bool>) -> Verdict {
-        judge(&Basis::new(rounds, 0, steal), false, reached).0
+    fn verdict(rounds: usize, noise: Noise, reached: Option<bool>) -> Verdict {
+        judge(&Basis::new(rounds, 0, noise), false, reached).0
     }
 
     #[test]
     fn noise_makes_a_miss_unknown_and_never_a_success() {
-        assert_eq!(verdict(5, 0.0, Some(false)), Verdict::Missed);
-        assert_eq!(verdict(5, 0.2, Some(false)), Verdict::Unknown);
-        assert_eq!(verdict(5, 0.2, Some(true)), Verdict::Reached);
-        let (_, more) = judge(&Basis::new(5, 0, 0.2), false, Some(false));
+        let stolen = Noise { steal: 0.2, foreign: 0.0 };
+        let foreign = Noise { steal: 0.0, foreign: 0.3 };
+        assert_eq!(verdict(5, Noise::NONE, Some(false)), Verdict::Missed);
+        for noise in [stolen, foreign] {
+            assert_eq!(verdict(5, noise, Some(false)), Verdict::Unknown);
+            assert_eq!(verdict(5, noise, Some(true)), Verdict::Reached);
+        }
+        let (_, more) = judge(&Basis::new(5, 0, stolen), false, Some(false));
         assert_eq!(more, ["no verdict: up to 20 % of the CPU stolen"]);
     }
 
     #[test]
     fn a_verdict_wants_enough_rounds_of_its_own() {
-        assert_eq!(verdict(4, 0.0, Some(true)), Verdict::Unknown);
-        let short = Basis::new(9, 0, 0.0).and(Basis::new(3, 0, 0.0));
+        assert_eq!(verdict(4, Noise::NONE, Some(true)), Verdict::Unknown);
+        let short = Basis::new(9, 0, Noise::NONE).and(Basis::new(3, 0, Noise::NONE));
         assert_eq!(judge(&short, false, Some(false)).0, Verdict::Unknown);
-        assert_eq!(judge(&Basis::new(9, 0, 0.0), true, Some(true)).0, Verdict::Unknown, "quick");
-        assert_eq!(verdict(9, 0.0, None), Verdict::Unknown);
+        assert_eq!(judge(&Basis::new(9, 0, Noise::NONE), true, Some(true)).0, Verdict::Unknown, "quick");
+        assert_eq!(verdict(9, Noise::NONE, None), Verdict::Unknown);
     }
 
     #[test]
     fn what_the_other_failed_at_is_nothing_to_compare_with() {
-        let theirs = Tries { runs: vec![1, 2, 3, 4], failed: 1, steal: 0.0 };
-        assert_eq!(judge(&Basis::new(5, 0, 0.0).against(&theirs), false, Some(true)).0, Verdict::Unknown);
+        let theirs = Tries { runs: vec![1, 2, 3, 4], failed: 1, noise: Noise::NONE };
+        assert_eq!(
+            judge(&Basis::new(5, 0, Noise::NONE).against(&theirs), false, Some(true)).0,
+            Verdict::Unknown
+        );
         // Our own failures are rounds, and are told.
-        let ours = Tries { runs: vec![1, 2, 3, 4], failed: 1, steal: 0.0 };
+        let ours = Tries { runs: vec![1, 2, 3, 4], failed: 1, noise: Noise::NONE };
         let (verdict, more) = judge(&Basis::of(&ours), false, Some(false));
         assert_eq!((verdict, more), (Verdict::Missed, vec!["1 failed round".to_owned()]));
     }

@@ -1,15 +1,17 @@
 //! Runs as they could have been, and the verdicts that they must lead to.
 
 use super::*;
-use crate::bench::report::Verdict;
+use crate::bench::{deadline::Deadline, report::Verdict};
 
-const ROUNDS: Rounds = Rounds { count: 5, quick: false, keepalived: true, tuned: false };
+const ROUNDS: Rounds =
+    Rounds { count: 5, quick: false, keepalived: true, tuned: false, deadline: Deadline::never() };
 
 fn dense(false_masters: usize, longest_silence: f64) -> density::Run {
     density::Run {
         settled_ms: 1.0,
         sent_share: 1.0,
         sent_per_second: 20_000.0,
+        skipped: 0,
         lateness_ms: Samples(vec![0.1]),
         false_masters,
         longest_silence,
@@ -23,7 +25,7 @@ fn dense(false_masters: usize, longest_silence: f64) -> density::Run {
 }
 
 fn tries<T: Clone>(run: &T, count: usize) -> Tries<T> {
-    Tries { runs: vec![run.clone(); count], failed: 0, steal: 0.0 }
+    Tries { runs: vec![run.clone(); count], failed: 0, noise: Noise::NONE }
 }
 
 /// The verdict of the goal whose name begins so.
@@ -57,10 +59,42 @@ fn one_silent_router_is_a_miss_however_many_adverts_there_were() {
 }
 
 #[test]
+fn an_advert_left_out_in_one_round_is_a_miss() {
+    assert_eq!(density_verdict(|ours| ours.runs[2].skipped = 1), Verdict::Missed);
+    assert_eq!(density_verdict(|ours| ours.runs[2].longest_silence = 2.0), Verdict::Missed);
+    assert_eq!(density_verdict(|ours| ours.runs[2].longest_silence = 1.9), Verdict::Reached);
+}
+
+#[test]
+fn a_takeover_before_its_time_is_no_success() {
+    let verdict = |instances: usize, beyond: &[f64]| {
+        let setting = Setting { version: 3, advert_ms: 10, instances };
+        let outcome = failover::Outcome {
+            first_advert: None,
+            announced: Samples(vec![30.0]),
+            beyond_limit: Samples(beyond.to_vec()),
+            advert_beyond_limit: None,
+            lanes: Vec::new(),
+        };
+        let mut found = failover::Findings::default();
+        found.note(setting, [((Event::Cut, OURS), tries(&outcome, 5))].into());
+        let goals = judge(ROUNDS, &Findings { failover: Some(found), ..Findings::default() });
+        verdict_of(&goals, &format!("cut link; v3, 10 ms, {instances} instance"))
+    };
+    assert_eq!(verdict(1, &[0.9]), Verdict::Reached);
+    assert_eq!(verdict(1, &[-0.9]), Verdict::Reached);
+    assert_eq!(verdict(1, &[1.1]), Verdict::Missed);
+    assert_eq!(verdict(1, &[-6.0]), Verdict::Missed);
+    assert_eq!(verdict(200, &[-0.9, 4.9]), Verdict::Reached);
+    assert_eq!(verdict(200, &[-1.1, 2.0]), Verdict::Missed);
+    assert_eq!(verdict(200, &[0.1, 5.1]), Verdict::Missed);
+}
+
+#[test]
 fn a_failed_round_is_a_miss_and_said() {
     let goals = density_goals(|ours| {
         ours.runs.pop();
-        ours.fail(0.0);
+        ours.fail(Noise::NONE);
     });
     assert_eq!(verdict_of(&goals, "200 instances at 10 ms"), Verdict::Missed);
     assert!(goals[0].measured.ends_with("; 1 failed round"), "{}", goals[0].measured);
@@ -70,9 +104,9 @@ fn a_failed_round_is_a_miss_and_said() {
 
 #[test]
 fn noise_excuses_a_miss_and_makes_no_success() {
-    assert_eq!(density_verdict(|ours| ours.steal = 0.3), Verdict::Reached);
+    assert_eq!(density_verdict(|ours| ours.noise = Noise { steal: 0.3, foreign: 0.0 }), Verdict::Reached);
     let noisy = |ours: &mut Tries<density::Run>| {
-        ours.steal = 0.3;
+        ours.noise = Noise { steal: 0.3, foreign: 0.0 };
         ours.runs[0].false_masters = 2;
     };
     assert_eq!(density_verdict(noisy), Verdict::Unknown);
@@ -100,7 +134,7 @@ fn wake_ups_are_judged_in_every_setting() {
 #[test]
 fn sooner_than_nobody_is_not_sooner() {
     let verdict = |ours: &[f64], theirs: &[f64]| {
-        let tries = |values: &[f64]| Tries { runs: values.to_vec(), failed: 0, steal: 0.0 };
+        let tries = |values: &[f64]| Tries { runs: values.to_vec(), failed: 0, noise: Noise::NONE };
         let mut goals = Goals { quick: false, all: Vec::new() };
         goals.sooner("", "", (&tries(ours), &tries(theirs)), |value| Some(*value));
         goals.all[0].reached
@@ -116,7 +150,7 @@ fn sooner_than_nobody_is_not_sooner() {
 fn a_dead_master_that_nobody_replaced_is_a_miss() {
     let goals = |failed| {
         let mut found = starve::Findings::default();
-        let run = starve::Run { false_masters: 0, replaced_after: Some(0.4) };
+        let run = starve::Run { false_masters: 0, replaced_after: Some(0.4), limit_met: None };
         let mut dead = tries(&run, 5 - failed);
         dead.failed = failed;
         found.runs.insert((Case::DeadMaster, 10, OURS), dead);

@@ -4,6 +4,7 @@
 
 use crate::bench::{
     machine::Machine,
+    noise::Noise,
     report::{Goal, Lane, Plot, Report, Row, SCHEMA, Section, Series, Subject, Table, Verdict},
     stats::{Samples, cell},
 };
@@ -61,7 +62,7 @@ fn machine() -> Machine {
         ],
         load_before: "0.42 0.91 1.20".to_owned(),
         load_after: "2.31 2.02 1.64".to_owned(),
-        steal: 0.013,
+        noise: Noise { steal: 0.013, foreign: 0.021 },
     }
 }
 

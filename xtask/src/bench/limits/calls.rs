@@ -5,10 +5,13 @@ use std::{fs, process::Command};
 use anyhow::{Context as _, Result, ensure};
 use vrrp_lab::capability::find_program;
 
-use super::{MOST_LINES, SECONDS};
-use crate::bench::{
-    report::{Row, Table},
-    scene::{Router, Scene},
+use super::{MOST_LINES, PATIENCE, SECONDS};
+use crate::{
+    bench::{
+        report::{Row, Table},
+        scene::{Router, Scene},
+    },
+    command::output_within,
 };
 
 /// All threads of the daemon, for [`SECONDS`].
@@ -19,7 +22,7 @@ pub(super) fn table(scene: &Scene, router: &Router, name: &str) -> Result<Table>
     let mut command = Command::new("timeout");
     command.args(["--signal", "INT", &SECONDS.to_string()]).arg(strace);
     command.args(["-f", "-c", "-S", "calls", "-o"]).arg(&file).args(["-p", &pid]);
-    let output = command.output().context("run strace")?;
+    let output = output_within(&mut command, PATIENCE)?;
     let text = fs::read_to_string(&file).unwrap_or_default();
     let counts: Vec<Count> = text.lines().filter_map(Count::parse).collect();
     ensure!(

@@ -1,40 +1,20 @@
 //! What the kernel's own statistics say about the programs of the kernel half: how often they ran, and for how long.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{process::Command, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
-use vrrp_lab::capability::find_program;
+use vrrp_lab::{bpf, capability::find_program};
 
-use super::SECONDS;
-use crate::bench::{
-    report::{Row, Table},
-    scene::Scene,
-    stats::cell,
+use super::{PATIENCE, SECONDS};
+use crate::{
+    bench::{
+        report::{Row, Table},
+        scene::Scene,
+        stats::cell,
+    },
+    command::output_within,
 };
-
-const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
-
-/// The kernel counts while this lives; then as before.
-struct Counting {
-    before: String,
-}
-
-impl Counting {
-    fn start() -> Result<Self> {
-        let before = fs::read_to_string(SWITCH).with_context(|| format!("read {SWITCH}"))?;
-        fs::write(SWITCH, "1").with_context(|| format!("write {SWITCH}"))?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for Counting {
-    fn drop(&mut self) {
-        if let Err(error) = fs::write(SWITCH, &self.before) {
-            eprintln!("bench: {SWITCH} is not {} again: {error}", self.before.trim());
-        }
-    }
-}
 
 /// As bpftool says it.
 #[derive(Clone, Debug, Deserialize)]
@@ -52,7 +32,7 @@ struct Program {
 
 /// Of all programs that received packets in [`SECONDS`] of a steady pair.
 pub(super) fn table(scene: &Scene) -> Result<Table> {
-    let counting = Counting::start()?;
+    let counting = bpf::count_runs().context("have the kernel count the runs of its programs")?;
     let before = programs()?;
     thread::sleep(Duration::from_secs(SECONDS));
     let after = programs()?;
@@ -78,6 +58,6 @@ pub(super) fn table(scene: &Scene) -> Result<Table> {
 
 fn programs() -> Result<Vec<Program>> {
     let bpftool = find_program("bpftool").context("bpftool is not installed")?;
-    let output = Command::new(bpftool).args(["prog", "show", "--json"]).output().context("run bpftool")?;
+    let output = output_within(Command::new(bpftool).args(["prog", "show", "--json"]), PATIENCE)?;
     serde_json::from_slice(&output.stdout).context("read what bpftool printed")
 }

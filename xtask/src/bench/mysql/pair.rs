@@ -20,7 +20,10 @@ use vrrp_lab::{
 };
 
 use super::{Event, Outcome, Way};
-use crate::bench::{machine::CpuTime, report::Lane, stats::milliseconds};
+use crate::{
+    bench::{noise::CpuTime, report::Lane, stats::milliseconds},
+    command::output_within,
+};
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
 const HOSTS: [&str; 2] = ["a", "b"];
@@ -28,6 +31,8 @@ const PRIORITIES: [u8; 2] = [100, 90];
 const START: Duration = Duration::from_secs(20);
 /// A client that has not written again by then will not.
 const LIMIT: Duration = Duration::from_secs(20);
+/// The client waits so long for an answer, whoever keeps the address.
+const ANSWER: Duration = Duration::from_secs(5);
 /// So long a frozen server is left to a check that may never notice.
 const FROZEN: Duration = Duration::from_secs(15);
 /// Between two events, and before the first: the peer knows its master, and the client is at work.
@@ -92,7 +97,8 @@ impl Pair {
         let listened = |pair: &mut Self| pair.keepers[1].process().log().contains("BACKUP");
         ensure!(clock::wait_until(START, || listened(&mut pair)), "b does not become BACKUP");
         pair.await_whole()?;
-        let writer = Writer::start(pair.lab.host("client"), WriterSetup::new(VIP))?;
+        let setup = WriterSetup { answer_timeout: ANSWER, ..WriterSetup::new(VIP) };
+        let writer = Writer::start(pair.lab.host("client"), setup)?;
         let writes = clock::wait_until(START, || writer.count() > 20);
         ensure!(writes, "the client does not write: {:?}", writer.record().failures.last());
         pair.writer = Some(writer);
@@ -132,7 +138,7 @@ impl Pair {
         std::thread::sleep(Duration::from_millis(100));
         let now = clock::now_ns();
         self.events.push(now);
-        let (steal, record) = (cpu.steal_since(), writer.record());
+        let (noise, record) = (cpu.noise_since(), writer.record());
         let outage = serves.then(|| record.longest_gap(at, now)).map(|gap| gap.as_secs_f64() * 1e3);
         let seen = self.observer.sightings();
         let of = |half: usize, kind: fn(&Kind) -> bool| {
@@ -147,10 +153,11 @@ impl Pair {
             limit: None,
         };
         let lanes = vec![lane(from, "old master"), lane(to, "survivor")];
-        if serves {
+        // Whoever holds the address is reckoned with, served or not; and a dead server is not.
+        if is_moved || event == Event::Kill {
             self.active = to;
         }
-        Ok(Outcome { outage, waited: milliseconds(at, now), announced, lost: 0, steal, lanes })
+        Ok(Outcome { outage, waited: milliseconds(at, now), announced, lost: 0, twice: 0, noise, lanes })
     }
 
     /// Undoes what the event did, so that there can be another one.
@@ -180,9 +187,9 @@ impl Pair {
         self.await_whole()
     }
 
-    /// Ends the client; how many of its acknowledged writes are not on the server that serves, by event, and how many rows
-    /// are there twice.
-    pub(super) fn settle_accounts(mut self) -> Result<(Vec<usize>, usize)> {
+    /// Ends the client; by event, how many of its acknowledged writes are not on the server that serves, and how many rows are
+    /// there twice.
+    pub(super) fn settle_accounts(mut self) -> Result<Vec<Account>> {
         let writer = self.writer.take().context("the client has ended")?;
         for name in HOSTS {
             self.servers.on_mut(name).thaw();
@@ -195,11 +202,14 @@ impl Pair {
         // What was received is applied a moment later.
         clock::wait_until(Duration::from_secs(2), || compare().is_ok_and(|verdict| verdict.is_clean()));
         let verdict = compare()?;
-        let mut lost = vec![0; self.events.len()];
+        let mut accounts = vec![Account::default(); self.events.len()];
         for number in &verdict.lost {
-            lost[cause(&self.events, &record, *number)] += 1;
+            accounts[cause(&self.events, &record, *number)].lost += 1;
         }
-        Ok((lost, verdict.duplicated.len()))
+        for number in &verdict.duplicated {
+            accounts[cause(&self.events, &record, *number)].twice += 1;
+        }
+        Ok(accounts)
     }
 
     fn hand_over(&mut self, from: usize) -> Result<()> {
@@ -235,9 +245,18 @@ impl Pair {
     }
 }
 
-/// The first event that was not over when the write was acknowledged; the last one for what came behind it.
+/// What one event did to the client's writes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Account {
+    pub(super) lost: usize,
+    pub(super) twice: usize,
+}
+
+/// The first event that was not over when the write, or else the next one, was acknowledged; the last one for what came
+/// behind it.
 fn cause(events: &[u64], record: &Record, number: u64) -> usize {
-    let at = record.acknowledged.iter().find(|write| write.number == number).map_or(0, |write| write.at_ns);
+    let next = record.acknowledged.iter().find(|write| write.number >= number);
+    let at = next.map_or(u64::MAX, |write| write.at_ns);
     let later = events.iter().position(|event| *event >= at);
     later.unwrap_or_else(|| events.len().saturating_sub(1))
 }
@@ -307,14 +326,16 @@ fn executable(file: &Path) -> std::io::Result<()> {
 fn order(binary: &Path, daemon: &Daemon, host: &vrrp_lab::Host, what: &str) -> Result<()> {
     let mut command = Command::new(binary);
     command.args([what, "VI_1", "--socket"]).arg(vrrp_lab::daemon::socket(host));
-    let output = command.output().with_context(|| format!("run `vrrp {what}`"))?;
+    let output = output_within(&mut command, START)?;
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`vrrp {what}` on {}: {error}\n{}", host.name(), daemon.log());
     Ok(())
 }
 
 fn status(binary: &Path, host: &vrrp_lab::Host) -> String {
-    let output =
-        Command::new(binary).args(["status", "--socket"]).arg(vrrp_lab::daemon::socket(host)).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    let mut command = Command::new(binary);
+    command.args(["status", "--socket"]).arg(vrrp_lab::daemon::socket(host));
+    output_within(&mut command, START)
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default()
 }

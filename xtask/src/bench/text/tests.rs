@@ -3,6 +3,14 @@
 use super::*;
 use crate::bench::{html::example, report::Row};
 
+/// All that a run prints: its topics one by one, and the end.
+fn render(report: &Report, width: usize, paint: Paint) -> String {
+    let topics = report.sections.split_last().map(|(_, topics)| topics).unwrap_or_default();
+    let mut lines: Vec<String> = topics.iter().flat_map(|section| body(section, width, paint)).collect();
+    lines.extend(end(report, width, paint));
+    lines.join("\n")
+}
+
 fn plain() -> String {
     render(&example::report(), WIDTH, Paint(false))
 }

@@ -1,0 +1,129 @@
+//! When a run has to end, and which rounds were not begun because of it.
+//!
+//! Owns the bounds that the bench promises. Refuses to interrupt: a round that was begun is measured to its end.
+
+use std::time::Duration;
+
+use vrrp_lab::{clock, interrupt};
+
+/// How long a run may take: of all topics, and with `--quick`.
+pub(super) const BOUND: Duration = Duration::from_secs(25 * 60);
+pub(super) const QUICK_BOUND: Duration = Duration::from_secs(3 * 60);
+/// Of a whole run, for the profiles behind the last round; a quick one has none.
+const PROFILES: Duration = Duration::from_secs(60);
+/// What a round, or a profile, is taken to need until a longer one was seen.
+const USUAL: Duration = Duration::from_secs(15);
+
+/// A moment, by the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    /// For rounds.
+    rounds: u64,
+    /// For all that there is.
+    whole: u64,
+}
+
+impl Deadline {
+    /// Of a run that begins now.
+    pub(super) fn start(quick: bool) -> Self {
+        let now = clock::now_ns();
+        let (bound, profiles) = if quick { (QUICK_BOUND, Duration::ZERO) } else { (BOUND, PROFILES) };
+        Self { rounds: now + clock::nanos(bound - profiles), whole: now + clock::nanos(bound) }
+    }
+
+    /// Whether one more profile can be made.
+    pub(super) fn has_time_for_profile(self) -> bool {
+        interrupt::caught().is_none() && fits(clock::now_ns(), USUAL, self.whole)
+    }
+
+    #[cfg(test)]
+    pub(super) const fn never() -> Self {
+        Self { rounds: u64::MAX, whole: u64::MAX }
+    }
+}
+
+fn fits(now: u64, needed: Duration, end: u64) -> bool {
+    now.saturating_add(clock::nanos(needed)) <= end
+}
+
+/// The rounds of one topic, asked for one by one: a round that would not fit any more is not begun.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    deadline: Deadline,
+    /// When the last one began, and the longest so far.
+    began: Option<u64>,
+    longest: Duration,
+    /// Rounds by what they would have measured.
+    left_out: Vec<(String, usize)>,
+}
+
+impl Turns {
+    pub(crate) const fn new(deadline: Deadline) -> Self {
+        Self { deadline, began: None, longest: Duration::ZERO, left_out: Vec::new() }
+    }
+
+    /// Whether one more round of this can begin now; if not, it is noted.
+    pub(crate) fn next(&mut self, what: &str) -> bool {
+        self.next_at(clock::now_ns(), what) && interrupt::caught().is_none()
+    }
+
+    fn next_at(&mut self, now: u64, what: &str) -> bool {
+        if let Some(began) = self.began.take() {
+            self.longest = self.longest.max(Duration::from_nanos(now.saturating_sub(began)));
+        }
+        if fits(now, self.longest.max(USUAL), self.deadline.rounds) {
+            self.began = Some(now);
+            return true;
+        }
+        match self.left_out.iter_mut().find(|(known, _)| known == what) {
+            Some((_, count)) => *count += 1,
+            None => self.left_out.push((what.to_owned(), 1)),
+        }
+        false
+    }
+
+    /// What was left out, if anything was.
+    pub(crate) fn remark(&self) -> Option<String> {
+        let told = |(what, count): &(String, usize)| {
+            format!("{what} ({count} round{})", if *count == 1 { "" } else { "s" })
+        };
+        let all: Vec<String> = self.left_out.iter().map(told).collect();
+        (!all.is_empty()).then(|| format!("Left out for time: {}.", all.join("; ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = clock::SECOND;
+
+    #[test]
+    fn a_round_that_would_not_fit_is_left_out_and_told() {
+        let mut turns = Turns::new(Deadline { rounds: 60 * SECOND, whole: 60 * SECOND });
+        assert!(turns.next_at(0, "a"));
+        assert_eq!(turns.remark(), None);
+        // It took 20 s: so may the next one, and 45 s are too late for it, though not for a usual one.
+        assert!(turns.next_at(20 * SECOND, "a"));
+        assert!(!turns.next_at(40 * SECOND + 1, "a"));
+        assert!(!turns.next_at(40 * SECOND + 1, "a"));
+        assert!(!turns.next_at(40 * SECOND + 1, "b"));
+        assert_eq!(turns.remark().unwrap(), "Left out for time: a (2 rounds); b (1 round).");
+    }
+
+    #[test]
+    fn the_first_round_wants_the_usual_time() {
+        let deadline = Deadline { rounds: 60 * SECOND, whole: 90 * SECOND };
+        assert!(Turns::new(deadline).next_at(60 * SECOND - clock::nanos(USUAL), "a"));
+        assert!(!Turns::new(deadline).next_at(60 * SECOND - clock::nanos(USUAL) + 1, "a"));
+    }
+
+    #[test]
+    fn a_quick_run_has_its_own_bound() {
+        let length = |quick| {
+            let now = clock::now_ns();
+            Duration::from_nanos(Deadline::start(quick).rounds - now).as_secs_f64().round()
+        };
+        assert_eq!((length(true), length(false)), (180.0, 24.0 * 60.0));
+    }
+}
