@@ -19,7 +19,7 @@ use crate::net::mailbox::Mailbox;
 use crate::net::netlink::{Netlink, NetlinkError, Vip};
 use crate::net::packet::{PacketSocketError, PacketSockets};
 use crate::net::realtime;
-use crate::net::sockets;
+use crate::net::sockets::Census;
 use crate::vrrp::{Instant, Job};
 
 /// A refused removal is tried again after this long.
@@ -145,6 +145,7 @@ pub fn start(
         reports,
         bursts: VecDeque::new(),
         put_off: Vec::new(),
+        census: Census::default(),
     };
     thread::Builder::new()
         .name("vip-executor".to_owned())
@@ -199,6 +200,8 @@ struct Executor {
     bursts: VecDeque<(usize, u8)>,
     /// Those that could not be announced just then.
     put_off: Vec<(usize, u8)>,
+    /// Of the releases that came together.
+    census: Census,
 }
 
 impl Executor {
@@ -214,6 +217,7 @@ impl Executor {
                     Task::Stop => return self.sockets,
                 }
             }
+            self.census.forget();
             self.finish_bursts(tasks);
             let now = clock::now();
             let again = (!self.put_off.is_empty()).then(|| now + ANNOUNCE_RETRY);
@@ -277,7 +281,7 @@ impl Executor {
     }
 
     /// How many there were.
-    fn reset_clients(&self, router: usize) -> u32 {
+    fn reset_clients(&mut self, router: usize) -> u32 {
         let (Some(holding), Some(State::On { .. })) = (self.holdings.get(router), self.states.get(router))
         else {
             return 0;
@@ -286,7 +290,7 @@ impl Executor {
             return 0;
         }
         let addresses: Vec<_> = holding.vips.iter().map(|vip| vip.address).collect();
-        match sockets::destroy(&addresses, &holding.services) {
+        match self.census.destroy(&addresses, &holding.services) {
             Ok(count) => u32::try_from(count).unwrap_or(u32::MAX),
             Err(error) => {
                 tracing::warn!("clients of an address that goes are not told: {error}");

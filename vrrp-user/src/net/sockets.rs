@@ -12,6 +12,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 use thiserror::Error;
 
+use super::clock;
+use crate::vrrp::Instant;
+
 /// NETLINK_SOCK_DIAG.
 const PROTOCOL: isize = 4;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -25,6 +28,9 @@ const DUMP: u16 = 0x300;
 const STATES: u32 = bits(&[1, 3, 4, 5, 8, 9, 11]);
 /// The kernel answers within the system call.
 const REPLY_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Who connects after a look is missed by whoever goes by it.
+const STALE: Duration = Duration::from_millis(20);
 
 /// struct nlmsghdr.
 const HEADER: usize = 16;
@@ -58,23 +64,59 @@ pub enum SocketsError {
 
 /// Destroys every socket whose own end is one of these addresses and ports; how many there were.
 pub fn destroy(addresses: &[Ipv4Addr], ports: &[u16]) -> Result<usize, SocketsError> {
-    let socket = open()?;
-    let (mut count, mut failed) = (0, None);
-    for family in [libc::AF_INET, libc::AF_INET6] {
-        let Ok(family) = u8::try_from(family) else { continue };
-        for id in list(&socket, family)? {
-            if !is_wanted(&id, family, addresses, ports) {
-                continue;
-            }
+    Census::default().destroy(addresses, ports)
+}
+
+/// The host's sockets as they were a moment ago: the kernel looks through all of them to list any, and many addresses may go at
+/// once.
+#[derive(Debug, Default)]
+pub struct Census {
+    seen: Option<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    at: Instant,
+    socket: Socket,
+    /// With their families.
+    ids: Vec<(u8, [u8; ID])>,
+}
+
+impl Census {
+    /// As [`destroy`], of those that were there at the last look, if that is not [`STALE`] yet.
+    pub fn destroy(&mut self, addresses: &[Ipv4Addr], ports: &[u16]) -> Result<usize, SocketsError> {
+        let now = clock::now();
+        let seen = match self.seen.take().filter(|seen| now.since(seen.at) < STALE) {
+            Some(seen) => seen,
+            None => look(now)?,
+        };
+        let (mut count, mut failed) = (0, None);
+        for (family, id) in seen.ids.iter().filter(|(family, id)| is_wanted(id, *family, addresses, ports)) {
             // One that cannot be ended is no reason to spare the others.
-            match end(&socket, family, &id) {
+            match end(&seen.socket, *family, id) {
                 Ok(is_ended) => count += usize::from(is_ended),
                 Err(error @ SocketsError::Refused { .. }) => failed = Some(error),
                 Err(error) => return Err(error),
             }
         }
+        self.seen = Some(seen);
+        failed.map_or(Ok(count), Err)
     }
-    failed.map_or(Ok(count), Err)
+
+    /// The next one looks again.
+    pub fn forget(&mut self) {
+        self.seen = None;
+    }
+}
+
+fn look(at: Instant) -> Result<Seen, SocketsError> {
+    let socket = open()?;
+    let mut ids = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let Ok(family) = u8::try_from(family) else { continue };
+        ids.extend(list(&socket, family)?.into_iter().map(|id| (family, id)));
+    }
+    Ok(Seen { at, socket, ids })
 }
 
 fn open() -> Result<Socket, SocketsError> {
