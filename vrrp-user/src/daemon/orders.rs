@@ -15,8 +15,10 @@ use crate::control::message::{Done, Selection};
 use crate::daemon::drained::{DrainedError, REASON};
 use crate::daemon::service::Running;
 use crate::daemon::standing::Holder;
+use crate::daemon::wiring::SERVICE_SLACK;
 
-/// A drained MASTER has released within 50 ms, besides what a managed role may take, or the answer says that it has not.
+/// A drained MASTER has released within 50 ms, besides what resetting clients and a managed role may take, or the answer says that
+/// it has not.
 const RELEASE: Duration = Duration::from_millis(200);
 /// Nothing else is done meanwhile, so the disk gets no longer.
 const DISK: Duration = Duration::from_secs(1);
@@ -150,7 +152,7 @@ impl Running {
         if let Err(why) = self.keep_drained().await {
             done.warnings.push(format!("{why}; after a restart of the daemon they will take part again"));
         }
-        let by = Instant::now() + RELEASE + self.roles.longest;
+        let by = Instant::now() + RELEASE + SERVICE_SLACK + self.roles.longest;
         self.drains.0.push(Waiting { answer, done, names, by });
     }
 

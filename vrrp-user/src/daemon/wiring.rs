@@ -21,8 +21,9 @@ use crate::net::netlink::{Link, Vip};
 use crate::vrrp;
 use crate::wire::{AdvertInterval, Authentication, Dialect, Ipv4Checksum, MacAddress, arp};
 
-/// What handing an order over and resetting clients may add to a release's own deadline.
-const SERVICE_SLACK: Duration = Duration::from_millis(250);
+/// What handing an order over and resetting clients may add to a release's own deadline: more than
+/// [`crate::net::executor::RESETTING`].
+pub(super) const SERVICE_SLACK: Duration = Duration::from_millis(250);
 
 /// Why a configuration does not fit this host.
 #[derive(Debug, Error)]
@@ -275,8 +276,13 @@ fn wire(
 
 /// The other server's address, if this host has it. IPv6 addresses are in no picture: such a one shows when the gate holds.
 fn own_peer(picture: &Picture, instance: &Instance) -> Option<IpAddr> {
-    let Place::Tcp(address, _) = instance.role.as_ref()?.peer.as_ref()?.place else { return None };
-    picture.addresses.iter().any(|held| IpAddr::V4(held.address) == address).then_some(address)
+    let role = instance.role.as_ref()?;
+    let Place::Tcp(address, port) = role.peer.as_ref()?.place else { return None };
+    // Behind another port of this host may be a tunnel to the other one, or the other server of two on trial.
+    let is_own =
+        role.service_ports.contains(&port) || matches!(role.local.place, Place::Tcp(_, own) if own == port);
+    let is_here = picture.addresses.iter().any(|held| IpAddr::V4(held.address) == address);
+    (is_own && is_here).then_some(address)
 }
 
 fn vip(picture: &Picture, instance: &Instance, address: &VirtualAddress) -> Result<Vip, WiringError> {
@@ -386,10 +392,10 @@ mod tests {
     use super::*;
     use crate::net::netlink::HeldAddress;
 
-    fn wired(peer: &str) -> Result<Wiring, WiringError> {
+    fn wired(peer: &str, port: u16) -> Result<Wiring, WiringError> {
         let text = format!(
             "instances: [{{ name: A, interface: eth0, virtual_router_id: 1, virtual_addresses: [10.0.0.9/24], role: manage, \
-             mysql: {{ socket: /s, user: u, peer: {{ address: \"{peer}\", user: p }} }} }}]"
+             mysql: {{ socket: /s, user: u, peer: {{ address: \"{peer}\", port: {port}, user: p }} }} }}]"
         );
         let config = Config::parse(&text, Path::new("x.yaml")).unwrap().config;
         let link = |ifindex: u32, name: &str| Link {
@@ -414,10 +420,15 @@ mod tests {
     #[test]
     fn a_peer_at_an_address_of_this_host_is_refused_on_whatever_interface() {
         for own in ["10.0.0.1", "10.0.0.2", "::ffff:10.0.0.1"] {
-            let error = wired(own).unwrap_err();
+            let error = wired(own, 3306).unwrap_err();
             assert!(matches!(error, WiringError::OwnPeer { .. }), "{error}");
             assert!(error.to_string().contains("write the other host's own address"), "{error}");
         }
-        assert_eq!(wired("10.0.0.3").unwrap().routers.len(), 1);
+        assert_eq!(wired("10.0.0.3", 3306).unwrap().routers.len(), 1);
+        assert_eq!(
+            wired("10.0.0.2", 3307).unwrap().routers.len(),
+            1,
+            "a tunnel, or the other of two on trial"
+        );
     }
 }

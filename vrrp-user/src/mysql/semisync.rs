@@ -18,7 +18,7 @@ pub struct SemiSync {
     pub clients: u64,
     /// Sessions whose commit waits now.
     pub waiting: u64,
-    /// Commits that a replica has acknowledged, ever.
+    /// Commits that a replica has acknowledged, ever; MariaDB: answers of replicas.
     pub acknowledged: u64,
     pub timeout_ms: u64,
     pub wait_point: String,
@@ -54,7 +54,11 @@ impl SemiSync {
             is_replica_active: flag(&state, set("replica_status", "slave_status")),
             clients,
             waiting: number(&state, set("source_wait_sessions", "master_wait_sessions")).unwrap_or(0),
-            acknowledged: number(&state, set("source_yes_tx", "master_yes_tx")).unwrap_or(0),
+            // MariaDB also says yes to a commit whose session was ended while it waited.
+            acknowledged: state
+                .number(&["rpl_semi_sync_master_get_ack"])
+                .or_else(|| number(&state, set("source_yes_tx", "master_yes_tx")))
+                .unwrap_or(0),
             timeout_ms: number(&settings, set("source_timeout", "master_timeout")).unwrap_or(0),
             wait_point: settings.get(&[&new, &old]).unwrap_or_default().to_owned(),
             wait_for: number(&settings, set("source_wait_for_replica_count", "master_wait_for_slave_count"))
@@ -177,6 +181,9 @@ mod tests {
         assert!(semi("0", "1", "8").has_waited_in_vain_since(&before));
         assert!(!semi("1", "3", "8").has_waited_in_vain_since(&before), "what hangs hangs elsewhere");
         assert!(!semi("1", "0", "7").has_waited_in_vain_since(&before), "nobody waits for a replica");
+        let state = rows(&[("Rpl_semi_sync_master_yes_tx", "8"), ("Rpl_semi_sync_master_get_ack", "7")]);
+        let ended = SemiSync::read(&rows(&[("rpl_semi_sync_master_enabled", "ON")]), &state).unwrap();
+        assert_eq!(ended.acknowledged, 7, "a session that was ended is no answer of a replica");
         let off = SemiSync { is_source_active: false, ..semi("0", "3", "7") };
         assert!(!off.has_waited_in_vain_since(&before));
     }

@@ -19,7 +19,7 @@ use crate::net::mailbox::Mailbox;
 use crate::net::netlink::{Netlink, NetlinkError, Vip};
 use crate::net::packet::{PacketSocketError, PacketSockets};
 use crate::net::realtime;
-use crate::net::sockets::Census;
+use crate::net::sockets::{Census, Ended};
 use crate::vrrp::{Instant, Job};
 
 /// A refused removal is tried again after this long.
@@ -27,6 +27,8 @@ const RETRY: Duration = Duration::from_millis(100);
 /// A router whose announcements had to be put off is looked at again after this: all are looked at then, and the advert thread
 /// that is late needs the time more.
 const ANNOUNCE_RETRY: Duration = Duration::from_millis(50);
+/// Clients are reset for so long after the first release of those that came together; then the addresses go all the same.
+pub const RESETTING: Duration = Duration::from_millis(100);
 /// Stack of the thread: it is locked into memory, so no larger than it needs.
 const STACK: usize = 256 * 1024;
 
@@ -146,6 +148,7 @@ pub fn start(
         bursts: VecDeque::new(),
         put_off: Vec::new(),
         census: Census::default(),
+        resetting_until: None,
     };
     thread::Builder::new()
         .name("vip-executor".to_owned())
@@ -200,8 +203,9 @@ struct Executor {
     bursts: VecDeque<(usize, u8)>,
     /// Those that could not be announced just then.
     put_off: Vec<(usize, u8)>,
-    /// Of the releases that came together.
+    /// Of the releases that came together, and until when their clients may be reset.
     census: Census,
+    resetting_until: Option<Instant>,
 }
 
 impl Executor {
@@ -218,6 +222,7 @@ impl Executor {
                 }
             }
             self.census.forget();
+            self.resetting_until = None;
             self.finish_bursts(tasks);
             let now = clock::now();
             let again = (!self.put_off.is_empty()).then(|| now + ANNOUNCE_RETRY);
@@ -290,13 +295,19 @@ impl Executor {
             return 0;
         }
         let addresses: Vec<_> = holding.vips.iter().map(|vip| vip.address).collect();
-        match self.census.destroy(&addresses, &holding.services) {
-            Ok(count) => u32::try_from(count).unwrap_or(u32::MAX),
-            Err(error) => {
-                tracing::warn!("clients of an address that goes are not told: {error}");
-                0
+        let until = *self.resetting_until.get_or_insert_with(|| clock::now() + RESETTING);
+        let (count, spared) = match self.census.destroy_until(&addresses, &holding.services, until) {
+            Ok(Ended { count, is_whole: true }) => (count, None),
+            Ok(Ended { count, is_whole: false }) => {
+                (count, Some(format!("that took longer than {RESETTING:?}")))
             }
+            Err(error) => (0, Some(error.to_string())),
+        };
+        if let Some(why) = spared {
+            let addresses = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            tracing::warn!("not all clients of {addresses} are reset before it goes: {why}");
         }
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     /// Takes all addresses off, whatever was on. True if none is left.

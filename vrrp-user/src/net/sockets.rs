@@ -31,6 +31,8 @@ const REPLY_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Who connects after a look is missed by whoever goes by it.
 const STALE: Duration = Duration::from_millis(20);
+/// Clients that come back at once come back to an address that is still here: they are ended so often.
+const LOOKS: usize = 3;
 
 /// struct nlmsghdr.
 const HEADER: usize = 16;
@@ -56,6 +58,8 @@ pub enum SocketsError {
     System { operation: &'static str, source: io::Error },
     #[error("sock_diag: the kernel does not answer within {REPLY_DEADLINE:?}")]
     Silent,
+    #[error("sock_diag: there are more sockets than can be looked through in the time there is")]
+    TooMany,
     #[error(
         "sock_diag: the kernel refuses to {what}: {source}; it may be built without CONFIG_INET_DIAG_DESTROY"
     )]
@@ -64,7 +68,24 @@ pub enum SocketsError {
 
 /// Destroys every socket whose own end is one of these addresses and ports; how many there were.
 pub fn destroy(addresses: &[Ipv4Addr], ports: &[u16]) -> Result<usize, SocketsError> {
-    Census::default().destroy(addresses, ports)
+    let Seen { socket, ids, .. } = look(None)?;
+    let (mut count, mut failed) = (0, None);
+    for (family, id) in ids.iter().filter(|(family, id)| is_wanted(id, *family, addresses, ports)) {
+        // One that cannot be ended is no reason to spare the others.
+        match end(&socket, *family, id) {
+            Ok(is_ended) => count += usize::from(is_ended),
+            Err(error @ SocketsError::Refused { .. }) => failed = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    failed.map_or(Ok(count), Err)
+}
+
+/// What ended, and whether it was everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub count: usize,
+    pub is_whole: bool,
 }
 
 /// The host's sockets as they were a moment ago: the kernel looks through all of them to list any, and many addresses may go at
@@ -83,24 +104,40 @@ struct Seen {
 }
 
 impl Census {
-    /// As [`destroy`], of those that were there at the last look, if that is not [`STALE`] yet.
-    pub fn destroy(&mut self, addresses: &[Ipv4Addr], ports: &[u16]) -> Result<usize, SocketsError> {
-        let now = clock::now();
-        let seen = match self.seen.take().filter(|seen| now.since(seen.at) < STALE) {
-            Some(seen) => seen,
-            None => look(now)?,
-        };
+    /// As [`destroy`], and also who came in place of those that were ended, up to `until`.
+    pub fn destroy_until(
+        &mut self,
+        addresses: &[Ipv4Addr],
+        ports: &[u16],
+        until: Instant,
+    ) -> Result<Ended, SocketsError> {
         let (mut count, mut failed) = (0, None);
-        for (family, id) in seen.ids.iter().filter(|(family, id)| is_wanted(id, *family, addresses, ports)) {
-            // One that cannot be ended is no reason to spare the others.
-            match end(&seen.socket, *family, id) {
-                Ok(is_ended) => count += usize::from(is_ended),
-                Err(error @ SocketsError::Refused { .. }) => failed = Some(error),
-                Err(error) => return Err(error),
+        for _ in 0..LOOKS {
+            let seen = match self.seen.take().filter(|seen| clock::now().since(seen.at) < STALE) {
+                Some(seen) => seen,
+                None if clock::now() >= until => return Ok(Ended { count, is_whole: false }),
+                None => look(Some(until))?,
+            };
+            let wanted = |(family, id): &&(u8, [u8; ID])| is_wanted(id, *family, addresses, ports);
+            let mut is_anybody = false;
+            for (family, id) in seen.ids.iter().filter(wanted) {
+                if clock::now() >= until {
+                    return Ok(Ended { count, is_whole: false });
+                }
+                is_anybody = true;
+                // One that cannot be ended is no reason to spare the others.
+                match end(&seen.socket, *family, id) {
+                    Ok(is_ended) => count += usize::from(is_ended),
+                    Err(error @ SocketsError::Refused { .. }) => failed = Some(error),
+                    Err(error) => return Err(error),
+                }
+            }
+            if !is_anybody {
+                self.seen = Some(seen);
+                break;
             }
         }
-        self.seen = Some(seen);
-        failed.map_or(Ok(count), Err)
+        failed.map_or(Ok(Ended { count, is_whole: true }), Err)
     }
 
     /// The next one looks again.
@@ -109,14 +146,14 @@ impl Census {
     }
 }
 
-fn look(at: Instant) -> Result<Seen, SocketsError> {
+fn look(until: Option<Instant>) -> Result<Seen, SocketsError> {
     let socket = open()?;
     let mut ids = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         let Ok(family) = u8::try_from(family) else { continue };
-        ids.extend(list(&socket, family)?.into_iter().map(|id| (family, id)));
+        ids.extend(list(&socket, family, until)?.into_iter().map(|id| (family, id)));
     }
-    Ok(Seen { at, socket, ids })
+    Ok(Seen { at: clock::now(), socket, ids })
 }
 
 fn open() -> Result<Socket, SocketsError> {
@@ -127,10 +164,13 @@ fn open() -> Result<Socket, SocketsError> {
     Ok(socket)
 }
 
-fn list(socket: &Socket, family: u8) -> Result<Vec<[u8; ID]>, SocketsError> {
+fn list(socket: &Socket, family: u8, until: Option<Instant>) -> Result<Vec<[u8; ID]>, SocketsError> {
     send(socket, &request(SOCK_DIAG_BY_FAMILY, REQUEST | DUMP, family, STATES, &[0; ID]))?;
     let mut ids = Vec::new();
     loop {
+        if until.is_some_and(|until| clock::now() >= until) {
+            return Err(SocketsError::TooMany);
+        }
         for (kind, payload) in messages(&receive(socket)?) {
             match kind {
                 NLMSG_DONE => return Ok(ids),

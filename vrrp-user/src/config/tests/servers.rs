@@ -106,11 +106,9 @@ fn a_check_that_gives_the_address_up_when_the_peer_dies_is_refused() {
     let tcp = |reaction: &str| {
         format!("checks: [{{ tcp: {{ port: 1, address: 192.168.1.12 }}, on_failure: {reaction} }}]")
     };
-    complains(
-        &format!("peers: [192.168.1.11, 192.168.1.12], {}", tcp("release")),
-        "checks[0].tcp.address",
-        words,
-    );
+    complains(&format!("peers: [192.168.1.12], {}", tcp("release")), "checks[0].tcp.address", words);
+    // One of them may be this host itself.
+    is_accepted(&format!("peers: [192.168.1.11, 192.168.1.12], {}", tcp("release")));
     is_accepted(&format!("peers: [192.168.1.12], {}", tcp("report")));
     is_accepted(&format!("peers: [192.168.1.12], {}", tcp("{ weight: -20 }")));
     is_accepted(&format!("peers: [192.168.1.11], {}", tcp("release")));

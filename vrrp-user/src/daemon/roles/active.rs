@@ -54,7 +54,8 @@ impl Keeper {
             return self.pass_the_gate_again().await;
         }
         // Before anything that may wait for the server: its clients wait, too.
-        self.see_to_commits().await;
+        let is_peer_away = self.unheard >= AWAY && matches!(view.theirs, PeerAnswer::Silent(_));
+        self.see_to_commits(is_peer_away).await;
         match &view.theirs {
             PeerAnswer::Silent(how) => {
                 self.stop_following(how).await;
@@ -272,6 +273,8 @@ impl Keeper {
                 self.set_undecided(false);
                 self.term.may_go_alone = false;
                 self.term.saw_follower |= won.is_peer_read_only;
+                // How near the peer was before says nothing of how it comes back.
+                self.lag = Lag::default();
                 self.show("active", true);
             }
             Err(refusal) => {
@@ -347,7 +350,7 @@ impl Keeper {
     }
 
     /// A standby that is gone or stuck must not hold up what the active one's clients write.
-    async fn see_to_commits(&mut self) {
+    async fn see_to_commits(&mut self, is_peer_away: bool) {
         let is_asleep = self.term.commits_from.is_some_and(|at| clock::now() < at);
         if is_asleep || self.role.settings.semi_sync == SemiSyncPolicy::Keep {
             return;
@@ -365,7 +368,7 @@ impl Keeper {
                 );
             }
         };
-        if !self.term.commits.note(&semi, self.unheard >= AWAY, clock::now()) {
+        if !self.term.commits.note(&semi, is_peer_away, clock::now()) {
             return;
         }
         match self.driver.lower_semi_sync().await {

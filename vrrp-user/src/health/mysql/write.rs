@@ -80,10 +80,12 @@ impl Prober {
         if let Some((id, cause)) = self.stuck.clone() {
             // It may have to wait behind commits that wait for a replica: then the one that hangs is elsewhere.
             let semi_sync = self.semi_sync().await?;
-            let waits = self
-                .before
-                .as_ref()
-                .is_some_and(|before| semi_sync.is_some_and(|now| now.has_waited_in_vain_since(before)));
+            let waits = match (&self.before, &semi_sync) {
+                (Some(before), Some(now)) => now.has_waited_in_vain_since(before),
+                (None, _) | (_, None) => false,
+            };
+            // Another's commit that was acknowledged while this one waited tells of then only.
+            self.before = semi_sync;
             let finding = if waits {
                 let why =
                     "commits wait for a replica (semi-sync) that acknowledges none; see why it does not";
