@@ -39,6 +39,8 @@ pub(crate) struct Totals {
     pub(crate) failed: u64,
     skipped: u64,
     pub(crate) reasons: Vec<String>,
+    /// Tries that failed while the machine stood still, and were made again.
+    again: u64,
     failures: Vec<Failure>,
     /// Lines are the text of the last failure, until the program that failed sums up.
     is_in_failure: bool,
@@ -66,6 +68,7 @@ impl Totals {
     /// Takes in one line of output, if it is one that counts.
     fn note(&mut self, line: &str) {
         self.note_failure(line);
+        self.again += u64::from(line.contains("tried again: "));
         // "test name ... skipped: why" when a test's own line is not finished yet.
         if let Some(start) = line.find("skipped: ") {
             self.reasons.push(line.get(start..).unwrap_or_default().to_owned());
@@ -152,12 +155,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             options.filter.as_ref().map_or(String::new(), |f| format!(" with {f:?} in its name"))
         );
     }
+    // Everything, and nothing in particular was asked for: then the slow proofs, too.
+    let is_proven = !options.long || options.filter.is_some() || prove()?;
     for failure in &totals.failures {
         println!();
         failure.tell().iter().for_each(|line| println!("{line}"));
     }
-    // Everything, and nothing in particular was asked for: then the slow proofs, too.
-    let is_proven = !options.long || options.filter.is_some() || prove()?;
+    if totals.again > 0 {
+        println!("\n{} tries failed while the machine stood still, and were made again", totals.again);
+    }
     println!("\n{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
     let is_good = is_success && is_proven && totals.failed == 0 && ran > 0;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -203,11 +209,15 @@ mod tests {
             "test a ... ok",
             "test result: ok. 15 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 27.86s",
             "skipped: name: no native XDP on veth",
+            "test b ... tried again: the machine stood still for 40ms in try 1, which failed",
             "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 14 filtered out; finished in 0.17s",
         ];
         lines.iter().for_each(|line| totals.note(line));
         let reasons = vec!["skipped: name: no native XDP on veth".to_owned()];
-        assert_eq!(totals, Totals { passed: 16, failed: 2, skipped: 2, reasons, ..Totals::default() });
+        assert_eq!(
+            totals,
+            Totals { passed: 16, failed: 2, skipped: 2, reasons, again: 1, ..Totals::default() }
+        );
     }
 
     #[test]

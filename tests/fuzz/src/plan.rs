@@ -5,8 +5,8 @@ use vrrp_user::{daemon::drained::Content, net::guard::Plan};
 
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let plans = [
-        r#"{"daemon_pid":1,"board_fd":3,"realtime_priority":null,"wards":[],"config":"/etc/vrrp/vrrp.yaml"}"#,
-        r#"{"daemon_pid":4294967295,"board_fd":-1,"realtime_priority":50,"wards":[{"name":"VI_1","vips":[{"ifindex":2,"address":"192.0.2.9","prefix":24,"label":null,"scope":0}],"ifindex":2,"release":[1,2,3],"freeze_limit_ns":1,"is_managed":true}],"config":"/etc/vrrp/vrrp.yaml"}"#,
+        r#"{"daemon_pid":1,"board_fd":3,"realtime_priority":null,"wards":[],"testament_fd":4}"#,
+        r#"{"daemon_pid":4294967295,"board_fd":-1,"realtime_priority":50,"wards":[{"name":"VI_1","vips":[{"ifindex":2,"address":"192.0.2.9","prefix":24,"label":null,"scope":0}],"ifindex":2,"release":[1,2,3],"freeze_limit_ns":1,"is_managed":true}],"testament_fd":4}"#,
         "{}",
         "",
     ];

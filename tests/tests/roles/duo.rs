@@ -161,16 +161,19 @@ impl Duo {
         self.a.restart(self.lab.host("a")).unwrap();
     }
 
-    /// A peer or a server that does not answer in time once has a drain refused, and nothing changed.
-    pub(crate) fn drain(&self, host: &str) {
+    /// A peer or a server that does not answer in time once has a drain refused, and nothing changed: how often.
+    pub(crate) fn drain(&self, host: &str) -> usize {
         const ONCE: [&str; 3] = ["does not answer", "cannot be made read-only", "does not say what it has"];
+        let mut refused = 0;
         self.wait_until("the drain is taken", || {
             let output = self.command(host, &["drain", "VI_1"]);
             let error = String::from_utf8_lossy(&output.stderr);
             let is_late = ONCE.iter().any(|words| error.contains(words));
             assert!(output.status.success() || is_late, "{error}\n{}", self.logs());
+            refused += usize::from(!output.status.success());
             output.status.success()
         });
+        refused
     }
 
     pub(crate) fn order(&self, host: &str, arguments: &[&str]) {

@@ -36,13 +36,13 @@ fn a_drained_mysql_hands_over_under_load() {
 fn switches(flavour: Flavour, rounds: usize) {
     let duo = Duo::start("switches", flavour);
     let writer = duo.writer();
-    let mut began = Vec::new();
+    let (mut began, mut refused) = (Vec::new(), 0);
     for round in 0..rounds {
         let (from, to) = if round % 2 == 0 { ("a", "b") } else { ("b", "a") };
         // Time for the other one to know its master: only then it need not wait after the goodbye.
         clock::sleep_ms(1_200);
         began.push(clock::now_ns());
-        duo.drain(from);
+        refused += duo.drain(from);
         duo.wait_for(to);
         duo.wait_until("the client writes again", || {
             writer.wait_for_write(Duration::from_millis(200)).is_ok()
@@ -51,6 +51,7 @@ fn switches(flavour: Flavour, rounds: usize) {
         duo.order(from, &["resume", "VI_1"]);
         duo.wait_until_followed(to);
     }
+    assert!(refused <= 1 + rounds / 10, "{refused} of {rounds} drains were refused\n{}", duo.logs());
     let record = writer.finish().unwrap();
     duo.assert_never_two();
     duo.pair.wait_equal(LIMIT).unwrap();
