@@ -135,6 +135,7 @@ pub(crate) fn measure(
 #[derive(Clone, Copy, Debug)]
 struct Heard {
     first: u64,
+    second: Option<u64>,
     last: u64,
     count: u64,
 }
@@ -145,20 +146,26 @@ impl Heard {
         match all.get_mut(&router) {
             Some(heard) => {
                 heard.count += 1;
+                heard.second.get_or_insert(at);
                 Some(std::mem::replace(&mut heard.last, at))
             }
             None => {
-                all.insert(router, Self { first: at, last: at, count: 1 });
+                all.insert(router, Self { first: at, second: None, last: at, count: 1 });
                 None
             }
         }
     }
 
     /// Between the first and the last: the window's edges, which cut an interval, do not matter.
-    const fn skipped(self, interval_ns: u64) -> u64 {
-        // To the nearest: one may be a little late.
-        let due = (self.last - self.first + interval_ns / 2) / interval_ns;
-        due.saturating_sub(self.count - 1)
+    fn skipped(self, interval_ns: u64) -> u64 {
+        // Beats are absolute, and nobody is ahead of one, but for as much as the first one was behind its own: a last one that
+        // is late by less than an interval stands for no beat but its own.
+        let since = |from: u64, count: u64| {
+            ((self.last - from + interval_ns / 10) / interval_ns).saturating_sub(count)
+        };
+        // If the first one was late, the second one tells the beat.
+        let second = self.second.map_or(0, |second| since(second, self.count.saturating_sub(2)));
+        since(self.first, self.count - 1).max(second)
     }
 }
 
@@ -187,20 +194,32 @@ impl Silence {
     }
 }
 
-/// Both say again where an address is, some 5 s after they took it: one gratuitous ARP each, in the window or not.
+/// Both say again where an address is, 5 s after they took it: one gratuitous ARP each, in the window or not. That is so
+/// long after the first address was announced, and so long after the last one.
 const SAID_AGAIN: [Duration; 2] = [Duration::from_millis(4_500), Duration::from_secs(7)];
 
 /// The window lies before or after the announcements that are repeated, not across.
 fn await_silence(observer: &Observer, window: Duration) {
-    let last = observer.look(0, |all| {
-        let announcements = all.iter().filter(|seen| matches!(seen.kind, Kind::Announcement { .. }));
-        announcements.map(|seen| seen.time_ns).max()
+    let taken = observer.look(0, taken);
+    thread::sleep(taken.map_or(Duration::ZERO, |taken| until_silence(taken, clock::now_ns(), window)));
+}
+
+/// When the first and the last address was announced for the first time: to say it again is to take nothing.
+fn taken(all: &[Sighting]) -> Option<(u64, u64)> {
+    let mut known = HashSet::new();
+    let announcements = all.iter().filter_map(|seen| match seen.kind {
+        Kind::Announcement { address } => Some((address, seen.time_ns)),
+        Kind::Advert { .. } => None,
     });
-    let [begin, end] = SAID_AGAIN;
-    let since = Duration::from_nanos(clock::now_ns().saturating_sub(last.unwrap_or(0)));
-    if since + window > begin {
-        thread::sleep(end.saturating_sub(since));
-    }
+    let mut times = announcements.filter(|(address, _)| known.insert(*address)).map(|(_, time_ns)| time_ns);
+    let first = times.next()?;
+    Some((first, times.last().unwrap_or(first)))
+}
+
+fn until_silence((first, last): (u64, u64), now: u64, window: Duration) -> Duration {
+    let [begin, end] = SAID_AGAIN.map(clock::nanos);
+    let is_before = now + clock::nanos(window) <= first + begin;
+    if is_before { Duration::ZERO } else { Duration::from_nanos((last + end).saturating_sub(now)) }
 }
 
 /// Interval and instances; the first ones are those that goals are judged by, the others are seen once.
@@ -380,21 +399,48 @@ fn lateness(setting: Setting, findings: &Findings) -> Vec<Plot> {
 mod tests {
     use super::*;
 
+    fn skipped(times: &[u64]) -> u64 {
+        let mut all = HashMap::new();
+        for at in times {
+            Heard::note(&mut all, 0, *at);
+        }
+        all[&0].skipped(10)
+    }
+
     #[test]
     fn adverts_that_were_left_out_are_counted_whatever_the_edges_and_a_little_lateness() {
-        let skipped = |times: &[u64]| {
-            let mut all = HashMap::new();
-            for at in times {
-                Heard::note(&mut all, 0, *at);
-            }
-            all[&0].skipped(10)
-        };
         assert_eq!(skipped(&[7]), 0);
         assert_eq!(skipped(&[7, 17, 27, 41, 47]), 0);
         assert_eq!(skipped(&[7, 17, 37, 47]), 1);
         // Late, then where it belongs again: a gap of less than two intervals, and one is missing all the same.
         assert_eq!(skipped(&[7, 18, 37, 47]), 1);
         assert_eq!(skipped(&[7, 67]), 5);
+    }
+
+    #[test]
+    fn an_advert_that_is_late_at_an_edge_is_not_one_that_was_left_out() {
+        assert_eq!(skipped(&[7, 17, 27, 43]), 0);
+        assert_eq!(skipped(&[7, 17, 33, 43]), 0);
+        assert_eq!(skipped(&[13, 17, 27, 37]), 0);
+        // Nor does it hide one that was.
+        assert_eq!(skipped(&[7, 17, 37, 53]), 1);
+        assert_eq!(skipped(&[13, 17, 37, 47]), 1);
+        assert_eq!(skipped(&[7, 17, 27, 47]), 1);
+    }
+
+    #[test]
+    fn the_window_keeps_clear_of_what_is_said_again() {
+        let seen = |address: u8, second: u64| Sighting {
+            time_ns: second * clock::SECOND,
+            port: 0,
+            outgoing: false,
+            kind: Kind::Announcement { address: [10, 99, 1, address].into() },
+        };
+        // Four thousand take a while: the first one is said again soon after the last one was taken.
+        let taken = taken(&[seen(1, 10), seen(2, 12), seen(3, 14), seen(1, 15), seen(2, 17)]);
+        assert_eq!(taken, Some((10 * clock::SECOND, 14 * clock::SECOND)));
+        let wait = |second| until_silence(taken.unwrap(), second * clock::SECOND, WINDOW).as_secs();
+        assert_eq!([11, 12, 18, 20, 21, 30].map(wait), [0, 9, 3, 1, 0, 0]);
     }
 
     #[test]
