@@ -373,8 +373,7 @@ impl Goals {
             let ours = found.of(event, Way::Managed);
             let outage = ours.median(Worst::Most, |outcome| outcome.outage);
             let is_planned = event == Blow::Switch;
-            let lost =
-                found.lost(event, Way::Managed) + if is_planned { found.twice(Way::Managed) } else { 0 };
+            let (lost, twice) = (found.lost(event, Way::Managed), found.twice(event, Way::Managed));
             let goal = format!("client without service for at most {} ms at the median", cell(Some(most)));
             let nothing_lost = if is_planned { "; no acknowledged write lost, none there twice" } else { "" };
             let theirs: Vec<_> = [Way::Told, Way::Recipe]
@@ -385,9 +384,9 @@ impl Goals {
             self.add(
                 Subject::Timeline,
                 (name, &format!("{goal}{nothing_lost}")),
-                beside(format!("{} ms, {lost} lost", cell(outage)), &theirs, "ms"),
+                beside(format!("{} ms, {lost} lost, {twice} there twice", cell(outage)), &theirs, "ms"),
                 Basis::of(&ours).with("ms", ours.values(|outcome| outcome.outage)),
-                outage.map(|outage| outage <= most && (!is_planned || lost == 0)),
+                outage.map(|outage| outage <= most && (!is_planned || lost + twice == 0)),
             );
         }
     }

@@ -114,14 +114,14 @@ impl Findings {
         self.of(event, way).values(|outcome| outcome.announced).median()
     }
 
-    /// All rows that were there twice, after whatever event.
-    pub(crate) fn twice(&self, way: Way) -> usize {
-        Event::ALL.into_iter().map(|event| self.of(event, way).sum(|outcome| outcome.twice)).sum()
-    }
-
     /// All that were lost.
     pub(crate) fn lost(&self, event: Event, way: Way) -> usize {
         self.of(event, way).sum(|outcome| outcome.lost)
+    }
+
+    /// All rows that are there twice.
+    pub(crate) fn twice(&self, event: Event, way: Way) -> usize {
+        self.of(event, way).sum(|outcome| outcome.twice)
     }
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
          1 s), and a client on a third host: one connection at the virtual address, a write about every millisecond, the \
          kernel's own SYN timers, an answer given up after 5 s, a new attempt 5 ms after a failure; the same for all. An \
          outage is the time between two acknowledged writes; one without an end while anybody waited is the worst there is, \
-         and ends its session. \
+         and what comes after it is done to a new pair. \
          Lost are writes that were acknowledged and are not on the server that serves in the end; \"told at once\" and \
          \"recipe's check\" leave both servers writable, as the recipe does; \"told at once\" is told by this bench at the \
          moment of the event, which no check could be, and logs as installed; \"recipe's check\" is a script that connects every 2 s, three failures. Each timeline is of the round with the median outage.",
@@ -173,29 +173,33 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
             if !is_wanted || round >= session.most {
                 continue;
             }
-            let names: Vec<_> = session.events.iter().map(|event| event.name()).collect();
-            let what = format!("{}, {}", names.join(", "), session.way.name());
-            if !turns.next(&what) {
-                continue;
-            }
-            println!("mysql: {what}, round {}", round + 1);
-            let cpu = CpuTime::now();
-            match play(*session, binary) {
-                Ok(outcomes) => {
-                    section.remarks.extend(left_out(&what, session.events, &outcomes));
-                    for (event, outcome) in outcomes {
-                        let noise = outcome.noise;
-                        findings.outcomes.entry((event, session.way)).or_default().push(outcome, noise);
-                    }
+            // Where nobody serves after an event, the next one needs another pair.
+            let mut events = session.events;
+            while !events.is_empty() {
+                let what = format!("{}, {}", names(events), session.way.name());
+                if !turns.next(&what) {
+                    break;
                 }
-                Err(error) => {
-                    // Without the reckoning at its end nothing of a session counts.
-                    for event in session.events {
-                        let tries = findings.outcomes.entry((*event, session.way)).or_default();
-                        tries.fail(cpu.noise_since());
+                println!("mysql: {what}, round {}", round + 1);
+                let cpu = CpuTime::now();
+                match play(session.way, events, binary) {
+                    Ok(outcomes) => {
+                        events = events.get(outcomes.len()..).unwrap_or_default();
+                        section.remarks.extend(begun_anew(&what, events, &outcomes));
+                        for (event, outcome) in outcomes {
+                            let noise = outcome.noise;
+                            findings.outcomes.entry((event, session.way)).or_default().push(outcome, noise);
+                        }
                     }
-                    println!("  no result: {error:#}");
-                    section.remarks.push(format!("{what}: {error:#}"));
+                    Err(error) => {
+                        // Without the reckoning at its end nothing of a session counts.
+                        for event in std::mem::take(&mut events) {
+                            let tries = findings.outcomes.entry((*event, session.way)).or_default();
+                            tries.fail(cpu.noise_since());
+                        }
+                        println!("  no result: {error:#}");
+                        section.remarks.push(format!("{what}: {error:#}"));
+                    }
                 }
             }
         }
@@ -206,17 +210,18 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
     Ok((section, findings))
 }
 
-fn play(session: Session, binary: &Path) -> Result<Vec<(Event, Outcome)>> {
-    let mut pair = Pair::start(session.way, binary)?;
+/// One pair's life, up to the event after which nobody serves: at least one of them.
+fn play(way: Way, events: &[Event], binary: &Path) -> Result<Vec<(Event, Outcome)>> {
+    let mut pair = Pair::start(way, binary)?;
     let mut outcomes = Vec::new();
-    for (number, event) in session.events.iter().enumerate() {
+    for (number, event) in events.iter().enumerate() {
         let outcome = pair.strike(*event)?;
         let is_over = outcome.outage.is_none() && *event != Event::Freeze;
         outcomes.push((*event, outcome));
         if is_over {
             break;
         }
-        if number + 1 < session.events.len() {
+        if number + 1 < events.len() {
             pair.mend(*event)?;
         }
     }
@@ -226,12 +231,15 @@ fn play(session: Session, binary: &Path) -> Result<Vec<(Event, Outcome)>> {
     Ok(outcomes)
 }
 
-/// What was not tried any more because nobody served after an event.
-fn left_out(what: &str, events: &[Event], outcomes: &[(Event, Outcome)]) -> Option<String> {
+/// What needs a new pair because nobody served after an event.
+fn begun_anew(what: &str, rest: &[Event], outcomes: &[(Event, Outcome)]) -> Option<String> {
     let (last, _) = outcomes.last()?;
-    let rest: Vec<_> = events.get(outcomes.len()..)?.iter().map(|event| event.name()).collect();
-    let rest = rest.join(", ");
-    (!rest.is_empty()).then(|| format!("{what}: after the {} nobody served; not tried: {rest}", last.name()))
+    let told = || format!("{what}: after the {} nobody served; a new pair for: {}", last.name(), names(rest));
+    (!rest.is_empty()).then(told)
+}
+
+fn names(events: &[Event]) -> String {
+    events.iter().map(|event| event.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// The median over all rounds, where there is one, and how many had no end.
@@ -333,10 +341,10 @@ fn median_outcome(tries: &Tries<Outcome>) -> Option<&Outcome> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn outcome(outage: Option<f64>) -> Outcome {
+    pub(in crate::bench) fn outcome(outage: Option<f64>) -> Outcome {
         Outcome {
             outage,
             waited: 20_000.0,
@@ -345,6 +353,12 @@ mod tests {
             twice: 0,
             noise: Noise::NONE,
             lanes: Vec::new(),
+        }
+    }
+
+    impl Findings {
+        pub(in crate::bench) fn note(&mut self, event: Event, way: Way, tries: Tries<Outcome>) {
+            self.outcomes.insert((event, way), tries);
         }
     }
 
@@ -360,10 +374,10 @@ mod tests {
     }
 
     #[test]
-    fn events_behind_one_without_an_end_are_told_to_be_left_out() {
+    fn events_behind_one_without_an_end_are_told_to_have_had_a_new_pair() {
         let played = [(Event::Switch, outcome(None))];
-        let told = left_out("x", &[Event::Switch, Event::Kill], &played).unwrap();
-        assert_eq!(told, "x: after the planned switch nobody served; not tried: kill -9 of mysqld");
-        assert_eq!(left_out("x", &[Event::Switch], &played), None);
+        let told = begun_anew("x", &[Event::Kill], &played).unwrap();
+        assert_eq!(told, "x: after the planned switch nobody served; a new pair for: kill -9 of mysqld");
+        assert_eq!(begun_anew("x", &[], &played), None);
     }
 }

@@ -163,3 +163,22 @@ fn a_dead_master_that_nobody_replaced_is_a_miss() {
     assert_eq!(verdict_of(&goals(1), "master dies"), Verdict::Missed);
     assert_eq!(verdict_of(&goals(1), "a stopped backup"), Verdict::Reached);
 }
+
+#[test]
+fn a_planned_switch_answers_for_its_own_rows_alone() {
+    use mysql::Event as Blow;
+    let goal = |event, lost, twice| {
+        let quiet = mysql::tests::outcome(Some(20.0));
+        let mut found = mysql::Findings::default();
+        found.note(Blow::Switch, Way::Managed, tries(&quiet, 5));
+        let mut rounds = tries(&quiet, 5);
+        (rounds.runs[1].lost, rounds.runs[1].twice) = (lost, twice);
+        found.note(event, Way::Managed, rounds);
+        let goals = judge(ROUNDS, &Findings { mysql: Some(found), ..Findings::default() });
+        goals.into_iter().find(|goal| goal.what.starts_with("planned switch, ")).unwrap()
+    };
+    assert_eq!(goal(Blow::Kill, 1, 1).reached, Verdict::Reached);
+    assert_eq!(goal(Blow::Switch, 1, 0).reached, Verdict::Missed);
+    let twice = goal(Blow::Switch, 0, 2);
+    assert_eq!((twice.reached, twice.measured.as_str()), (Verdict::Missed, "20.0 ms, 0 lost, 2 there twice"));
+}
