@@ -266,11 +266,15 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         goals.chain(OTHERS.into_iter().map(|setting| (setting, 1))).collect()
     };
     let mut turns = Turns::new(rounds.deadline);
-    for ((advert_ms, instances), count) in settings {
-        let setting = Setting { version: 3, advert_ms, instances };
-        for round in 0..count {
-            for contender in rounds.contenders() {
-                if contender != Contender::Ours && round > 0 && (advert_ms, instances) != COMPARED {
+    // What is seen once comes last: the goals do not wait for it.
+    for is_judged in [true, false] {
+        for (case, count) in &settings {
+            let setting = setting_of(*case);
+            let count = if is_judged { *count } else { 1 };
+            for (round, contender) in
+                (0..count).flat_map(|round| rounds.contenders().map(move |who| (round, who)))
+            {
+                if is_judged != judged(*case, contender) {
                     continue;
                 }
                 let what = format!("{}, {}", setting.label(), contender.name());
@@ -278,18 +282,30 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
                     continue;
                 }
                 println!("density: {what}, round {}", round + 1);
-                let tries = findings.runs.entry((advert_ms, instances, contender)).or_default();
+                let tries = findings.runs.entry((case.0, case.1, contender)).or_default();
                 if let Some(error) = tries.attempt(|| measure(setting, contender, WINDOW, binary)) {
                     println!("  no result: {error:#}");
                     section.remarks.push(format!("{what}: {error:#}"));
                 }
             }
         }
+    }
+    for (case, _) in settings {
+        let setting = setting_of(case);
         section.tables.push(table(setting, rounds, &findings));
         section.plots.extend(lateness(setting, &findings));
     }
     section.remarks.extend(turns.remark());
     Ok((section, findings))
+}
+
+const fn setting_of((advert_ms, instances): (u32, usize)) -> Setting {
+    Setting { version: 3, advert_ms, instances }
+}
+
+/// Whether a goal rests on it; all else is seen once.
+fn judged(case: (u32, usize), contender: Contender) -> bool {
+    case == COMPARED || contender == Contender::Ours && GOALS.contains(&case)
 }
 
 fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {

@@ -130,24 +130,24 @@ impl Findings {
 struct Session {
     way: Way,
     events: &'static [Event],
-    /// At most so many, however many rounds are asked for.
-    most: usize,
+    /// However many rounds are asked for.
+    once: bool,
 }
 
 /// A frozen server comes back with the write that it was at, which only it has: a freeze is the end of a session.
 const SESSIONS: [Session; 7] = [
-    Session { way: Way::Managed, events: &[Event::Switch, Event::Kill], most: usize::MAX },
-    Session { way: Way::Managed, events: &[Event::Freeze], most: usize::MAX },
-    Session { way: Way::Told, events: &[Event::Switch, Event::Kill], most: usize::MAX },
-    Session { way: Way::Observed, events: &[Event::Kill], most: usize::MAX },
+    Session { way: Way::Managed, events: &[Event::Switch, Event::Kill], once: false },
+    Session { way: Way::Managed, events: &[Event::Freeze], once: false },
+    Session { way: Way::Told, events: &[Event::Switch, Event::Kill], once: false },
+    Session { way: Way::Observed, events: &[Event::Kill], once: false },
     // Waiting for what is known by then: timers that are far longer than anything else here.
-    Session { way: Way::Recipe, events: &[Event::Freeze, Event::Kill], most: 1 },
-    Session { way: Way::Managed, events: &[Event::Cut], most: 1 },
-    Session { way: Way::Told, events: &[Event::Cut], most: 1 },
+    Session { way: Way::Recipe, events: &[Event::Freeze, Event::Kill], once: true },
+    Session { way: Way::Managed, events: &[Event::Cut], once: true },
+    Session { way: Way::Told, events: &[Event::Cut], once: true },
 ];
 const QUICK: [Session; 2] = [
-    Session { way: Way::Managed, events: &[Event::Kill], most: 1 },
-    Session { way: Way::Told, events: &[Event::Kill], most: 1 },
+    Session { way: Way::Managed, events: &[Event::Kill], once: true },
+    Session { way: Way::Told, events: &[Event::Kill], once: true },
 ];
 
 /// The section of the report.
@@ -167,10 +167,13 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
     let mut findings = Findings::default();
     let sessions: &[Session] = if rounds.quick { &QUICK } else { &SESSIONS };
     let mut turns = Turns::new(rounds.deadline);
-    for round in 0..rounds.count {
+    // What is seen once comes last: the goals do not wait for it.
+    let (judged, once): (Vec<Session>, Vec<Session>) = sessions.iter().partition(|session| !session.once);
+    let all = (0..rounds.count).map(|round| (round, &judged)).chain([(0, &once)]);
+    for (round, sessions) in all {
         for session in sessions {
             let is_wanted = session.way.is_ours() || rounds.contenders().count() > 1;
-            if !is_wanted || round >= session.most {
+            if !is_wanted {
                 continue;
             }
             // Where nobody serves after an event, the next one needs another pair.
