@@ -32,12 +32,13 @@ impl Load {
         Self::shells(lab, "memory", 2, &fill)
     }
 
-    /// Two processes that write 64 MiB to the lab's disk and wait until it is there, again and again; each ends itself after
-    /// a minute of CPU time, and is the first that the kernel would end for want of memory.
-    pub fn disk(lab: &Lab) -> Result<Self> {
-        let folder = lab.folder().display();
+    /// Two processes that write 64 MiB to the disk that this folder is on and wait until it is there, again and again; each
+    /// ends itself after a minute of CPU time, and is the first that the kernel would end for want of memory.
+    pub fn disk(lab: &Lab, folder: &Path) -> Result<Self> {
+        let folder = folder.display();
+        // Without a name from the beginning: nothing is left of it, however its writer ends.
         let write = format!(
-            "echo 1000 > /proc/self/oom_score_adj; while :; do dd if=/dev/zero of={folder}/disk-load.$$ bs=1M count=64 conv=fsync 2> /dev/null; done"
+            "echo 1000 > /proc/self/oom_score_adj; file=$(mktemp '{folder}/disk-load.XXXXXX') && exec 3> \"$file\" && rm \"$file\" || exit 1; while :; do dd if=/dev/zero of=/proc/self/fd/3 bs=1M count=64 conv=fsync 2> /dev/null; done"
         );
         Self::shells(lab, "disk", 2, &write)
     }

@@ -2,7 +2,7 @@
 //!
 //! Owns the bounds that the bench promises. Refuses to interrupt: a round that was begun is measured to its end.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use vrrp_lab::{clock, interrupt};
 
@@ -11,7 +11,7 @@ pub(super) const BOUND: Duration = Duration::from_secs(25 * 60);
 pub(super) const QUICK_BOUND: Duration = Duration::from_secs(3 * 60);
 /// Of a whole run, for the profiles behind the last round; a quick one has none.
 const PROFILES: Duration = Duration::from_secs(60);
-/// What a round, or a profile, is taken to need until a longer one was seen.
+/// What a round, or a profile, is taken to need until a longer one of its kind was seen.
 const USUAL: Duration = Duration::from_secs(15);
 
 /// A moment, by the monotonic clock.
@@ -50,16 +50,17 @@ fn fits(now: u64, needed: Duration, end: u64) -> bool {
 #[derive(Debug)]
 pub(crate) struct Turns {
     deadline: Deadline,
-    /// When the last one began, and the longest so far.
-    began: Option<u64>,
-    longest: Duration,
+    /// When the last one began, and what it measures.
+    began: Option<(u64, String)>,
+    /// By what they measured.
+    longest: HashMap<String, Duration>,
     /// Rounds by what they would have measured.
     left_out: Vec<(String, usize)>,
 }
 
 impl Turns {
-    pub(crate) const fn new(deadline: Deadline) -> Self {
-        Self { deadline, began: None, longest: Duration::ZERO, left_out: Vec::new() }
+    pub(crate) fn new(deadline: Deadline) -> Self {
+        Self { deadline, began: None, longest: HashMap::new(), left_out: Vec::new() }
     }
 
     /// Whether one more round of this can begin now; if not, it is noted.
@@ -68,11 +69,14 @@ impl Turns {
     }
 
     fn next_at(&mut self, now: u64, what: &str) -> bool {
-        if let Some(began) = self.began.take() {
-            self.longest = self.longest.max(Duration::from_nanos(now.saturating_sub(began)));
+        if let Some((began, before)) = self.began.take() {
+            let took = Duration::from_nanos(now.saturating_sub(began));
+            let longest = self.longest.entry(before).or_default();
+            *longest = took.max(*longest);
         }
-        if fits(now, self.longest.max(USUAL), self.deadline.rounds) {
-            self.began = Some(now);
+        let needed = self.longest.get(what).copied().unwrap_or_default().max(USUAL);
+        if fits(now, needed, self.deadline.rounds) {
+            self.began = Some((now, what.to_owned()));
             return true;
         }
         match self.left_out.iter_mut().find(|(known, _)| known == what) {
@@ -107,8 +111,19 @@ mod tests {
         assert!(turns.next_at(20 * SECOND, "a"));
         assert!(!turns.next_at(40 * SECOND + 1, "a"));
         assert!(!turns.next_at(40 * SECOND + 1, "a"));
-        assert!(!turns.next_at(40 * SECOND + 1, "b"));
+        assert!(!turns.next_at(45 * SECOND + 1, "b"));
         assert_eq!(turns.remark().unwrap(), "Left out for time: a (2 rounds); b (1 round).");
+    }
+
+    #[test]
+    fn a_long_round_is_no_measure_of_another_kind() {
+        let mut turns = Turns::new(Deadline { rounds: 90 * SECOND, whole: 90 * SECOND });
+        assert!(turns.next_at(0, "long"));
+        assert!(turns.next_at(55 * SECOND, "short"));
+        assert!(turns.next_at(60 * SECOND, "short"));
+        assert!(!turns.next_at(65 * SECOND, "long"));
+        assert!(turns.next_at(75 * SECOND, "short"));
+        assert_eq!(turns.remark().unwrap(), "Left out for time: long (1 round).");
     }
 
     #[test]

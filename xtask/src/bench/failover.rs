@@ -150,6 +150,14 @@ impl Findings {
         self.by_setting.push((setting, outcomes));
     }
 
+    /// As if no noisy round had gone wrong.
+    pub(crate) fn forgiven(&self) -> Self {
+        let forgiven =
+            |outcomes: &Outcomes| outcomes.iter().map(|(case, tries)| (*case, tries.forgiven())).collect();
+        let by_setting = self.by_setting.iter();
+        Self { by_setting: by_setting.map(|(setting, outcomes)| (*setting, forgiven(outcomes))).collect() }
+    }
+
     /// The rounds of one case.
     pub(crate) fn of(&self, setting: Setting, event: Event, contender: Contender) -> Option<&Tries<Outcome>> {
         let (_, outcomes) = self.by_setting.iter().find(|(known, _)| *known == setting)?;

@@ -38,6 +38,11 @@ pub(crate) struct Later {
 }
 
 impl Findings {
+    /// As if no noisy round had gone wrong; costs, which are compared with each other, are left out of it.
+    pub(crate) fn forgiven(&self) -> Self {
+        Self { latency: self.latency.forgiven(), costs: self.costs.quiet() }
+    }
+
     /// Of one kind of packet, round by round.
     pub(crate) fn cost(&self, name: &str, value: impl Fn(&Cost) -> f64) -> Samples {
         self.costs.values(|costs| costs.iter().find(|cost| cost.name == name).map(&value))

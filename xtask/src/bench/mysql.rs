@@ -99,6 +99,11 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
+    /// As if no noisy round had gone wrong.
+    pub(crate) fn forgiven(&self) -> Self {
+        Self { outcomes: self.outcomes.iter().map(|(case, tries)| (*case, tries.forgiven())).collect() }
+    }
+
     /// The rounds of one case; none if it was not run.
     pub(crate) fn of(&self, event: Event, way: Way) -> Tries<Outcome> {
         self.outcomes.get(&(event, way)).cloned().unwrap_or_default()
@@ -114,14 +119,14 @@ impl Findings {
         self.of(event, way).values(|outcome| outcome.announced).median()
     }
 
-    /// All rows that were there twice, after whatever event.
-    pub(crate) fn twice(&self, way: Way) -> usize {
-        Event::ALL.into_iter().map(|event| self.of(event, way).sum(|outcome| outcome.twice)).sum()
-    }
-
     /// All that were lost.
     pub(crate) fn lost(&self, event: Event, way: Way) -> usize {
         self.of(event, way).sum(|outcome| outcome.lost)
+    }
+
+    /// All rows that are there twice.
+    pub(crate) fn twice(&self, event: Event, way: Way) -> usize {
+        self.of(event, way).sum(|outcome| outcome.twice)
     }
 }
 
@@ -130,24 +135,24 @@ impl Findings {
 struct Session {
     way: Way,
     events: &'static [Event],
-    /// At most so many, however many rounds are asked for.
-    most: usize,
+    /// However many rounds are asked for.
+    once: bool,
 }
 
 /// A frozen server comes back with the write that it was at, which only it has: a freeze is the end of a session.
 const SESSIONS: [Session; 7] = [
-    Session { way: Way::Managed, events: &[Event::Switch, Event::Kill], most: usize::MAX },
-    Session { way: Way::Managed, events: &[Event::Freeze], most: usize::MAX },
-    Session { way: Way::Told, events: &[Event::Switch, Event::Kill], most: usize::MAX },
-    Session { way: Way::Observed, events: &[Event::Kill], most: usize::MAX },
+    Session { way: Way::Managed, events: &[Event::Switch, Event::Kill], once: false },
+    Session { way: Way::Managed, events: &[Event::Freeze], once: false },
+    Session { way: Way::Told, events: &[Event::Switch, Event::Kill], once: false },
+    Session { way: Way::Observed, events: &[Event::Kill], once: false },
     // Waiting for what is known by then: timers that are far longer than anything else here.
-    Session { way: Way::Recipe, events: &[Event::Freeze, Event::Kill], most: 1 },
-    Session { way: Way::Managed, events: &[Event::Cut], most: 1 },
-    Session { way: Way::Told, events: &[Event::Cut], most: 1 },
+    Session { way: Way::Recipe, events: &[Event::Freeze, Event::Kill], once: true },
+    Session { way: Way::Managed, events: &[Event::Cut], once: true },
+    Session { way: Way::Told, events: &[Event::Cut], once: true },
 ];
 const QUICK: [Session; 2] = [
-    Session { way: Way::Managed, events: &[Event::Kill], most: 1 },
-    Session { way: Way::Told, events: &[Event::Kill], most: 1 },
+    Session { way: Way::Managed, events: &[Event::Kill], once: true },
+    Session { way: Way::Told, events: &[Event::Kill], once: true },
 ];
 
 /// The section of the report.
@@ -159,7 +164,7 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
          1 s), and a client on a third host: one connection at the virtual address, a write about every millisecond, the \
          kernel's own SYN timers, an answer given up after 5 s, a new attempt 5 ms after a failure; the same for all. An \
          outage is the time between two acknowledged writes; one without an end while anybody waited is the worst there is, \
-         and ends its session. \
+         and what comes after it is done to a new pair. \
          Lost are writes that were acknowledged and are not on the server that serves in the end; \"told at once\" and \
          \"recipe's check\" leave both servers writable, as the recipe does; \"told at once\" is told by this bench at the \
          moment of the event, which no check could be, and logs as installed; \"recipe's check\" is a script that connects every 2 s, three failures. Each timeline is of the round with the median outage.",
@@ -167,35 +172,42 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
     let mut findings = Findings::default();
     let sessions: &[Session] = if rounds.quick { &QUICK } else { &SESSIONS };
     let mut turns = Turns::new(rounds.deadline);
-    for round in 0..rounds.count {
+    // What is seen once comes last: the goals do not wait for it.
+    let (judged, once): (Vec<Session>, Vec<Session>) = sessions.iter().partition(|session| !session.once);
+    let all = (0..rounds.count).map(|round| (round, &judged)).chain([(0, &once)]);
+    for (round, sessions) in all {
         for session in sessions {
             let is_wanted = session.way.is_ours() || rounds.contenders().count() > 1;
-            if !is_wanted || round >= session.most {
+            if !is_wanted {
                 continue;
             }
-            let names: Vec<_> = session.events.iter().map(|event| event.name()).collect();
-            let what = format!("{}, {}", names.join(", "), session.way.name());
-            if !turns.next(&what) {
-                continue;
-            }
-            println!("mysql: {what}, round {}", round + 1);
-            let cpu = CpuTime::now();
-            match play(*session, binary) {
-                Ok(outcomes) => {
-                    section.remarks.extend(left_out(&what, session.events, &outcomes));
-                    for (event, outcome) in outcomes {
-                        let noise = outcome.noise;
-                        findings.outcomes.entry((event, session.way)).or_default().push(outcome, noise);
-                    }
+            // Where nobody serves after an event, the next one needs another pair.
+            let mut events = session.events;
+            while !events.is_empty() {
+                let what = format!("{}, {}", names(events), session.way.name());
+                if !turns.next(&what) {
+                    break;
                 }
-                Err(error) => {
-                    // Without the reckoning at its end nothing of a session counts.
-                    for event in session.events {
-                        let tries = findings.outcomes.entry((*event, session.way)).or_default();
-                        tries.fail(cpu.noise_since());
+                println!("mysql: {what}, round {}", round + 1);
+                let cpu = CpuTime::now();
+                match play(session.way, events, binary) {
+                    Ok(outcomes) => {
+                        events = events.get(outcomes.len()..).unwrap_or_default();
+                        section.remarks.extend(begun_anew(&what, events, &outcomes));
+                        for (event, outcome) in outcomes {
+                            let noise = outcome.noise;
+                            findings.outcomes.entry((event, session.way)).or_default().push(outcome, noise);
+                        }
                     }
-                    println!("  no result: {error:#}");
-                    section.remarks.push(format!("{what}: {error:#}"));
+                    Err(error) => {
+                        // Without the reckoning at its end nothing of a session counts.
+                        for event in std::mem::take(&mut events) {
+                            let tries = findings.outcomes.entry((*event, session.way)).or_default();
+                            tries.fail(cpu.noise_since());
+                        }
+                        println!("  no result: {error:#}");
+                        section.remarks.push(format!("{what}: {error:#}"));
+                    }
                 }
             }
         }
@@ -206,17 +218,18 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
     Ok((section, findings))
 }
 
-fn play(session: Session, binary: &Path) -> Result<Vec<(Event, Outcome)>> {
-    let mut pair = Pair::start(session.way, binary)?;
+/// One pair's life, up to the event after which nobody serves: at least one of them.
+fn play(way: Way, events: &[Event], binary: &Path) -> Result<Vec<(Event, Outcome)>> {
+    let mut pair = Pair::start(way, binary)?;
     let mut outcomes = Vec::new();
-    for (number, event) in session.events.iter().enumerate() {
+    for (number, event) in events.iter().enumerate() {
         let outcome = pair.strike(*event)?;
         let is_over = outcome.outage.is_none() && *event != Event::Freeze;
         outcomes.push((*event, outcome));
         if is_over {
             break;
         }
-        if number + 1 < session.events.len() {
+        if number + 1 < events.len() {
             pair.mend(*event)?;
         }
     }
@@ -226,12 +239,15 @@ fn play(session: Session, binary: &Path) -> Result<Vec<(Event, Outcome)>> {
     Ok(outcomes)
 }
 
-/// What was not tried any more because nobody served after an event.
-fn left_out(what: &str, events: &[Event], outcomes: &[(Event, Outcome)]) -> Option<String> {
+/// What needs a new pair because nobody served after an event.
+fn begun_anew(what: &str, rest: &[Event], outcomes: &[(Event, Outcome)]) -> Option<String> {
     let (last, _) = outcomes.last()?;
-    let rest: Vec<_> = events.get(outcomes.len()..)?.iter().map(|event| event.name()).collect();
-    let rest = rest.join(", ");
-    (!rest.is_empty()).then(|| format!("{what}: after the {} nobody served; not tried: {rest}", last.name()))
+    let told = || format!("{what}: after the {} nobody served; a new pair for: {}", last.name(), names(rest));
+    (!rest.is_empty()).then(told)
+}
+
+fn names(events: &[Event]) -> String {
+    events.iter().map(|event| event.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// The median over all rounds, where there is one, and how many had no end.
@@ -333,10 +349,10 @@ fn median_outcome(tries: &Tries<Outcome>) -> Option<&Outcome> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn outcome(outage: Option<f64>) -> Outcome {
+    pub(in crate::bench) fn outcome(outage: Option<f64>) -> Outcome {
         Outcome {
             outage,
             waited: 20_000.0,
@@ -348,11 +364,17 @@ mod tests {
         }
     }
 
+    impl Findings {
+        pub(in crate::bench) fn note(&mut self, event: Event, way: Way, tries: Tries<Outcome>) {
+            self.outcomes.insert((event, way), tries);
+        }
+    }
+
     #[test]
     fn rounds_without_an_end_are_counted_beside_the_median_that_they_worsen() {
         let told = |outages: &[Option<f64>]| {
             let runs = outages.iter().copied().map(outcome).collect();
-            outage_cell(&Tries { runs, failed: 0, noise: Noise::NONE })
+            outage_cell(&Tries::of(runs, 0))
         };
         assert_eq!(told(&[Some(10.0), Some(20.0), Some(30.0)]), "20.0");
         assert_eq!(told(&[Some(10.0), Some(20.0), None]), "20.0; 1 without end in 20.0 s");
@@ -360,10 +382,10 @@ mod tests {
     }
 
     #[test]
-    fn events_behind_one_without_an_end_are_told_to_be_left_out() {
+    fn events_behind_one_without_an_end_are_told_to_have_had_a_new_pair() {
         let played = [(Event::Switch, outcome(None))];
-        let told = left_out("x", &[Event::Switch, Event::Kill], &played).unwrap();
-        assert_eq!(told, "x: after the planned switch nobody served; not tried: kill -9 of mysqld");
-        assert_eq!(left_out("x", &[Event::Switch], &played), None);
+        let told = begun_anew("x", &[Event::Kill], &played).unwrap();
+        assert_eq!(told, "x: after the planned switch nobody served; a new pair for: kill -9 of mysqld");
+        assert_eq!(begun_anew("x", &[], &played), None);
     }
 }

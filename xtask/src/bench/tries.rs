@@ -24,15 +24,33 @@ pub(crate) struct Tries<T> {
     pub(crate) failed: usize,
     /// Of the round that had most of it.
     pub(crate) noise: Noise,
+    /// Which of `runs` had too much of it, and how many of the failed rounds.
+    noisy: Vec<usize>,
+    noisy_failed: usize,
+    /// Rounds whose results are left out: as good as can be.
+    forgiven: usize,
 }
 
 impl<T> Default for Tries<T> {
     fn default() -> Self {
-        Self { runs: Vec::new(), failed: 0, noise: Noise::default() }
+        Self {
+            runs: Vec::new(),
+            failed: 0,
+            noise: Noise::default(),
+            noisy: Vec::new(),
+            noisy_failed: 0,
+            forgiven: 0,
+        }
     }
 }
 
 impl<T> Tries<T> {
+    /// All of them quiet.
+    #[cfg(test)]
+    pub(crate) fn of(runs: Vec<T>, failed: usize) -> Self {
+        Self { runs, failed, ..Self::default() }
+    }
+
     /// One more round, whatever it comes to: a result and the noise meanwhile, or its error.
     pub(crate) fn attempt(&mut self, round: impl FnOnce() -> Result<(T, Noise)>) -> Option<anyhow::Error> {
         let cpu = CpuTime::now();
@@ -50,22 +68,43 @@ impl<T> Tries<T> {
 
     /// A result, measured with this much noise.
     pub(crate) fn push(&mut self, run: T, noise: Noise) {
+        if noise.told().is_some() {
+            self.noisy.push(self.runs.len());
+        }
         self.runs.push(run);
-        self.note(noise);
+        self.noise = self.noise.max(noise);
     }
 
     /// A round without a result.
     pub(crate) fn fail(&mut self, noise: Noise) {
         self.failed += 1;
-        self.note(noise);
-    }
-
-    fn note(&mut self, noise: Noise) {
+        self.noisy_failed += usize::from(noise.told().is_some());
         self.noise = self.noise.max(noise);
     }
 
+    /// As if every round that had too much noise had gone as well as can be.
+    pub(crate) fn forgiven(&self) -> Self
+    where
+        T: Clone,
+    {
+        Self { forgiven: self.noisy.len() + self.noisy_failed, ..self.quiet() }
+    }
+
+    /// Without the rounds that had too much noise.
+    pub(crate) fn quiet(&self) -> Self
+    where
+        T: Clone,
+    {
+        let runs = self.runs.iter().enumerate().filter(|(number, _)| !self.noisy.contains(number));
+        Self {
+            runs: runs.map(|(_, run)| run.clone()).collect(),
+            failed: self.failed - self.noisy_failed,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn rounds(&self) -> usize {
-        self.runs.len() + self.failed
+        self.runs.len() + self.failed + self.forgiven
     }
 
     /// For a cell: `5`, or `4 of 5` when one failed.
@@ -86,7 +125,9 @@ impl<T> Tries<T> {
         let bad = if worst == Worst::Most { f64::INFINITY } else { f64::NEG_INFINITY };
         let mut samples: Samples = self.runs.iter().map(|run| value(run).unwrap_or(bad)).collect();
         samples.0.extend(std::iter::repeat_n(bad, self.failed));
-        samples.median()
+        samples.0.extend(std::iter::repeat_n(-bad, self.forgiven));
+        // Between the worst and the best there is nothing to blame.
+        samples.median().map(|median| if median.is_nan() { -bad } else { median })
     }
 
     /// Of all results together.
@@ -100,7 +141,7 @@ mod tests {
     use super::*;
 
     fn tries(values: &[f64], failed: usize) -> Tries<f64> {
-        Tries { runs: values.to_vec(), failed, noise: Noise::NONE }
+        Tries::of(values.to_vec(), failed)
     }
 
     #[test]
@@ -113,6 +154,26 @@ mod tests {
         assert_eq!(tries(&[], 0).median(Worst::Most, value), None);
         // A result without the value is no better.
         assert_eq!(tries(&[1.0], 0).median(Worst::Most, |_| None), Some(f64::INFINITY));
+    }
+
+    #[test]
+    fn a_forgiven_round_is_as_good_as_can_be() {
+        let noisy = Noise { steal: 0.3, foreign: 0.0 };
+        let mut all = tries(&[], 0);
+        for (value, noise) in [(9.0, Noise::NONE), (1.0, noisy), (8.0, Noise::NONE), (7.0, Noise::NONE)] {
+            all.push(value, noise);
+        }
+        all.fail(noisy);
+        let forgiven = all.forgiven();
+        assert_eq!(
+            (forgiven.runs.as_slice(), forgiven.failed, forgiven.rounds()),
+            (&[9.0, 8.0, 7.0][..], 0, 5)
+        );
+        assert_eq!(forgiven.noise, Noise::NONE);
+        assert_eq!(forgiven.median(Worst::Most, |value| Some(*value)), Some(7.0));
+        assert_eq!(forgiven.median(Worst::Least, |value| Some(*value)), Some(9.0));
+        let half = Tries { failed: 1, forgiven: 1, ..tries(&[], 0) };
+        assert_eq!(half.median(Worst::Most, |value| Some(*value)), Some(f64::NEG_INFINITY));
     }
 
     #[test]

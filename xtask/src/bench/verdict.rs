@@ -1,6 +1,7 @@
 //! When a goal counts as reached, missed or unknown.
 //!
-//! Owns the rules: enough rounds of its own, and noise excuses a miss but never makes a success. Refuses to know the goals.
+//! Owns the rules: enough rounds of its own, and noise excuses a miss but never makes a success, and no miss
+//! that the quiet rounds are enough for. Refuses to know the goals.
 
 use super::{
     noise::Noise,
@@ -19,13 +20,15 @@ pub(super) struct Basis {
     rounds: usize,
     failed: usize,
     noise: Noise,
+    /// What else may have disturbed them.
+    stall: Option<String>,
     /// Round by round, for whoever asks why.
     pub(super) values: Vec<(String, Samples)>,
 }
 
 impl Basis {
     pub(super) const fn new(rounds: usize, failed: usize, noise: Noise) -> Self {
-        Self { rounds, failed, noise, values: Vec::new() }
+        Self { rounds, failed, noise, stall: None, values: Vec::new() }
     }
 
     pub(super) fn of<T>(tries: &Tries<T>) -> Self {
@@ -37,6 +40,7 @@ impl Basis {
         self.rounds = self.rounds.min(other.rounds);
         self.failed += other.failed;
         self.noise = self.noise.max(other.noise);
+        self.stall = self.stall.or(other.stall);
         self.values.extend(other.values);
         self
     }
@@ -48,6 +52,12 @@ impl Basis {
         self
     }
 
+    /// Disturbed by something that the noise does not show.
+    pub(super) fn disturbed(mut self, stall: Option<String>) -> Self {
+        self.stall = stall;
+        self
+    }
+
     pub(super) fn with(mut self, name: &str, values: Samples) -> Self {
         self.values.push((name.to_owned(), values));
         self
@@ -55,8 +65,13 @@ impl Basis {
 }
 
 /// The verdict, and what more there is to say about it. `reached` is None where there was nothing to judge or to compare
-/// with.
-pub(super) fn judge(basis: &Basis, quick: bool, reached: Option<bool>) -> (Verdict, Vec<String>) {
+/// with; a miss is certain if it is one without the disturbed rounds.
+pub(super) fn judge(
+    basis: &Basis,
+    quick: bool,
+    is_certain: bool,
+    reached: Option<bool>,
+) -> (Verdict, Vec<String>) {
     let mut more = Vec::new();
     if basis.failed > 0 {
         more.push(format!("{} failed round{}", basis.failed, if basis.failed == 1 { "" } else { "s" }));
@@ -69,20 +84,24 @@ pub(super) fn judge(basis: &Basis, quick: bool, reached: Option<bool>) -> (Verdi
             Verdict::Unknown
         }
         Some(true) => Verdict::Reached,
-        Some(false) => match basis.noise.told() {
-            Some(noise) => {
-                more.push(format!("no verdict: up to {noise}"));
+        Some(false) => {
+            let noise = basis.noise.told().map(|noise| format!("up to {noise}"));
+            let excuses: Vec<String> = noise.into_iter().chain(basis.stall.clone()).collect();
+            if excuses.is_empty() || is_certain {
+                Verdict::Missed
+            } else {
+                more.push(format!("no verdict: {}", excuses.join(", ")));
                 Verdict::Unknown
             }
-            None => Verdict::Missed,
-        },
+        }
     };
     (verdict, more)
 }
 
 /// How many times the second is of the first; None if either is missing.
 pub(super) fn times(ours: Option<f64>, theirs: Option<f64>) -> Option<f64> {
-    ours.zip(theirs).map(|(ours, theirs)| theirs / ours)
+    // A forgiven one is sooner than can be.
+    ours.zip(theirs).map(|(ours, theirs)| theirs / ours.max(0.0))
 }
 
 /// `5.10 ms; keepalived 650 ms`, the second half only if there is one.
@@ -99,7 +118,7 @@ mod tests {
     use super::*;
 
     fn verdict(rounds: usize, noise: Noise, reached: Option<bool>) -> Verdict {
-        judge(&Basis::new(rounds, 0, noise), false, reached).0
+        judge(&Basis::new(rounds, 0, noise), false, false, reached).0
     }
 
     #[test]
@@ -111,29 +130,34 @@ mod tests {
             assert_eq!(verdict(5, noise, Some(false)), Verdict::Unknown);
             assert_eq!(verdict(5, noise, Some(true)), Verdict::Reached);
         }
-        let (_, more) = judge(&Basis::new(5, 0, stolen), false, Some(false));
+        let (_, more) = judge(&Basis::new(5, 0, stolen), false, false, Some(false));
         assert_eq!(more, ["no verdict: up to 20 % of the CPU stolen"]);
+        assert_eq!(judge(&Basis::new(5, 0, stolen), false, true, Some(false)).0, Verdict::Missed);
     }
 
     #[test]
     fn a_verdict_wants_enough_rounds_of_its_own() {
         assert_eq!(verdict(4, Noise::NONE, Some(true)), Verdict::Unknown);
         let short = Basis::new(9, 0, Noise::NONE).and(Basis::new(3, 0, Noise::NONE));
-        assert_eq!(judge(&short, false, Some(false)).0, Verdict::Unknown);
-        assert_eq!(judge(&Basis::new(9, 0, Noise::NONE), true, Some(true)).0, Verdict::Unknown, "quick");
+        assert_eq!(judge(&short, false, false, Some(false)).0, Verdict::Unknown);
+        assert_eq!(
+            judge(&Basis::new(9, 0, Noise::NONE), true, false, Some(true)).0,
+            Verdict::Unknown,
+            "quick"
+        );
         assert_eq!(verdict(9, Noise::NONE, None), Verdict::Unknown);
     }
 
     #[test]
     fn what_the_other_failed_at_is_nothing_to_compare_with() {
-        let theirs = Tries { runs: vec![1, 2, 3, 4], failed: 1, noise: Noise::NONE };
+        let theirs = Tries::of(vec![1, 2, 3, 4], 1);
         assert_eq!(
-            judge(&Basis::new(5, 0, Noise::NONE).against(&theirs), false, Some(true)).0,
+            judge(&Basis::new(5, 0, Noise::NONE).against(&theirs), false, false, Some(true)).0,
             Verdict::Unknown
         );
         // Our own failures are rounds, and are told.
-        let ours = Tries { runs: vec![1, 2, 3, 4], failed: 1, noise: Noise::NONE };
-        let (verdict, more) = judge(&Basis::of(&ours), false, Some(false));
+        let ours = Tries::of(vec![1, 2, 3, 4], 1);
+        let (verdict, more) = judge(&Basis::of(&ours), false, false, Some(false));
         assert_eq!((verdict, more), (Verdict::Missed, vec!["1 failed round".to_owned()]));
     }
 }

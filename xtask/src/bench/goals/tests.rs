@@ -15,6 +15,7 @@ fn dense(false_masters: usize, longest_silence: f64) -> density::Run {
         lateness_ms: Samples(vec![0.1]),
         false_masters,
         longest_silence,
+        longest_stall: 0.0,
         backup_wakes: Some(1_000.0),
         master_cpu: 10.0,
         backup_cpu: 2.0,
@@ -25,7 +26,7 @@ fn dense(false_masters: usize, longest_silence: f64) -> density::Run {
 }
 
 fn tries<T: Clone>(run: &T, count: usize) -> Tries<T> {
-    Tries { runs: vec![run.clone(); count], failed: 0, noise: Noise::NONE }
+    Tries::of(vec![run.clone(); count], 0)
 }
 
 /// The verdict of the goal whose name begins so.
@@ -104,12 +105,53 @@ fn a_failed_round_is_a_miss_and_said() {
 
 #[test]
 fn noise_excuses_a_miss_and_makes_no_success() {
-    assert_eq!(density_verdict(|ours| ours.noise = Noise { steal: 0.3, foreign: 0.0 }), Verdict::Reached);
-    let noisy = |ours: &mut Tries<density::Run>| {
-        ours.noise = Noise { steal: 0.3, foreign: 0.0 };
-        ours.runs[0].false_masters = 2;
+    let verdict = |false_masters| {
+        density_verdict(|ours| {
+            ours.runs.pop();
+            ours.push(dense(false_masters, 1.1), Noise { steal: 0.3, foreign: 0.0 });
+        })
     };
-    assert_eq!(density_verdict(noisy), Verdict::Unknown);
+    assert_eq!([0, 2].map(verdict), [Verdict::Reached, Verdict::Unknown]);
+}
+
+#[test]
+fn one_noisy_round_does_not_excuse_what_the_others_missed() {
+    let verdict = |wrong: &[usize]| {
+        density_verdict(|ours| {
+            let runs = std::mem::take(&mut ours.runs);
+            for (number, mut run) in runs.into_iter().enumerate() {
+                run.false_masters = usize::from(wrong.contains(&number));
+                let steal = if number == 2 { 0.3 } else { 0.0 };
+                ours.push(run, Noise { steal, foreign: 0.0 });
+            }
+        })
+    };
+    assert_eq!(verdict(&[2]), Verdict::Unknown);
+    assert_eq!(verdict(&[2, 3]), Verdict::Missed);
+    assert_eq!(verdict(&[]), Verdict::Reached);
+}
+
+#[test]
+fn a_stall_excuses_what_it_can_have_done_and_no_more() {
+    let goals = |stall, skipped, false_masters| {
+        density_goals(|ours| {
+            ours.runs[1] = density::Run { longest_stall: stall, skipped, ..dense(false_masters, 1.5) };
+        })
+    };
+    let verdict = |stall, skipped, wrong| verdict_of(&goals(stall, skipped, wrong), "200 instances at 10 ms");
+    assert_eq!(verdict(0.5, 3, 0), Verdict::Missed);
+    assert_eq!(verdict(1.2, 3, 0), Verdict::Unknown);
+    assert_eq!(verdict(1.2, 0, 0), Verdict::Reached);
+    assert_eq!(verdict(1.2, 0, 1), Verdict::Missed);
+    assert_eq!(verdict(1.7, 0, 1), Verdict::Unknown);
+    let measured = &goals(1.2, 3, 0)[0].measured;
+    assert!(measured.ends_with("; no verdict: a CPU stood still for 1.20 intervals"), "{measured}");
+    // Another round has no such excuse.
+    let both = density_verdict(|ours| {
+        ours.runs[1] = density::Run { longest_stall: 1.2, skipped: 3, ..dense(0, 1.5) };
+        ours.runs[2].skipped = 1;
+    });
+    assert_eq!(both, Verdict::Missed);
 }
 
 #[test]
@@ -134,8 +176,8 @@ fn wake_ups_are_judged_in_every_setting() {
 #[test]
 fn sooner_than_nobody_is_not_sooner() {
     let verdict = |ours: &[f64], theirs: &[f64]| {
-        let tries = |values: &[f64]| Tries { runs: values.to_vec(), failed: 0, noise: Noise::NONE };
-        let mut goals = Goals { quick: false, all: Vec::new() };
+        let tries = |values: &[f64]| Tries::of(values.to_vec(), 0);
+        let mut goals = Goals { quick: false, certain: Vec::new(), all: Vec::new() };
         goals.sooner("", "", (&tries(ours), &tries(theirs)), |value| Some(*value));
         goals.all[0].reached
     };
@@ -162,4 +204,23 @@ fn a_dead_master_that_nobody_replaced_is_a_miss() {
     assert_eq!(verdict_of(&goals(0), "master dies"), Verdict::Reached);
     assert_eq!(verdict_of(&goals(1), "master dies"), Verdict::Missed);
     assert_eq!(verdict_of(&goals(1), "a stopped backup"), Verdict::Reached);
+}
+
+#[test]
+fn a_planned_switch_answers_for_its_own_rows_alone() {
+    use mysql::Event as Blow;
+    let goal = |event, lost, twice| {
+        let quiet = mysql::tests::outcome(Some(20.0));
+        let mut found = mysql::Findings::default();
+        found.note(Blow::Switch, Way::Managed, tries(&quiet, 5));
+        let mut rounds = tries(&quiet, 5);
+        (rounds.runs[1].lost, rounds.runs[1].twice) = (lost, twice);
+        found.note(event, Way::Managed, rounds);
+        let goals = judge(ROUNDS, &Findings { mysql: Some(found), ..Findings::default() });
+        goals.into_iter().find(|goal| goal.what.starts_with("planned switch, ")).unwrap()
+    };
+    assert_eq!(goal(Blow::Kill, 1, 1).reached, Verdict::Reached);
+    assert_eq!(goal(Blow::Switch, 1, 0).reached, Verdict::Missed);
+    let twice = goal(Blow::Switch, 0, 2);
+    assert_eq!((twice.reached, twice.measured.as_str()), (Verdict::Missed, "20.0 ms, 0 lost, 2 there twice"));
 }

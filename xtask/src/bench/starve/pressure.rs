@@ -77,13 +77,13 @@ impl Room {
         done
     }
 
-    /// Presses for so long; how often the limit was met.
-    pub(super) fn press(&self, lab: &Lab, time: Duration) -> Result<u64> {
+    /// Presses for so long, with what is written there; how often the limit was met.
+    pub(super) fn press(&self, lab: &Lab, disk: &Path, time: Duration) -> Result<u64> {
         let used = self.read(self.version.used)?.trim().parse::<u64>().context("read what the group has")?;
         let limit = self.folder.join(self.version.limit);
         fs::write(&limit, (used + (SPARE << 20)).to_string())
             .with_context(|| format!("write {}", limit.display()))?;
-        let mut writers = Load::disk(lab)?;
+        let mut writers = Load::disk(lab, disk)?;
         for writer in writers.processes() {
             enter(&self.folder, writer.pid())?;
         }
