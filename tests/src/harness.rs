@@ -87,7 +87,13 @@ fn trial(test: Test, arguments: &Arguments) -> Trial {
     Trial::test(test.name, move || {
         let started = clock::now_ns();
         match test.stall {
-            Some(limit) => stall::despite_stalls(limit, test.body),
+            Some(limit) => {
+                let tries = stall::despite_stalls(limit, test.body);
+                if tries > 1 {
+                    // Counted at the end: a test that needs this often has a fault of its own.
+                    println!("tried again: {}, {tries} times in all", test.name);
+                }
+            }
             None => (test.body)(),
         }
         TIMES.lock().unwrap_or_else(PoisonError::into_inner).push((clock::now_ns() - started, test.name));

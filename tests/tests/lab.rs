@@ -144,6 +144,7 @@ fn a_failure_is_tried_again_only_if_the_machine_stood_still() {
             }
         };
         let ended = panic::catch_unwind(panic::AssertUnwindSafe(|| stall::despite_stalls(limit, body)));
+        assert!(ended.as_ref().is_ok_and(|tries| *tries == tried.get()) || ended.is_err());
         (tried.get(), ended.is_ok())
     };
     // Any stall will do, also none at all.

@@ -39,7 +39,7 @@ pub(crate) struct Totals {
     pub(crate) failed: u64,
     skipped: u64,
     pub(crate) reasons: Vec<String>,
-    /// Tries that failed while the machine stood still, and were made again.
+    /// Tests that passed only after a try that failed while the machine stood still.
     again: u64,
     failures: Vec<Failure>,
     /// Lines are the text of the last failure, until the program that failed sums up.
@@ -162,7 +162,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         failure.tell().iter().for_each(|line| println!("{line}"));
     }
     if totals.again > 0 {
-        println!("\n{} tries failed while the machine stood still, and were made again", totals.again);
+        println!(
+            "\n{} of them failed while the machine stood still, and passed when tried again",
+            totals.again
+        );
     }
     println!("\n{} passed, {} failed, {} skipped", totals.passed, totals.failed, totals.skipped);
     let is_good = is_success && is_proven && totals.failed == 0 && ran > 0;
@@ -209,7 +212,7 @@ mod tests {
             "test a ... ok",
             "test result: ok. 15 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 27.86s",
             "skipped: name: no native XDP on veth",
-            "test b ... tried again: the machine stood still for 40ms in try 1, which failed",
+            "test b ... tried again: b, 2 times in all",
             "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 14 filtered out; finished in 0.17s",
         ];
         lines.iter().for_each(|line| totals.note(line));
