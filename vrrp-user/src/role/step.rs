@@ -48,6 +48,24 @@ impl Ask {
             Self::EndSessions => "end the clients' sessions",
         }
     }
+
+    /// How long it may take.
+    pub(super) const fn limit(self, settings: &Settings) -> Duration {
+        match self {
+            Self::Peer => settings.peer_limit,
+            Self::Write => settings.write_limit,
+            Self::State
+            | Self::Replicas
+            | Self::StopReceiver
+            | Self::StopReplication
+            | Self::SemiSync
+            | Self::LowerSemiSync
+            | Self::RefuseWrites
+            | Self::AllowWrites
+            | Self::EndWriters
+            | Self::EndSessions => settings.statement_limit,
+        }
+    }
 }
 
 /// What came of it.

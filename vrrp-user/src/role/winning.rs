@@ -447,21 +447,7 @@ impl Winning {
     }
 
     fn ask(&self, what: Ask, now: Instant) -> Next {
-        let limit = match what {
-            Ask::Peer => self.settings.peer_limit,
-            Ask::Write => self.settings.write_limit,
-            Ask::State
-            | Ask::Replicas
-            | Ask::StopReceiver
-            | Ask::StopReplication
-            | Ask::SemiSync
-            | Ask::LowerSemiSync
-            | Ask::RefuseWrites
-            | Ask::AllowWrites
-            | Ask::EndWriters
-            | Ask::EndSessions => self.settings.statement_limit,
-        };
-        Do::Ask { what, by: now + limit }
+        Do::Ask { what, by: now + what.limit(&self.settings) }
     }
 
     /// True if it went well.
