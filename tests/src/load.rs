@@ -38,7 +38,9 @@ impl Load {
         let folder = folder.display();
         // Without a name from the beginning: nothing is left of it, however its writer ends.
         let write = format!(
-            "echo 1000 > /proc/self/oom_score_adj; file=$(mktemp '{folder}/disk-load.XXXXXX') && exec 3> \"$file\" && rm \"$file\" || exit 1; while :; do dd if=/dev/zero of=/proc/self/fd/3 bs=1M count=64 conv=fsync 2> /dev/null; done"
+            "echo 1000 > /proc/self/oom_score_adj; \
+             file=$(mktemp -p '{folder}') && exec 3> \"$file\" && rm \"$file\" || exit 1; \
+             while :; do dd if=/dev/zero of=/proc/self/fd/3 bs=1M count=64 conv=fsync 2> /dev/null; done"
         );
         Self::shells(lab, "disk", 2, &write)
     }

@@ -84,6 +84,25 @@ impl SemiSync {
             && (self.would_stall() || self.acknowledged == before.acknowledged)
     }
 
+    /// MariaDB's, switched on and with so many replicas; for tests.
+    #[cfg(test)]
+    pub fn of_source(clients: u64) -> Self {
+        Self {
+            has_new_names: false,
+            is_source_enabled: true,
+            is_replica_enabled: true,
+            is_source_active: true,
+            is_replica_active: false,
+            clients,
+            waiting: 0,
+            acknowledged: 0,
+            timeout_ms: 10_000,
+            wait_point: "AFTER_SYNC".to_owned(),
+            wait_for: 1,
+            waits_for_nobody: true,
+        }
+    }
+
     /// Makes commits wait for a replica, or not.
     pub fn set_source(&self, is_on: bool) -> String {
         let name = if self.has_new_names { "source" } else { "master" };

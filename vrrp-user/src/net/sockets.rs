@@ -300,6 +300,15 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_looked_for_when_the_time_is_over_and_nobody_is_said_to_be_left() {
+        let vip = [Ipv4Addr::new(192, 0, 2, 200)];
+        let ended = |until| Census::default().destroy_until(&vip, &[3306], until).unwrap();
+        let now = clock::now();
+        assert_eq!(ended(now), Ended { count: 0, is_whole: false });
+        assert_eq!(ended(now + Duration::from_secs(60)), Ended { count: 0, is_whole: true });
+    }
+
+    #[test]
     fn a_datagram_is_taken_apart_and_what_is_cut_off_ends_it() {
         let mut bytes = Vec::new();
         for (kind, payload) in [(20_u16, [1_u8; 4]), (3, [2; 4])] {

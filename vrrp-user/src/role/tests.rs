@@ -40,20 +40,7 @@ fn replicas(received: u32, applied: u32, applier: &str) -> Outcome {
 }
 
 fn semi(clients: u64) -> Outcome {
-    Outcome::SemiSync(Some(SemiSync {
-        has_new_names: false,
-        is_source_enabled: true,
-        is_replica_enabled: true,
-        is_source_active: true,
-        is_replica_active: false,
-        clients,
-        waiting: 0,
-        acknowledged: 0,
-        timeout_ms: 10_000,
-        wait_point: "AFTER_SYNC".to_owned(),
-        wait_for: 1,
-        waits_for_nobody: true,
-    }))
+    Outcome::SemiSync(Some(SemiSync::of_source(clients)))
 }
 
 /// Drives a machine: each answer must be to the question named with it; pauses are slept through.

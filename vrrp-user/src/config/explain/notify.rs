@@ -45,16 +45,7 @@ pub(super) fn explain_instance(f: &mut fmt::Formatter<'_>, notify: &InstanceNoti
 }
 
 fn scripts(f: &mut fmt::Formatter<'_>, indent: &str, scripts: &Scripts) -> fmt::Result {
-    let Scripts { master, backup, fault, stop, any, health } = scripts;
-    for (key, script) in [
-        ("master", master),
-        ("backup", backup),
-        ("fault", fault),
-        ("stop", stop),
-        ("any", any),
-        ("health", health),
-    ] {
-        let Some(Command { line, user, timeout }) = script else { continue };
+    for (key, Command { line, user, timeout }) in scripts.each() {
         let user = user.as_ref().map(|user| format!(", user: {}", quoted(user))).unwrap_or_default();
         let timeout = duration::format(*timeout);
         writeln!(f, "{indent}{key}: {{ command: {}{user}, timeout: {timeout} }}", command(line))?;

@@ -43,20 +43,7 @@ mod tests {
     const LOOK: Duration = Duration::from_millis(250);
 
     fn semi(clients: u64, waiting: u64, acknowledged: u64) -> SemiSync {
-        SemiSync {
-            has_new_names: false,
-            is_source_enabled: true,
-            is_replica_enabled: true,
-            is_source_active: true,
-            is_replica_active: false,
-            clients,
-            waiting,
-            acknowledged,
-            timeout_ms: 10_000,
-            wait_point: "AFTER_SYNC".to_owned(),
-            wait_for: 1,
-            waits_for_nobody: true,
-        }
+        SemiSync { waiting, acknowledged, ..SemiSync::of_source(clients) }
     }
 
     /// At which look of these, one every 250 ms, it was in vain.
