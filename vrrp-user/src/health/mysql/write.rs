@@ -45,7 +45,7 @@ struct Prober {
     line: Line,
     /// A session of ours in which a write hangs, and what was said of it.
     stuck: Option<(u32, String)>,
-    /// Semi-synchronous replication before the last write that was tried; None: there is none.
+    /// Semi-synchronous replication before the last write that was tried, or at the last look while it hung; None: there is none.
     before: Option<SemiSync>,
     /// The last write that was tried did not end in time.
     unfinished: bool,
