@@ -36,10 +36,14 @@ struct Run {
 
 impl Run {
     fn start(arguments: &[&str]) -> Self {
-        let program = binary().unwrap().with_file_name("xtask");
+        let daemon = binary().unwrap();
+        let program = daemon.with_file_name("xtask");
         assert!(program.is_file(), "no {} (cargo build -p xtask)", program.display());
         let mut child = Command::new(program)
-            .args(["run", "--plain"])
+            // A build here would be another one, as cargo unites other features for it: a minute lost, and the daemon of
+            // the suites replaced under them.
+            .args(["run", "--plain", "--binary"])
+            .arg(daemon)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

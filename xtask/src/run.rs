@@ -47,9 +47,22 @@ pub(crate) struct Options {
     /// Nodes that run a real keepalived instead, with the usual check of MySQL: a, b or both
     #[arg(long, value_name = "NODE", value_delimiter = ',', value_parser = ["a", "b"])]
     keepalived: Vec<String>,
+    /// Run this build of the daemon instead of building one
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// After `--`: run the daemon on this host with these arguments, as in `-- --config FILE`
     #[arg(last = true, value_name = "DAEMON ARGUMENT")]
     daemon: Vec<String>,
+}
+
+impl Options {
+    /// The daemon to run: the one that was named, or one built now.
+    fn daemon_binary(&self, is_release: bool) -> Result<PathBuf> {
+        match &self.binary {
+            Some(file) => file.canonicalize().with_context(|| format!("find {}", file.display())),
+            None => build(is_release),
+        }
+    }
 }
 
 /// How often the lab is looked at.
@@ -59,13 +72,14 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) fn run(options: Options) -> Result<ExitCode> {
     require_root("cargo xtask run")?;
     if !options.daemon.is_empty() {
-        return run_on_this_host(&options.daemon);
+        return run_on_this_host(&options);
     }
     let servers = (!options.no_mysql).then_some(Group::Mysql);
     let tests = (!options.keepalived.is_empty()).then_some(Group::Test);
-    let groups: Vec<Group> = [Group::Build, Group::Lab].into_iter().chain(servers).chain(tests).collect();
+    let build = options.binary.is_none().then_some(Group::Build);
+    let groups: Vec<Group> = build.into_iter().chain([Group::Lab]).chain(servers).chain(tests).collect();
     setup::ensure(&groups)?;
-    let binary = build(false)?;
+    let binary = options.daemon_binary(false)?;
     // From here on a request to stop ends the loop below, and with it everything that was made.
     interrupt::catch_signals().context("catch signals")?;
     let outcome = run_lab(&options, &binary);
@@ -77,13 +91,15 @@ pub(crate) fn run(options: Options) -> Result<ExitCode> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-fn run_on_this_host(arguments: &[String]) -> Result<ExitCode> {
-    setup::ensure(&[Group::Build])?;
-    let binary = build(true)?;
+fn run_on_this_host(options: &Options) -> Result<ExitCode> {
+    if options.binary.is_none() {
+        setup::ensure(&[Group::Build])?;
+    }
+    let binary = options.daemon_binary(true)?;
     // A relative --config is meant from where the user is, not from the workspace.
     let mut daemon = program(&binary.to_string_lossy());
     daemon.current_dir(std::env::current_dir().context("find the current folder")?);
-    daemon.arg("run").args(arguments);
+    daemon.arg("run").args(&options.daemon);
     Err(daemon.exec()).with_context(|| format!("cannot start {}", binary.display()))
 }
 
