@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         faults_of_a_mariadb_pair_are_found_with_what_mends_them,
         what_the_configuration_names_is_looked_at_on_both_servers,
         the_address_without_its_daemon_and_a_backup_that_stops_writes_are_found,
+        whoever_else_answers_for_the_address_is_found,
         a_server_that_does_not_answer_is_an_error_and_no_password_is_shown,
         a_peer_that_demands_tls_is_asked_over_it_by_option_or_by_the_configuration,
     ];
@@ -178,6 +179,41 @@ fn the_address_without_its_daemon_and_a_backup_that_stops_writes_are_found() {
         writer.join().unwrap().unwrap();
         assert_has(&report, "warning", "local", "backup-lock", "standby");
     });
+}
+
+fn whoever_else_answers_for_the_address_is_found() {
+    let mut lab = Lab::pair("claims").unwrap();
+    lab.add_host("stranger", "10.99.0.7").unwrap();
+    let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    pair.b.set_read_only(false).unwrap();
+    let file = configuration(&pair);
+    let turn = |verb: &str, host: &str| {
+        let address = format!("{VIP}/24");
+        lab.host(host).namespace().ip(&["address", verb, &address, "dev", "eth0"]).unwrap();
+    };
+    let said = |check: &str| {
+        let report = examine_with(&lab, &pair, &["--config", &file]);
+        let all = report["findings"].as_array().unwrap();
+        all.iter().find(|finding| finding["check"] == check).map(|finding| finding["found"].to_string())
+    };
+    let card = |host: &str| vrrp_user::wire::MacAddress(lab.host(host).mac()).to_string();
+    assert_eq!(said("address-held-twice").or_else(|| said("address-held-by-another")), None, "nobody has it");
+    turn("add", "b");
+    assert_eq!(
+        said("address-held-twice").or_else(|| said("address-held-by-another")),
+        None,
+        "the peer has it"
+    );
+    turn("add", "a");
+    let twice = said("address-held-twice").unwrap();
+    assert!(twice.contains("is on this host") && twice.contains(&card("b")), "{twice}");
+    turn("del", "a");
+    turn("add", "stranger");
+    let twice = said("address-held-twice").unwrap();
+    assert!(twice.contains(&card("b")) && twice.contains(&card("stranger")), "{twice}");
+    turn("del", "b");
+    let another = said("address-held-by-another").unwrap();
+    assert!(another.contains(&card("stranger")), "{another}");
 }
 
 fn faults_of_a_mysql_pair_are_found_with_what_mends_them() {

@@ -144,6 +144,8 @@ fn named(instances: &[Instance]) -> Context {
     // A pair without such a check still is a pair of servers: that is what the doctor is asked about.
     context.service_addresses = if of_servers.is_empty() { virtual_addresses.clone() } else { of_servers };
     context.virtual_addresses = virtual_addresses;
+    let all = instances.iter().flat_map(|instance| &instance.virtual_addresses);
+    context.places = all.map(|address| (address.device.clone(), address.address)).collect();
     for instance in instances {
         for check in mysql_checks(instance) {
             let user = check.account.user.clone();

@@ -39,7 +39,9 @@ pub async fn examine(question: &Question) -> Report {
         None => None,
     };
     let mut findings = Vec::new();
-    let host = |answers: &Answers| question.is_here.then(|| host::look(&transpose(&answers.variables)));
+    let host = |answers: &Answers| {
+        question.is_here.then(|| host::look(&transpose(&answers.variables), &question.context))
+    };
     let local_facts = read(&local, host, Node::Local, &mut findings);
     let peer_facts =
         peer.as_ref().and_then(|(_, answers)| read(answers, |_| None, Node::Peer, &mut findings));

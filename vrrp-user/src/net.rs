@@ -15,6 +15,7 @@ pub mod executor;
 pub mod exits;
 pub mod farewell;
 pub mod guard;
+pub mod inquiry;
 pub mod links;
 pub mod mailbox;
 pub mod maps;

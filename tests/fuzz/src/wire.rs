@@ -144,6 +144,11 @@ pub(crate) fn arp_seeds() -> Vec<Vec<u8>> {
 }
 
 pub(crate) fn check_arp(input: &[u8]) -> bool {
+    if let Ok(claim) = arp::Repr::parse_claim(input) {
+        let mut probe = vec![DIRT; claim.buffer_len()];
+        claim.emit_probe(&mut probe);
+        assert_eq!(arp::Repr::parse_claim(&probe), Err(arp::Error::Probe { target: claim.address }));
+    }
     let repr = match arp::Repr::parse_frame(input) {
         Ok(repr) => repr,
         Err(error) => return refused(&error),

@@ -4,6 +4,7 @@
 
 use crate::mysql::row::{Row, transpose};
 use crate::mysql::{Flavour, ReplicaStatus, SemiSync, ServerState};
+use crate::wire::MacAddress;
 
 /// A server's answers as they came; an empty list where it refused.
 #[derive(Clone, Debug, Default)]
@@ -55,9 +56,22 @@ pub(super) struct HostFacts {
     pub(super) clock: Clock,
     /// IPv4, without prefixes.
     pub(super) addresses: Option<Vec<String>>,
+    /// Who else on the segment says that it has a virtual address; none: it could not be asked.
+    pub(super) claims: Option<Claims>,
     pub(super) allows_nonlocal_bind: Option<bool>,
     /// The kernel's own, where the server names none.
     pub(super) keepalive_seconds: Option<u64>,
+}
+
+/// What other network cards say that they have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Claims {
+    /// The virtual addresses that were asked for.
+    pub(super) asked: Vec<String>,
+    /// An address and a card that claims it.
+    pub(super) found: Vec<(String, MacAddress)>,
+    /// The cards that claim the peer's own address.
+    pub(super) peer: Vec<MacAddress>,
 }
 
 /// What a server is as long as nobody has told it otherwise.

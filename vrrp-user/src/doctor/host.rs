@@ -1,18 +1,23 @@
 //! What only the host that a server runs on can tell: free room, addresses, its clock, other programs that move addresses.
 //!
-//! Owns reading files, file systems and the kernel's list of addresses. Refuses to judge, and to fail: what cannot be read is
+//! Owns reading files, file systems and the kernel's list of addresses, and asking the segment who else has them. Refuses to judge, and to fail: what cannot be read is
 //! not known.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::statvfs;
 
-use super::facts::{Clock, Disk, HostFacts};
-use super::options;
+use super::facts::{Claims, Clock, Disk, HostFacts};
+use super::{Context, options};
 use crate::mysql::Row;
+use crate::net::inquiry;
+use crate::net::links::Picture;
 use crate::net::netlink::Netlink;
+use crate::wire::MacAddress;
 
 /// Programs that put addresses on hosts, as the kernel shows their names.
 const MANAGERS: [&str; 5] = ["keepalived", "pacemakerd", "corosync", "ucarp", "vrrpd"];
@@ -31,8 +36,8 @@ const BACKUPS: [&str; 8] = [
     "mydumper",
 ];
 
-/// Everything, for the server with these variables.
-pub(super) fn look(variables: &Row) -> HostFacts {
+/// Everything, for the server with these variables and the addresses of this configuration. Asking the segment takes its time.
+pub(super) fn look(variables: &Row, context: &Context) -> HostFacts {
     let processes = processes();
     let named = |names: &[&str], is_everywhere: bool| {
         let is_one = |process: &&Process| {
@@ -53,6 +58,7 @@ pub(super) fn look(variables: &Row) -> HostFacts {
         backups: named(&BACKUPS, true),
         clock: clock(&named(&CLOCKS, true), Path::new("/run/systemd/timesync/synchronized").exists()),
         addresses: addresses(),
+        claims: claims(&context.places, context.peer_address.as_deref()),
         allows_nonlocal_bind: sysctl("ip_nonlocal_bind").map(|value| value == 1),
         keepalive_seconds: sysctl("tcp_keepalive_time"),
     }
@@ -65,6 +71,31 @@ fn sysctl(name: &str) -> Option<u64> {
 fn addresses() -> Option<Vec<String>> {
     let held = Netlink::open().and_then(|mut netlink| netlink.addresses()).ok()?;
     Some(held.iter().map(|held| held.address.to_string()).collect())
+}
+
+/// One after the other: hardly anybody has more than one such interface.
+fn claims(places: &[(String, Ipv4Addr)], peer: Option<&str>) -> Option<Claims> {
+    let picture = Picture::take(&mut Netlink::open().ok()?).ok()?;
+    let ours: BTreeSet<[u8; 6]> = picture.links.iter().map(|link| link.mac).collect();
+    let peer = peer.and_then(|peer| peer.parse::<Ipv4Addr>().ok());
+    let mut claims = Claims::default();
+    for link in picture.links.iter().filter(|link| link.ethernet && link.running) {
+        let here = places.iter().filter(|(name, _)| *name == link.name).map(|(_, address)| *address);
+        let here: BTreeSet<Ipv4Addr> = here.collect();
+        if here.is_empty() {
+            continue;
+        }
+        let asked: BTreeSet<Ipv4Addr> = here.iter().copied().chain(peer).collect();
+        for (address, card) in inquiry::ask(link.ifindex, MacAddress(link.mac), &asked, &ours).ok()? {
+            if here.contains(&address) {
+                claims.found.push((address.to_string(), MacAddress(card)));
+            } else {
+                claims.peer.push(MacAddress(card));
+            }
+        }
+        claims.asked.extend(here.iter().map(Ipv4Addr::to_string));
+    }
+    Some(claims)
 }
 
 /// Of timesyncd its own word is known; of others only that they run.

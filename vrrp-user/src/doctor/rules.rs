@@ -2,6 +2,8 @@
 //!
 //! Owns which checks there are. Each rule looks at one node, or at both. Refuses to ask a server anything.
 
+use std::net::Ipv4Addr;
+
 use super::facts::Facts;
 use super::finding::{Finding, Findings, Node};
 
@@ -27,6 +29,8 @@ mod tests;
 pub struct Context {
     /// The virtual addresses, without their prefixes.
     pub virtual_addresses: Vec<String>,
+    /// The interfaces that they go to.
+    pub places: Vec<(String, Ipv4Addr)>,
     /// Those of them at which clients reach the server.
     pub service_addresses: Vec<String>,
     /// The daemon's own user on the servers.
@@ -62,7 +66,7 @@ impl Context {
 type Rule = fn(&Facts, &Context, &mut Findings);
 
 /// Each looks at one node.
-const RULES: [Rule; 37] = [
+const RULES: [Rule; 38] = [
     history::server_id,
     history::binary_log,
     history::replica_updates_logged,
@@ -99,6 +103,7 @@ const RULES: [Rule; 37] = [
     host::clock,
     host::keepalive,
     address::without_daemon,
+    address::claimed_elsewhere,
     work::backups,
 ];
 

@@ -59,7 +59,7 @@ impl PacketSocket {
             None,
         )
         .map_err(|errno| error("socket")(errno.into()))?;
-        bind(&socket, ifindex).map_err(error("bind"))?;
+        bind(&socket, ifindex, 0).map_err(error("bind"))?;
         Ok(Self { socket })
     }
 
@@ -191,10 +191,11 @@ impl Drop for PacketSockets {
     }
 }
 
-fn bind(socket: &OwnedFd, ifindex: u32) -> io::Result<()> {
+/// `protocol` is what it is to receive, an EtherType; 0: nothing.
+pub(super) fn bind(socket: &OwnedFd, ifindex: u32, protocol: u16) -> io::Result<()> {
     let address = libc::sockaddr_ll {
         sll_family: AF_PACKET,
-        sll_protocol: 0,
+        sll_protocol: protocol.to_be(),
         sll_ifindex: i32::try_from(ifindex).map_err(io::Error::other)?,
         sll_hatype: 0,
         sll_pkttype: 0,

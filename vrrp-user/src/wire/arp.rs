@@ -1,6 +1,7 @@
-//! Gratuitous ARP: tells the segment which network card owns an address (RFC 5227 §3, RFC 9568 §6.4).
+//! ARP, as far as virtual addresses need it: gratuitous, it tells the segment which network card owns an address (RFC 5227 §3,
+//! RFC 9568 §6.4); a probe asks for that, and whoever claims the address answers (RFC 5227 §2.1.1).
 //!
-//! Refuses to know when to send one and any other use of ARP.
+//! Refuses to know when to send one.
 
 use core::net::Ipv4Addr;
 
@@ -39,6 +40,8 @@ pub enum Error {
     Operation(u16),
     #[error("ARP from {sender} asking for {target}: not gratuitous")]
     NotGratuitous { sender: Ipv4Addr, target: Ipv4Addr },
+    #[error("ARP from nobody: it asks whether {target} is taken, and claims nothing")]
+    Probe { target: Ipv4Addr },
 }
 
 /// "`address` is at `hardware`."
@@ -51,6 +54,50 @@ pub struct Repr {
 impl Repr {
     /// From an Ethernet frame; requests and replies, since both are in use for this.
     pub fn parse_frame(frame: &[u8]) -> Result<Self, Error> {
+        let Body { hardware, sender, target } = Body::parse(frame)?;
+        if sender != target {
+            return Err(Error::NotGratuitous { sender, target });
+        }
+        Ok(Self { hardware, address: sender })
+    }
+
+    /// From an Ethernet frame: whoever sends ARP in an address's name claims that address, whatever it asks or answers
+    /// (RFC 5227 §2.1.1).
+    pub fn parse_claim(frame: &[u8]) -> Result<Self, Error> {
+        let Body { hardware, sender, target } = Body::parse(frame)?;
+        if sender.is_unspecified() {
+            return Err(Error::Probe { target });
+        }
+        Ok(Self { hardware, address: sender })
+    }
+
+    pub const fn buffer_len(&self) -> usize {
+        LEN
+    }
+
+    /// Writes the first [`LEN`] bytes of `frame`, as keepalived 2.2.7 does: a broadcast request, target hardware all ones.
+    pub fn emit(&self, frame: &mut [u8]) {
+        let body = Body { hardware: self.hardware, sender: self.address, target: self.address };
+        body.emit(&MacAddress::BROADCAST, frame);
+    }
+
+    /// Writes the first [`LEN`] bytes of `frame`: a probe, which asks who has the address, is answered to `hardware`, and puts
+    /// nothing into anybody's cache.
+    pub fn emit_probe(&self, frame: &mut [u8]) {
+        let body = Body { hardware: self.hardware, sender: Ipv4Addr::UNSPECIFIED, target: self.address };
+        body.emit(&MacAddress([0; 6]), frame);
+    }
+}
+
+/// What differs between all of them.
+struct Body {
+    hardware: MacAddress,
+    sender: Ipv4Addr,
+    target: Ipv4Addr,
+}
+
+impl Body {
+    fn parse(frame: &[u8]) -> Result<Self, Error> {
         let truncated = Error::Truncated { actual: frame.len() };
         let (ethernet, body) = ethernet::Repr::parse(frame).ok_or(truncated)?;
         if ethernet.ether_type != ethernet::TYPE_ARP {
@@ -64,22 +111,17 @@ impl Repr {
             REQUEST | REPLY => (),
             other => return Err(Error::Operation(other)),
         }
-        let sender = Ipv4Addr::new(body[14], body[15], body[16], body[17]);
-        let target = Ipv4Addr::new(body[24], body[25], body[26], body[27]);
-        if sender != target {
-            return Err(Error::NotGratuitous { sender, target });
-        }
         let mut hardware = [0; 6];
         hardware.copy_from_slice(&body[field::SENDER_HARDWARE]);
-        Ok(Self { hardware: MacAddress(hardware), address: sender })
+        Ok(Self {
+            hardware: MacAddress(hardware),
+            sender: Ipv4Addr::new(body[14], body[15], body[16], body[17]),
+            target: Ipv4Addr::new(body[24], body[25], body[26], body[27]),
+        })
     }
 
-    pub const fn buffer_len(&self) -> usize {
-        LEN
-    }
-
-    /// Writes the first [`LEN`] bytes of `frame`, as keepalived 2.2.7 does: a broadcast request, target hardware all ones.
-    pub fn emit(&self, frame: &mut [u8]) {
+    /// A request to everybody.
+    fn emit(&self, target_hardware: &MacAddress, frame: &mut [u8]) {
         let ethernet = ethernet::Repr {
             destination: MacAddress::BROADCAST,
             source: self.hardware,
@@ -90,9 +132,9 @@ impl Repr {
         body[field::FIXED].copy_from_slice(&ETHERNET_IPV4);
         body[field::OPERATION].copy_from_slice(&REQUEST.to_be_bytes());
         body[field::SENDER_HARDWARE].copy_from_slice(&self.hardware.0);
-        body[field::SENDER_PROTOCOL].copy_from_slice(&self.address.octets());
-        body[field::TARGET_HARDWARE].copy_from_slice(&MacAddress::BROADCAST.0);
-        body[field::TARGET_PROTOCOL].copy_from_slice(&self.address.octets());
+        body[field::SENDER_PROTOCOL].copy_from_slice(&self.sender.octets());
+        body[field::TARGET_HARDWARE].copy_from_slice(&target_hardware.0);
+        body[field::TARGET_PROTOCOL].copy_from_slice(&self.target.octets());
     }
 }
 
@@ -127,6 +169,22 @@ mod tests {
         assert_eq!(Repr::parse_frame(&padded), Ok(REPR));
         padded[21] = 2;
         assert_eq!(Repr::parse_frame(&padded), Ok(REPR));
+    }
+
+    #[test]
+    fn a_probe_claims_nothing_and_its_answer_does() {
+        let mut probe = [0xa5; LEN];
+        REPR.emit_probe(&mut probe);
+        let mut expected = BYTES;
+        expected[28..32].fill(0);
+        expected[32..38].fill(0);
+        assert_eq!(probe, expected, "RFC 5227 §2.1.1: from no address, to no card");
+        assert_eq!(Repr::parse_claim(&probe), Err(Error::Probe { target: REPR.address }));
+        let mut answer = BYTES;
+        answer[21] = 2;
+        answer[38..42].fill(0);
+        assert_eq!(Repr::parse_claim(&answer), Ok(REPR));
+        assert_eq!(Repr::parse_claim(&BYTES), Ok(REPR), "a gratuitous one is a claim as well");
     }
 
     #[test]

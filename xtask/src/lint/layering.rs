@@ -35,7 +35,11 @@ const LAYERS: [Layer; 15] = [
         knows: &["histogram", "wire", "vrrp", "mysql", "health", "net", "role", "config"],
         is_core: false,
     },
-    Layer { name: "doctor", knows: &["mysql", "health", "database", "net", "config"], is_core: false },
+    Layer {
+        name: "doctor",
+        knows: &["wire", "mysql", "health", "database", "net", "config"],
+        is_core: false,
+    },
     // Beside the daemon: it listens for itself.
     Layer { name: "scan", knows: &["wire", "vrrp", "net", "config"], is_core: false },
     Layer {

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Findings;
+use crate::wire::MacAddress;
 
 /// On this host; the peer's says nothing of its addresses. During a planned switch both halves are apart for a moment.
 pub(super) fn goes_with_the_writer(
@@ -69,4 +70,52 @@ pub(super) fn without_daemon(facts: &Facts, context: &Context, findings: &mut Fi
         "nobody takes it off when the other host wins it: an address with two holders",
         "stop what put it there (keepalived, the interface's own settings), then ip address del, then start vrrp",
     );
+}
+
+/// As the segment has it. Who answers twice, here and elsewhere or by two cards, is an address with two holders.
+pub(super) fn claimed_elsewhere(facts: &Facts, _context: &Context, findings: &mut Findings) {
+    const TWICE: &str = "address-held-twice";
+    const TWO_HOLDERS: &str =
+        "clients reach the one or the other by chance, and each takes what the other never sees";
+    let Some(host) = &facts.host else { return };
+    let (Some(claims), Some(addresses)) = (&host.claims, &host.addresses) else { return };
+    for address in &claims.asked {
+        let cards: Vec<MacAddress> =
+            claims.found.iter().filter(|(claimed, _)| claimed == address).map(|(_, card)| *card).collect();
+        let all = cards.iter().map(MacAddress::to_string).collect::<Vec<_>>().join(" and ");
+        match (addresses.contains(address), cards.as_slice()) {
+            (true, []) => {}
+            (true, _) => findings.error(
+                TWICE,
+                format!("{address} is on this host, and {all} answers for it on the segment, too"),
+                TWO_HOLDERS,
+                "ip neighbour and vrrp scan tell whose card that is; take the address off where it does not belong",
+            ),
+            (false, [_, _, ..]) => findings.error(
+                TWICE,
+                format!("{all} answer for {address} on the segment"),
+                TWO_HOLDERS,
+                "ip neighbour and vrrp scan tell whose cards they are; take the address off where it does not belong",
+            ),
+            (false, [card]) if is_a_stranger(*card, &claims.peer) => findings.warn(
+                "address-held-by-another",
+                format!("{card} answers for {address}, which is not the card that answers for the peer's own address"),
+                "if it is no other card of the peer, a third host has the address, and nobody here can take it",
+                "ip neighbour tells whose card that is; choose an address that is free, or free it",
+            ),
+            (false, [_]) => {}
+            (false, []) if host.has_daemon => findings.warn(
+                "address-held-by-nobody",
+                format!("nobody on the segment answers for {address}, and the daemon here does not hold it"),
+                "clients reach nobody",
+                "in a switch it passes: look again; else vrrp status on both hosts tells why neither takes it",
+            ),
+            (false, []) => {}
+        }
+    }
+}
+
+/// Virtual routers may answer with a card of their own (RFC 9568 §7.3), which tells nothing.
+fn is_a_stranger(card: MacAddress, peer: &[MacAddress]) -> bool {
+    !card.0.starts_with(&[0, 0, 0x5e, 0, 1]) && !peer.is_empty() && !peer.contains(&card)
 }

@@ -1,10 +1,11 @@
 //! Every rule against a pair that is as it should be, with one thing changed; MySQL 8 from recorded answers.
 
 use super::*;
-use crate::doctor::facts::{Answers, Clock, Disk, HostFacts, StartsAs};
+use crate::doctor::facts::{Answers, Claims, Clock, Disk, HostFacts, StartsAs};
 use crate::doctor::finding::Severity;
 use crate::mysql::Row;
 use crate::mysql::row::tests::recorded;
+use crate::wire::MacAddress;
 
 const UUIDS: [&str; 2] = ["3e11fa47-71ca-11e1-9e33-c80aa9429562", "4e11fa47-71ca-11e1-9e33-c80aa9429562"];
 
@@ -15,6 +16,7 @@ mod replication;
 fn context() -> Context {
     Context {
         virtual_addresses: vec!["10.99.0.200".to_owned()],
+        places: vec![("eth0".to_owned(), Ipv4Addr::new(10, 99, 0, 200))],
         service_addresses: vec!["10.99.0.200".to_owned()],
         daemon_user: "vrrp".to_owned(),
         watch_users: vec!["vrrp_probe".to_owned()],

@@ -65,6 +65,43 @@ fn an_address_of_ours_without_a_daemon_of_ours_is_an_error() {
 }
 
 #[test]
+fn an_address_that_others_answer_for_is_told_of() {
+    const VIP: &str = "10.99.0.200";
+    let card = |last: u8| MacAddress([2, 0, 0, 0, 0, last]);
+    let claims = |cards: &[u8]| {
+        let found = cards.iter().map(|last| (VIP.to_owned(), card(*last))).collect();
+        Some(Claims { asked: vec![VIP.to_owned()], found, peer: vec![card(2)] })
+    };
+    assert_eq!(judged(|_, _, host| host.claims = claims(&[])), [], "it is here alone");
+    assert_eq!(judged(|_, _, host| host.claims = claims(&[2])), at(Error, "address-held-twice"));
+    let standby = |cards: &'static [u8]| {
+        let found = judged(move |local, peer, host| {
+            turn(local, peer);
+            without_address(host);
+            host.claims = claims(cards);
+        });
+        beside_the_point(found)
+    };
+    assert_eq!(standby(&[2]), [], "the peer has it");
+    assert_eq!(standby(&[3]), at(Warning, "address-held-by-another"));
+    assert_eq!(standby(&[2, 3]), at(Error, "address-held-twice"));
+    assert_eq!(standby(&[]), at(Warning, "address-held-by-nobody"));
+    let unknown = judged(|local, peer, host| {
+        turn(local, peer);
+        without_address(host);
+        host.claims = claims(&[3]).map(|claims| Claims { peer: Vec::new(), ..claims });
+    });
+    assert_eq!(beside_the_point(unknown), [], "the peer is on another segment");
+    let own_card = judged(|local, peer, host| {
+        turn(local, peer);
+        without_address(host);
+        let router = MacAddress([0, 0, 0x5e, 0, 1, 51]);
+        host.claims = claims(&[]).map(|claims| Claims { found: vec![(VIP.to_owned(), router)], ..claims });
+    });
+    assert_eq!(beside_the_point(own_card), [], "keepalived with use_vmac");
+}
+
+#[test]
 fn the_strict_kind_of_read_only_must_be_in_the_files_too() {
     let weak =
         judged(|_, _, host| host.starts_as = Some(StartsAs { read_only: true, super_read_only: false }));
