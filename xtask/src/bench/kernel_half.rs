@@ -7,7 +7,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use vrrp_lab::{
-    Instance,
+    Instance, Requirement,
     flood::{Bound, Flood, Junk},
 };
 
@@ -84,6 +84,7 @@ struct VerdictReport {
     dropped_per_second: u64,
     most_dropped_per_second: u64,
     passed_per_second: u64,
+    accepted_per_second: u64,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -197,7 +198,10 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> S
     });
     if turns.next("verdicts per second") {
         match throughput(rounds, binary) {
-            Ok(table) => section.tables.push(table),
+            Ok((table, remarks)) => {
+                section.tables.push(table);
+                section.remarks.extend(remarks);
+            }
             Err(error) => section.remarks.push(told("verdicts per second", &error)),
         }
     }
@@ -205,22 +209,50 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> S
     section
 }
 
-/// Junk from one CPU into native XDP on a veth.
-fn throughput(rounds: Rounds, binary: &Path) -> Result<Table> {
-    let seconds = if rounds.quick { 2 } else { 5 };
+/// What floods the interface whose verdicts are counted.
+#[derive(Clone, Copy)]
+struct Torrent {
+    packets: &'static str,
+    junk: Junk,
+    /// By live frames at the switch's port; else by a packet socket on another host, whose packets the switch copies.
+    is_live: bool,
+}
+
+const TORRENTS: [Torrent; 3] = [
+    Torrent { packets: "TTL 254", junk: Junk::WrongTtl, is_live: false },
+    Torrent { packets: "TTL 254", junk: Junk::WrongTtl, is_live: true },
+    // Right in all, and it changes nothing: the whole way of an advert but for the ring.
+    Torrent { packets: "valid, weaker stranger", junk: Junk::LowerPriority, is_live: true },
+];
+
+/// From one CPU into native XDP on a veth.
+fn throughput(rounds: Rounds, binary: &Path) -> Result<(Table, Vec<String>)> {
     let mut table = Table::new(
-        "Verdicts per second on a veth, flooded by a packet socket through the switch",
-        &["packets", "attached", "sent/s", "dropped/s", "best second", "passed/s"],
+        "Verdicts per second on a veth",
+        &["packets", "by", "attached", "sent/s", "dropped/s", "best second", "accepted/s", "passed/s"],
     );
     println!("xdp: verdicts per second");
     let setting = Setting { version: 3, advert_ms: 100, instances: 1 };
     let scene = Scene::new("verdicts", setting, binary)?;
     let observer = scene.observe(false)?;
     let (_a, _b, _) = scene.settle(Contender::Ours, &observer)?;
-    // On the third host nobody else holds the interface.
+    let mut remarks = Vec::new();
+    let missing = Requirement::LiveFrames.missing();
+    for torrent in TORRENTS {
+        if let (true, Some(why)) = (torrent.is_live, &missing) {
+            remarks.push(format!("no {} by live frames: {why}", torrent.packets));
+            continue;
+        }
+        table.rows.push(flooded(&scene, torrent, if rounds.quick { 2 } else { 5 }, binary)?);
+    }
+    Ok((table, remarks))
+}
+
+/// Counts on the third host, where nobody else holds the interface.
+fn flooded(scene: &Scene, torrent: Torrent, seconds: u64, binary: &Path) -> Result<Row> {
     let stranger = scene.host("b");
     let model = vrrp_lab::frame::Advert::v3(scene.host("a").address(), 1, 100, 10, &[[10, 99, 1, 1].into()]);
-    let frames = Junk::WrongTtl.forge(&model, stranger.mac());
+    let frames = torrent.junk.forge(&model, stranger.mac());
     // With a configuration it need not listen first for what there is: it counts at once, and the flood is there by then.
     let counter = scene.host("client");
     let config = counter.file("verdicts.yaml");
@@ -228,7 +260,11 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<Table> {
     fs::write(&config, vrrp_lab::daemon::yaml("verdicts", &[instance]))
         .with_context(|| format!("write {}", config.display()))?;
     // Ends with the counting; a bound of its own in case that never does.
-    let flood = Flood::start(stranger, frames, Bound::seconds(seconds + 30))?;
+    let bound = Bound::seconds(seconds + 30);
+    let flood = match torrent.is_live {
+        true => Flood::start_live(&scene.lab, &[counter.name()], frames, bound)?,
+        false => Flood::start(stranger, frames, bound)?,
+    };
     std::thread::sleep(Duration::from_millis(200));
     let cpu = CpuTime::now();
     let report: VerdictReport = ask(Command::new("ip")
@@ -240,22 +276,25 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<Table> {
     #[expect(clippy::cast_precision_loss, reason = "packets of seconds")]
     let number = |count: u64| count as f64;
     let per_second = |count: u64| cell(Some(number(count)));
-    table.rows.push(Row {
+    let sample = |name: &str, count: u64| (name.to_owned(), std::iter::once(number(count)).collect());
+    Ok(Row {
         cells: vec![
-            "TTL 254".to_owned(),
+            torrent.packets.to_owned(),
+            if torrent.is_live { "live frames" } else { "socket" }.to_owned(),
             report.mode,
             per_second(flood.rate()),
             per_second(report.dropped_per_second),
             per_second(report.most_dropped_per_second),
+            per_second(report.accepted_per_second),
             per_second(report.passed_per_second),
         ],
         noise: cpu.noise_since().told(),
         samples: vec![
-            ("sent_per_second".to_owned(), std::iter::once(number(flood.rate())).collect()),
-            ("dropped_per_second".to_owned(), std::iter::once(number(report.dropped_per_second)).collect()),
+            sample("sent_per_second", flood.rate()),
+            sample("dropped_per_second", report.dropped_per_second),
+            sample("accepted_per_second", report.accepted_per_second),
         ],
-    });
-    Ok(table)
+    })
 }
 
 /// Longer than any of the binary's benches takes here.
