@@ -269,6 +269,20 @@ impl Host {
         self.load_rules(&script)
     }
 
+    /// Its own kernel takes no advert of that virtual router, as where a queue is full: whoever sends one is told.
+    pub fn refuse_adverts(&self, virtual_router_id: u8) -> Result<()> {
+        let script = format!(
+            "add table netdev {TABLE}\nadd chain netdev {TABLE} refuse {{ type filter hook egress device \"eth0\" priority 0; }}\n\
+             add rule netdev {TABLE} refuse ip protocol 112 @nh,168,8 {virtual_router_id} drop\n"
+        );
+        load_rules(self.namespace.name(), &self.file("rules.nft"), &script)
+    }
+
+    /// Undoes [`Host::refuse_adverts`].
+    pub fn refuse_nothing(&self) -> Result<()> {
+        load_rules(self.namespace.name(), &self.file("rules.nft"), &format!("delete table netdev {TABLE}\n"))
+    }
+
     /// Packets that its `eth0` has received so far, by the kernel's count: before any XDP program of the host.
     pub fn received(&self) -> Result<u64> {
         let read = || std::fs::read_to_string("/proc/thread-self/net/dev");
@@ -310,10 +324,13 @@ impl Host {
     }
 
     fn load_rules(&self, script: &str) -> Result<()> {
-        let file = self.file("rules.nft");
-        std::fs::write(&file, script).with_context(|| format!("write {}", file.display()))?;
-        run("ip", &["netns", "exec", &self.bridge, "nft", "-f", &file.to_string_lossy()]).map(drop)
+        load_rules(&self.bridge, &self.file("rules.nft"), script)
     }
+}
+
+fn load_rules(namespace: &str, file: &Path, script: &str) -> Result<()> {
+    std::fs::write(file, script).with_context(|| format!("write {}", file.display()))?;
+    run("ip", &["netns", "exec", namespace, "nft", "-f", &file.to_string_lossy()]).map(drop)
 }
 
 /// Keeps the IP firewall out of bridged frames, which no real switch has; a kernel without that feature has no such files.

@@ -13,6 +13,7 @@ mod faults {
     pub(super) mod kills;
     pub(super) mod many;
     pub(super) mod pair;
+    pub(super) mod refused;
     pub(super) mod release;
     pub(super) mod stalls;
 }
@@ -22,13 +23,14 @@ use std::process::ExitCode;
 use vrrp_lab::harness;
 
 fn main() -> ExitCode {
-    use faults::{addresses, attach, command, death, junk, kills, many, release, stalls};
+    use faults::{addresses, attach, command, death, junk, kills, many, refused, release, stalls};
     let all = [
         command::tests(),
         junk::tests(),
         stalls::tests(),
         death::tests(),
         kills::tests(),
+        refused::tests(),
         release::tests(),
         addresses::tests(),
         attach::tests(),

@@ -69,6 +69,8 @@ pub(super) struct AdvertThread {
     actions: Actions,
     /// Frames to send at the end of this round, in order.
     outgoing: Vec<Outgoing>,
+    /// Those of one interface that left, by their places among its frames.
+    left: Vec<usize>,
     /// Tasks that the executor's queue had no room for yet.
     waiting_tasks: Vec<Task>,
     waiting_roles: Vec<RoleOrder>,
@@ -87,6 +89,13 @@ pub(super) struct AdvertThread {
 struct Outgoing {
     router: usize,
     release: bool,
+}
+
+impl Outgoing {
+    fn frame(self, routers: &[Router]) -> &[u8] {
+        let frames = &routers[self.router].frames;
+        if self.release { frames.release() } else { frames.advert() }
+    }
 }
 
 impl AdvertThread {
@@ -115,6 +124,7 @@ impl AdvertThread {
             waker,
             actions: Actions::for_routers(room),
             outgoing: Vec::with_capacity(most_actions),
+            left: Vec::with_capacity(most_actions),
             waiting_tasks: Vec::with_capacity(most_actions),
             waiting_roles: Vec::with_capacity(most_actions),
             leaving: 0,
@@ -376,6 +386,9 @@ impl AdvertThread {
 
     /// Sends what this round decided, then hands the executor its tasks: an advert is never behind netlink.
     fn flush(&mut self) {
+        let Self { outgoing, routers, .. } = self;
+        // Before an interface has an address there is nothing to say.
+        outgoing.retain(|outgoing| !outgoing.frame(routers).is_empty());
         let mut from = 0;
         while let Some(first) = self.outgoing.get(from) {
             let ifindex = self.routers[first.router].ifindex;
@@ -384,24 +397,19 @@ impl AdvertThread {
                 .take_while(|outgoing| self.routers[outgoing.router].ifindex == ifindex)
                 .count();
             let batch = &self.outgoing[from..from + run];
-            let frames = batch.iter().map(|outgoing| {
-                let frames = &self.routers[outgoing.router].frames;
-                if outgoing.release { frames.release() } else { frames.advert() }
-            });
-            let sent = self.sockets.send(ifindex, frames.filter(|frame| !frame.is_empty()));
+            self.left.clear();
+            let frames = batch.iter().map(|outgoing| outgoing.frame(&self.routers));
+            let sent = self.sockets.send(ifindex, frames, |place| self.left.push(place));
             let now = clock::now();
-            // What did not leave must not look alive: the guard goes by what neighbours can have heard.
-            if sent.refused == 0 {
-                for outgoing in batch {
-                    self.lines.board.note_sent(outgoing.router, now);
-                    let frames = &self.routers[outgoing.router].frames;
-                    let frame = if outgoing.release { frames.release() } else { frames.advert() };
-                    sight(&self.watch, now, outgoing.router, Way::Sent, frame);
-                    if let Some(decided) = self.routers[outgoing.router].decided.take()
-                        && !outgoing.release
-                    {
-                        self.lateness.claim.add(now.since(decided));
-                    }
+            // What did not leave must not look alive, nor what did look dead beside it: the guard goes by what neighbours can
+            // have heard.
+            for outgoing in self.left.iter().filter_map(|place| batch.get(*place)) {
+                self.lines.board.note_sent(outgoing.router, now);
+                sight(&self.watch, now, outgoing.router, Way::Sent, outgoing.frame(&self.routers));
+                if let Some(decided) = self.routers[outgoing.router].decided.take()
+                    && !outgoing.release
+                {
+                    self.lateness.claim.add(now.since(decided));
                 }
             }
             if let (Some(due), true) = (self.due, sent.frames > 0) {

@@ -211,9 +211,18 @@ impl Journal {
             programs.log_diagnostics();
         }
         let now = clock::now();
+        let mut counters = None;
         for instance in self.instances.values() {
             let Some(rejected) = self.control.slots().last_reject(instance.slot) else { continue };
-            if self.rejects.is_worth_a_line(instance.slot, rejected, now) {
+            if !self.rejects.is_due(instance.slot, rejected, now) {
+                continue;
+            }
+            // Asked for only where a line is due, and once.
+            let counters = counters.get_or_insert_with(|| self.control.counters().ok());
+            let counter = Counter::ALL.get(usize::from(rejected.reason));
+            let count =
+                counters.as_ref().zip(counter).map_or(0, |(counters, counter)| counters.get(*counter));
+            if self.rejects.is_worth_a_line(instance.slot, rejected, count, now) {
                 let sender = Ipv4Addr::from(rejected.sender);
                 tracing::warn!(
                     instance = instance.name,
@@ -272,22 +281,33 @@ impl Journal {
 #[derive(Debug, Default)]
 struct Rejects {
     seen: HashMap<(u32, u8, [u8; 4]), Instant>,
+    /// Of each slot: the last that was named, and how many had been rejected for that reason by then. It stays in the slot
+    /// when all is well again.
+    named: HashMap<u32, (Rejected, u64)>,
     window_began: Option<Instant>,
     lines: u32,
 }
 
 impl Rejects {
-    fn is_worth_a_line(&mut self, slot: u32, rejected: Rejected, now: Instant) -> bool {
+    /// Whether the sender was not named for it within the hour.
+    fn is_due(&self, slot: u32, rejected: Rejected, now: Instant) -> bool {
+        let key = (slot, rejected.reason, rejected.sender);
+        self.seen.get(&key).is_none_or(|at| now.since(*at) >= REPEAT)
+    }
+
+    /// `count` is of adverts that were rejected for that reason so far.
+    fn is_worth_a_line(&mut self, slot: u32, rejected: Rejected, count: u64, now: Instant) -> bool {
         if self.window_began.is_none_or(|began| now.since(began) >= WINDOW) {
             self.window_began = Some(now);
             self.lines = 0;
             self.seen.retain(|_, at| now.since(*at) < REPEAT);
         }
-        let key = (slot, rejected.reason, rejected.sender);
-        if self.lines >= REJECT_LINES || self.seen.get(&key).is_some_and(|at| now.since(*at) < REPEAT) {
+        let is_news = self.named.get(&slot).is_none_or(|(named, then)| *named != rejected || count > *then);
+        if self.lines >= REJECT_LINES || !is_news || !self.is_due(slot, rejected, now) {
             return false;
         }
-        self.seen.insert(key, now);
+        self.seen.insert((slot, rejected.reason, rejected.sender), now);
+        self.named.insert(slot, (rejected, count));
         self.lines += 1;
         true
     }
@@ -363,25 +383,32 @@ pub(super) fn reason(reason: u8, interval: &str) -> String {
 mod tests {
     use super::*;
 
+    const SECOND: u64 = 1_000_000_000;
+
     #[test]
     fn a_flood_of_rejected_senders_is_a_handful_of_lines() {
         let mut rejects = Rejects::default();
         let now = Instant::from_nanos(1);
         let flood = (0..10_000u32).filter(|sender| {
-            rejects.is_worth_a_line(0, Rejected { reason: 6, sender: sender.to_be_bytes() }, now)
+            let rejected = Rejected { reason: 6, sender: sender.to_be_bytes() };
+            rejects.is_worth_a_line(0, rejected, u64::from(*sender), now)
         });
         assert_eq!(flood.count(), 8);
     }
 
     #[test]
-    fn the_same_sender_is_named_once_an_hour() {
-        let mut rejects = Rejects::default();
+    fn the_same_sender_is_named_once_an_hour_while_it_goes_on() {
         let rejected = Rejected { reason: 6, sender: [10, 0, 0, 9] };
-        let named = (0..7200u64)
-            .filter(|second| {
-                rejects.is_worth_a_line(0, rejected, Instant::from_nanos(second * 1_000_000_000))
-            })
-            .count();
-        assert_eq!(named, 2);
+        let named = |rejected_until: u64| {
+            let mut rejects = Rejects::default();
+            let lines = (0..4 * 3600).filter(|second| {
+                let count = (*second).min(rejected_until);
+                rejects.is_worth_a_line(0, rejected, count, Instant::from_nanos(second * SECOND))
+            });
+            lines.count()
+        };
+        assert_eq!(named(u64::MAX), 4);
+        assert_eq!(named(300), 2, "once more for what came after the first line, then it was mended");
+        assert_eq!(named(0), 1, "the slot keeps the last one for ever");
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn clear(
             && !lives
             && let Ok(sockets) = PacketSockets::open([router.ifindex])
         {
-            sockets.send(router.ifindex, std::iter::once(router.frames.release()));
+            sockets.send(router.ifindex, std::iter::once(router.frames.release()), |_| ());
         }
     }
     Ok(found)

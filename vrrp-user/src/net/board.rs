@@ -37,7 +37,7 @@ struct Head {
 
 #[repr(C)]
 struct Entry {
-    /// When the last advert of this router left: ns of CLOCK_MONOTONIC.
+    /// When the last advert of this router left, or its addresses were taken if that was later: ns of CLOCK_MONOTONIC.
     last_sent: AtomicU64,
     state: AtomicU32,
     /// Number of the last order that the core gave the executor; one with another number has been overtaken.
@@ -130,7 +130,7 @@ impl Board {
         }
     }
 
-    /// When the last advert of this router left.
+    /// When the last advert of this router left, or its addresses were taken if that was later.
     pub fn last_sent(&self, router: usize) -> Instant {
         Instant::from_nanos(self.entry(router).map_or(0, |entry| entry.last_sent.load(Ordering::Acquire)))
     }
@@ -149,8 +149,13 @@ impl Board {
 
     /// The executor is about to put addresses on: from now on the guard answers for them. False if the router is
     /// fenced: then it must not.
-    pub fn hold(&self, router: usize) -> bool {
+    ///
+    /// Silence counts from here: the first advert may have found the queue full, and the one before it is of another time.
+    pub fn hold(&self, router: usize, now: Instant) -> bool {
         self.entry(router).is_some_and(|entry| {
+            if entry.state.load(Ordering::Acquire) == FREE {
+                entry.last_sent.fetch_max(now.as_nanos(), Ordering::AcqRel);
+            }
             match entry.state.compare_exchange(FREE, HELD, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => true,
                 Err(state) => state == HELD,
@@ -236,25 +241,42 @@ const _: () = {
 mod tests {
     use super::*;
 
+    const NOW: Instant = Instant::from_nanos(1);
+
     #[test]
     fn a_fenced_router_cannot_be_held_before_it_was_freed() {
         let board = Board::create(2).unwrap();
         assert!(!board.fence(0), "nothing held, nothing to fence");
-        assert!(board.hold(0));
-        assert!(board.hold(0), "holding twice is holding once");
+        assert!(board.hold(0, NOW));
+        assert!(board.hold(0, NOW), "holding twice is holding once");
         assert!(board.fence(0));
         assert_eq!(board.fences(), 1);
-        assert!(!board.hold(0));
+        assert!(!board.hold(0, NOW));
         board.free(0);
-        assert!(board.hold(0));
-        assert!(!board.is_held(1) && !board.hold(2), "no entry, no hold");
+        assert!(board.hold(0, NOW));
+        assert!(!board.is_held(1) && !board.hold(2, NOW), "no entry, no hold");
+    }
+
+    #[test]
+    fn silence_counts_from_the_taking_until_an_advert_has_left() {
+        let board = Board::create(1).unwrap();
+        let at = Instant::from_nanos;
+        board.note_sent(0, at(5));
+        assert!(board.hold(0, at(1_000)));
+        assert_eq!(board.last_sent(0), at(1_000), "the advert before it is of another mastership");
+        assert!(board.hold(0, at(2_000)));
+        assert_eq!(board.last_sent(0), at(1_000), "held already: only adverts count");
+        board.note_sent(0, at(3_000));
+        board.free(0);
+        assert!(board.hold(0, at(2_500)));
+        assert_eq!(board.last_sent(0), at(3_000), "an advert that left since is newer");
     }
 
     #[test]
     fn the_guard_sees_what_the_daemon_writes() {
         let board = Board::create(3).unwrap();
         board.note_sent(2, Instant::from_nanos(7));
-        assert!(board.hold(1));
+        assert!(board.hold(1, NOW));
         let view = Board::open(board.file().try_clone().unwrap().into()).unwrap();
         assert_eq!((view.routers(), view.last_sent(2), view.is_held(1)), (3, Instant::from_nanos(7), true));
         assert!(view.fence(1));
@@ -267,7 +289,10 @@ mod tests {
         board.note_writable(1, true);
         let view = Board::open(board.file().try_clone().unwrap().into()).unwrap();
         assert!(view.may_be_writable(1) && !view.is_held(1) && !view.may_be_writable(0));
-        assert!(board.hold(1) && view.fence(1) && view.may_be_writable(1), "a fence makes nobody read-only");
+        assert!(
+            board.hold(1, NOW) && view.fence(1) && view.may_be_writable(1),
+            "a fence makes nobody read-only"
+        );
         board.note_writable(1, false);
         assert!(!view.may_be_writable(1) && !view.may_be_writable(2), "no entry, no server");
     }

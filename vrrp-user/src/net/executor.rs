@@ -239,7 +239,7 @@ impl Executor {
             return;
         }
         // Before the first address is on, so that there is no instant in which the guard would overlook it.
-        if !self.board.hold(router) {
+        if !self.board.hold(router, began) {
             self.report(Report::Refused { router, job, vip: 0, errno: libc::EBUSY });
             return;
         }
@@ -462,7 +462,7 @@ impl Executor {
         for ifindex in interfaces {
             let here = places.clone().filter(|(vip, _)| vip.ifindex == ifindex);
             let copies = (0..copies).flat_map(|_| here.clone().map(|(_, frame)| frame.as_slice()));
-            self.sockets.send(ifindex, copies);
+            self.sockets.send(ifindex, copies, |_| ());
         }
         true
     }

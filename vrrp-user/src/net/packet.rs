@@ -64,9 +64,10 @@ impl PacketSocket {
     }
 
     /// Sends the frames in order, in batches. Never blocks: what the queue does not take is refused and counted,
-    /// since a late advert is worth less than the next one.
-    pub fn send<'a>(&self, mut frames: impl Iterator<Item = &'a [u8]>) -> Sent {
+    /// since a late advert is worth less than the next one. `left` is told of each that left, by its place among them.
+    pub fn send<'a>(&self, mut frames: impl Iterator<Item = &'a [u8]>, mut left: impl FnMut(usize)) -> Sent {
         let mut total = Sent::default();
+        let mut from = 0;
         loop {
             let mut batch: [&[u8]; BATCH] = [&[]; BATCH];
             let mut count = 0;
@@ -74,14 +75,15 @@ impl PacketSocket {
                 *place = frame;
                 count += 1;
             }
-            self.send_batch(&batch[..count], &mut total);
+            self.send_batch(&batch[..count], &mut total, |place| left(from + place));
             if count < BATCH {
                 return total;
             }
+            from += count;
         }
     }
 
-    fn send_batch(&self, frames: &[&[u8]], total: &mut Sent) {
+    fn send_batch(&self, frames: &[&[u8]], total: &mut Sent, mut left: impl FnMut(usize)) {
         let mut slices: [libc::iovec; BATCH] = array::from_fn(|index| {
             let frame = frames.get(index).copied().unwrap_or(&[]);
             libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() }
@@ -108,6 +110,7 @@ impl PacketSocket {
             };
             if let Ok(sent @ 1..) = usize::try_from(sent) {
                 total.frames += u32::try_from(sent).unwrap_or(0);
+                (next..next + sent).for_each(&mut left);
                 next += sent;
             } else if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
                 // The first frame of the rest was refused: the others may still go.
@@ -159,10 +162,15 @@ impl PacketSockets {
         sockets
     }
 
-    /// Sends on one interface; without a socket for it, every frame is refused.
-    pub fn send<'a>(&self, ifindex: u32, frames: impl Iterator<Item = &'a [u8]>) -> Sent {
+    /// Sends on one interface, as [`PacketSocket::send`]; without a socket for it, every frame is refused.
+    pub fn send<'a>(
+        &self,
+        ifindex: u32,
+        frames: impl Iterator<Item = &'a [u8]>,
+        left: impl FnMut(usize),
+    ) -> Sent {
         match self.by_interface.get(&ifindex) {
-            Some(socket) => socket.send(frames),
+            Some(socket) => socket.send(frames, left),
             None => Sent { frames: 0, refused: u32::try_from(frames.count()).unwrap_or(u32::MAX) },
         }
     }

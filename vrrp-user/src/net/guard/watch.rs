@@ -100,7 +100,7 @@ fn read_plan(input: &mut impl BufRead) -> Result<Option<Plan>, WatchError> {
 fn open_daemon(plan: &Plan) -> Result<Option<OwnedFd>, WatchError> {
     let pid = i32::try_from(plan.daemon_pid).ok().and_then(Pid::from_raw);
     let Some(pid) = pid else { return Err(WatchError::Plan(format!("no process {}", plan.daemon_pid))) };
-    match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+    match pidfd_open(pid, PidfdFlags::empty()) {
         // The parent's number may have been given to another process by now: only our parent is the daemon.
         Ok(fd) if getppid() == Some(pid) => Ok(Some(fd)),
         Ok(_) | Err(Errno::SRCH) => Ok(None),
@@ -251,7 +251,7 @@ impl Watch {
                 let failure = take_off(&mut self.netlink, ward);
                 // Only after its addresses are off: never two holders.
                 if failure.is_none() && !ward.release.is_empty() {
-                    self.sockets.send(ward.ifindex, std::iter::once(ward.release.as_slice()));
+                    self.sockets.send(ward.ifindex, std::iter::once(ward.release.as_slice()), |_| ());
                 }
                 fenced.push((ward, failure));
             } else if cause == Cause::DaemonGone && ward.is_managed && self.board.may_be_writable(router) {
