@@ -30,6 +30,8 @@ const CASES: &[Case] = &[
     ("adverts_arrive_by_xdp", adverts_arrive_by_xdp),
     ("adverts_arrive_by_tcx", adverts_arrive_by_tcx),
     ("adverts_arrive_by_socket", adverts_arrive_by_socket),
+    ("a_priority_tag_hides_no_advert_from_tcx", a_priority_tag_hides_no_advert_from_tcx),
+    ("a_priority_tag_hides_no_advert_from_the_socket", a_priority_tag_hides_no_advert_from_the_socket),
     (
         "what_a_send_socket_takes_arrives_whole_and_in_order",
         what_a_send_socket_takes_arrives_whole_and_in_order,
@@ -237,6 +239,40 @@ fn adverts_arrive_by_socket() {
     adverts_arrive(Choice::Socket, Mode::Socket);
 }
 
+/// The kernel takes the tag off before the hook and the socket see the frame. XDP sees it in the frame, and lets it pass.
+fn a_priority_tag_hides_no_advert(choice: Choice) {
+    let (mut receiver, mut control) = start(choice, &["left"]);
+    control.insert_rule(key(FAMILY_IPV4), V3).unwrap();
+    assert!(receiver.next_record().is_none());
+    let tagged = |tag: u16, priority: u8| {
+        let mut frame = Sample { priority, padding: 10, ..Sample::v3() }.frame();
+        let [high, low] = tag.to_be_bytes();
+        frame.splice(12..12, [0x81, 0x00, high, low]);
+        frame
+    };
+    let (priority_6, vlan_20) = (6 << 13, 20);
+    send(&tagged(vlan_20, 150));
+    send(&tagged(priority_6 | vlan_20, 150));
+    send(&tagged(priority_6, 120));
+    assert!(wait(&receiver), "nothing came");
+    let record = receiver.next_record().unwrap();
+    assert_eq!(
+        record.frame(),
+        Sample { priority: 120, ..Sample::v3() }.frame(),
+        "a VLAN's is another segment's"
+    );
+    drop(record);
+    assert!(receiver.next_record().is_none());
+}
+
+fn a_priority_tag_hides_no_advert_from_tcx() {
+    a_priority_tag_hides_no_advert(Choice::Tcx);
+}
+
+fn a_priority_tag_hides_no_advert_from_the_socket() {
+    a_priority_tag_hides_no_advert(Choice::Socket);
+}
+
 /// More than two system calls' worth; every frame is news, so every one is delivered.
 fn what_a_send_socket_takes_arrives_whole_and_in_order() {
     let (mut receiver, mut control) = start(Choice::Xdp, &["left"]);
@@ -244,8 +280,10 @@ fn what_a_send_socket_takes_arrives_whole_and_in_order() {
     let frames: Vec<_> = (1..=70).map(|priority| Sample { priority, ..Sample::v3() }.frame()).collect();
     let right = interface("right").index;
     let sockets = PacketSockets::open([right, right]).unwrap();
-    let sent = sockets.send(right, frames.iter().map(Vec::as_slice));
+    let mut left = Vec::new();
+    let sent = sockets.send(right, frames.iter().map(Vec::as_slice), |place| left.push(place));
     assert_eq!(sent, Sent { frames: 70, refused: 0 });
+    assert_eq!(left, (0..70).collect::<Vec<_>>());
     for frame in &frames {
         assert_eq!(receiver.next_record().unwrap().frame(), frame);
     }
@@ -254,8 +292,12 @@ fn what_a_send_socket_takes_arrives_whole_and_in_order() {
     // Longer than any link takes, among good ones; an interface without a socket.
     let long = vec![0; 70_000];
     let mixed = [frames[0].as_slice(), &long, &frames[1]];
-    assert_eq!(sockets.send(right, mixed.into_iter()), Sent { frames: 2, refused: 1 });
-    assert_eq!(sockets.send(4242, mixed.into_iter()), Sent { frames: 0, refused: 3 });
+    left.clear();
+    let sent = sockets.send(right, mixed.into_iter(), |place| left.push(place));
+    assert_eq!((sent, left.as_slice()), (Sent { frames: 2, refused: 1 }, [0, 2].as_slice()));
+    left.clear();
+    let sent = sockets.send(4242, mixed.into_iter(), |place| left.push(place));
+    assert_eq!((sent, left.as_slice()), (Sent { frames: 0, refused: 3 }, [].as_slice()));
 }
 
 /// More of them than are closed side by side.

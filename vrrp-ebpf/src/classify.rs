@@ -131,6 +131,14 @@ pub const fn gate(head: &[u8; GATE_LENGTH]) -> Option<Family> {
     }
 }
 
+/// Whether a frame whose tag the kernel keeps beside it belongs to a VLAN's own device. VLAN 0 is a priority and no VLAN
+/// (IEEE 802.1Q §6.9): such a frame is its interface's, as an untagged one.
+#[inline(always)]
+pub const fn is_of_a_vlan(has_tag: u32, tag: u32) -> bool {
+    const VLAN_ID: u32 = 0xfff;
+    has_tag != 0 && tag & VLAN_ID != 0
+}
+
 /// [`gate`] and [`classify`] for a frame in memory.
 #[cfg(not(target_arch = "bpf"))]
 pub fn classify_bytes(bytes: &[u8], rules: &impl Rules, ifindex: u32) -> Verdict {

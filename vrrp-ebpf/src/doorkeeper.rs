@@ -13,6 +13,7 @@ use aya_ebpf::macros::{classifier, map};
 use aya_ebpf::maps::{Array, HashMap};
 use aya_ebpf::programs::TcContext;
 use vrrp_ebpf::block::{Block, HEAD, Service, TCP, service, tcp_offset};
+use vrrp_ebpf::classify::is_of_a_vlan;
 
 #[map]
 static BLOCKED: HashMap<Service, Block> = HashMap::with_max_entries(64, 0);
@@ -28,7 +29,7 @@ fn vrrp_doorkeeper(context: TcContext) -> i32 {
     match ARMED.get(0) {
         Some(0) | None => TC_ACT_UNSPEC,
         // PACKET_HOST is 0; a tagged frame belongs to the VLAN's own device.
-        Some(_) if skb.pkt_type != 0 || skb.vlan_present != 0 => TC_ACT_UNSPEC,
+        Some(_) if skb.pkt_type != 0 || is_of_a_vlan(skb.vlan_present, skb.vlan_tci) => TC_ACT_UNSPEC,
         Some(until) => {
             // SAFETY: the helper reads a clock.
             let now = unsafe { bpf_ktime_get_ns() };

@@ -18,7 +18,7 @@ use aya_ebpf::helpers::generated::{bpf_skb_load_bytes, bpf_xdp_load_bytes};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use vrrp_ebpf::abi::{ABI_MARK, ABI_VERSION};
-use vrrp_ebpf::classify::{Family, GATE_LENGTH, gate};
+use vrrp_ebpf::classify::{Family, GATE_LENGTH, gate, is_of_a_vlan};
 use vrrp_ebpf::receive::{Fate, receive};
 
 use crate::kernel::{Hook, Kernel, Scratch};
@@ -70,8 +70,8 @@ fn vrrp_tcx(context: TcContext) -> i32 {
         None => Fate::Pass,
         // SAFETY: `skb` is the program's own context.
         Some(family) => match unsafe { &*context.skb.skb } {
-            // The tag has been taken off already: the frame belongs to the VLAN's own device.
-            tagged if tagged.vlan_present != 0 => Fate::Pass,
+            // The tag has been taken off already: the frame belongs to the VLAN's own device. VLAN 0 is a priority alone.
+            tagged if is_of_a_vlan(tagged.vlan_present, tagged.vlan_tci) => Fate::Pass,
             skb => take(&context, end - data, skb.ifindex, family),
         },
     };

@@ -5,7 +5,7 @@ use std::{format, vec};
 
 use proptest::prelude::*;
 
-use super::{Checksum, Rules, Verdict, classify_bytes};
+use super::{Checksum, Rules, Verdict, classify_bytes, is_of_a_vlan};
 use crate::abi::{
     AUTH_NONE, AUTH_PASS, Counter, FAMILY_IPV4, FAMILY_IPV6, MAX_FRAME, PeerKey, RULE_PEERS_ONLY, Rule,
     RuleKey,
@@ -414,5 +414,19 @@ proptest! {
             prop_assert!(usize::from(advert.length) <= frame.len());
             prop_assert_eq!(is_valid(&frame, &table), Ok(()));
         }
+    }
+}
+
+#[test]
+fn a_priority_tag_is_no_vlan() {
+    let (priority_6, vlan_20) = (6 << 13, 20);
+    for (has_tag, tag, expected) in [
+        (0, 0, false),
+        (1, 0, false),
+        (1, priority_6, false),
+        (1, vlan_20, true),
+        (1, priority_6 | vlan_20, true),
+    ] {
+        assert_eq!(is_of_a_vlan(has_tag, tag), expected, "{has_tag} {tag:#x}");
     }
 }

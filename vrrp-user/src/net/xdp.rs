@@ -4,6 +4,7 @@
 //! process ends, however it ends, nothing stays attached.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::Path;
 
 use aya::maps::Map;
@@ -210,8 +211,18 @@ impl Programs {
         modes: &[Mode],
     ) -> Result<Attachment, AttachError> {
         let mut refused = Vec::new();
+        let has_vlans = has_vlans(&interface.name);
+        let has_other_ways = modes.contains(&Mode::Tcx);
+        if has_vlans && !has_other_ways {
+            tracing::warn!(
+                interface = interface.name,
+                "{HIDDEN_TAGS}; `ethtool -K {} rxvlan off` shows them",
+                interface.name
+            );
+        }
         for &mode in modes {
             let attached = match mode {
+                Mode::XdpNative | Mode::XdpGeneric if has_vlans && has_other_ways => Err(HIDDEN_TAGS.into()),
                 Mode::XdpNative if is_bond(&interface.name) => {
                     Err("a bond runs the program on its ports, which have other interface indices".into())
                 }
@@ -261,6 +272,20 @@ impl Programs {
     }
 }
 
+/// A card that takes tags off hands XDP a VLAN's frames as the interface's own.
+const HIDDEN_TAGS: &str = "it has VLANs, whose adverts XDP takes for its own where the card hides their tags";
+
+fn has_vlans(interface: &str) -> bool {
+    // There once the kernel has any.
+    fs::read_to_string("/proc/net/vlan/config").is_ok_and(|table| carries_vlans(&table, interface))
+}
+
+/// Lines of "device | id | interface", below two of headings.
+fn carries_vlans(table: &str, interface: &str) -> bool {
+    let lower = |line: &str| line.split('|').nth(2).map(|name| name.trim() == interface);
+    table.lines().any(|line| lower(line).unwrap_or(false))
+}
+
 fn is_bond(interface: &str) -> bool {
     Path::new("/sys/class/net").join(interface).join("bonding").exists()
 }
@@ -293,4 +318,21 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_with_vlans_is_known_by_the_kernel_s_table() {
+        let table = "VLAN Dev name    | VLAN ID\nName-Type: VLAN_NAME_TYPE_RAW_PLUS_VID_NO_PAD\n\
+                     eth0.20        | 20  | eth0\nstorage        | 7  | bond0\n";
+        for (interface, expected) in
+            [("eth0", true), ("bond0", true), ("eth0.20", false), ("eth1", false), ("VLAN ID", false)]
+        {
+            assert_eq!(carries_vlans(table, interface), expected, "{interface}");
+        }
+        assert!(!carries_vlans("", "eth0"));
+    }
 }

@@ -33,7 +33,7 @@ pub(in crate::net) struct Received {
 // libc has them wider than the fields that they are for.
 const AF_PACKET: u16 = 17;
 const ETH_P_ALL: u16 = 3;
-const FILTER_LENGTH: u16 = 11;
+const FILTER_LENGTH: u16 = 12;
 const _: () = assert!(AF_PACKET as i32 == libc::AF_PACKET && ETH_P_ALL as i32 == libc::ETH_P_ALL);
 
 /// Room for a burst of 4000 adverts while the thread is away; the kernel counts its own overhead in it.
@@ -137,6 +137,7 @@ fn filter() -> [libc::sock_filter; FILTER_LENGTH as usize] {
     // BPF_LD | BPF_B | BPF_ABS and so on: <linux/bpf_common.h>.
     const LOAD_BYTE: u16 = 0x30;
     const LOAD_HALF: u16 = 0x28;
+    const AND: u16 = 0x54;
     const EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
     const ETHER_TYPE: u32 = 12;
@@ -144,11 +145,14 @@ fn filter() -> [libc::sock_filter; FILTER_LENGTH as usize] {
     const IPV6_NEXT_HEADER: u32 = 20;
     const VRRP: u32 = vrrp_ebpf::abi::IPPROTO_VRRP as u32;
     const ALL: u32 = 0x4_0000;
-    let vlan_tag_present = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT).cast_unsigned();
+    const VLAN_ID: u32 = 0xfff;
+    // 0 without a tag, and of a priority tag, which is no VLAN.
+    let vlan_tag = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG).cast_unsigned();
 
     let instruction = |code: u16, k: u32, jt: u8, jf: u8| libc::sock_filter { code, jt, jf, k };
     [
-        instruction(LOAD_BYTE, vlan_tag_present, 0, 0),
+        instruction(LOAD_HALF, vlan_tag, 0, 0),
+        instruction(AND, VLAN_ID, 0, 0),
         instruction(EQUAL, 0, 0, 8),
         instruction(LOAD_HALF, ETHER_TYPE, 0, 0),
         instruction(EQUAL, 0x0800, 0, 2),
