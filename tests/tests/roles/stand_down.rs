@@ -3,9 +3,12 @@
 use std::{fs, process::Command};
 
 use mysql::{Conn, OptsBuilder, prelude::Queryable as _};
-use vrrp_lab::{Instance, Requirement, clock, daemon, harness::Test, mysql::Flavour, tests};
+use vrrp_lab::{
+    Instance, Requirement, clock, daemon, flood::Injector, frame::Advert, harness::Test, mysql::Flavour,
+    tests,
+};
 
-use super::duo::{Duo, VIP};
+use super::duo::{Duo, Plan, VIP};
 
 pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab, MariaDb};
@@ -13,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_file_broken_under_a_killed_daemon_keeps_no_server_writable,
         the_session_of_the_peers_daemon_outlives_the_daemon,
         a_server_that_the_configuration_does_not_know_is_named,
+        a_master_that_yields_is_not_taken_for_frozen,
     ]
 }
 
@@ -83,4 +87,28 @@ fn a_server_that_the_configuration_does_not_know_is_named() {
     let lines = |words: &str| said.lines().filter(|line| line.contains(words)).count();
     assert_eq!(lines("the configuration has no such instance"), 1, "{said}");
     assert!(said.contains("VI_9") && said.contains("VI_1: the role is given up"), "{said}");
+}
+
+/// It says nothing more, and keeps the address until its server is read-only: longer than its guard waits for adverts.
+fn a_master_that_yields_is_not_taken_for_frozen() {
+    let plan = Plan { more: "statement_limit: 4s,", ..Plan::new(Flavour::MariaDb) };
+    let duo = Duo::start_with("yields", &plan);
+    let mut lock = duo.pair.a.connect().unwrap();
+    lock.query_drop("LOCK TABLES lab.writes WRITE").unwrap();
+    let peer = duo.lab.host("b");
+    let stronger = Advert::v2(peer.address(), 51, 200, "1111", &[VIP]).emit(peer.mac());
+    let injector = Injector::new(peer).unwrap();
+    let from = clock::now_ns();
+    let mut next = from;
+    duo.wait_until("a lets go", || {
+        if clock::now_ns() >= next {
+            injector.send(std::slice::from_ref(&stronger)).unwrap();
+            next += clock::SECOND;
+        }
+        duo.watch.timeline(VIP).unwrap().lost_at("a", from).is_some()
+    });
+    let log = duo.a.log();
+    assert!(log.contains("MASTER -> BACKUP") && !log.contains("frozen"), "{}", duo.logs());
+    let held = duo.watch.timeline(VIP).unwrap().lost_at("a", from).unwrap() - from;
+    assert!(held > 3 * clock::SECOND, "nothing held it up: {held} ns\n{}", duo.logs());
 }

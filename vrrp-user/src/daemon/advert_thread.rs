@@ -341,6 +341,9 @@ impl AdvertThread {
                     }
                 }
                 Action::DropVips(job) => {
+                    if !known.farewell.is_zero() {
+                        self.lines.board.note_leaving(router, clock::now() + known.farewell);
+                    }
                     self.lines.board.order(router, job.number());
                     if known.is_managed {
                         // The core is in its new state already: a MASTER that drops releases.

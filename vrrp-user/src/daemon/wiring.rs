@@ -14,7 +14,7 @@ use crate::config::{Checksum, Config, Instance, Protocol, Scope, Skew, VirtualAd
 use crate::daemon::frames::{Frames, Template};
 use crate::database::Place;
 use crate::health::settings::Kind;
-use crate::net::executor::{Announcing, Holding};
+use crate::net::executor::{Announcing, Holding, RESETTING};
 use crate::net::guard::Ward;
 use crate::net::links::{Interest, Picture};
 use crate::net::netlink::{Link, Vip};
@@ -73,6 +73,9 @@ pub(super) struct Wired {
     pub(super) peers: Vec<Ipv4Addr>,
     /// A server's role goes with the addresses.
     pub(super) is_managed: bool,
+    /// How long clients may hold up addresses that go, after the last advert: a server that is made read-only first, sockets
+    /// that are reset.
+    pub(super) farewell: Duration,
     /// As the interface is at the start.
     pub(super) running: bool,
     pub(super) primary_address: Option<Ipv4Addr>,
@@ -257,6 +260,9 @@ fn wire(
         return Err(WiringError::NoRoom { instance: instance.name.clone(), room: places.room });
     };
     let rule = rule(config, instance, slot);
+    let demotion = instance.role.as_ref().map_or(Duration::ZERO, |role| role.settings.statement_limit);
+    let resetting = if holding.services.is_empty() { Duration::ZERO } else { RESETTING };
+    let farewell = demotion + resetting;
     Ok(Wired {
         router,
         name: instance.name.clone(),
@@ -269,6 +275,7 @@ fn wire(
         rule,
         peers: instance.peers.clone(),
         is_managed: instance.role.is_some(),
+        farewell,
         running: link.running,
         primary_address,
     })

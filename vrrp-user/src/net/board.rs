@@ -10,6 +10,7 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -18,7 +19,7 @@ use thiserror::Error;
 use crate::vrrp::time::Instant;
 
 /// First word of the mapping; changes with the layout, so that a guard of another build refuses it.
-const MAGIC: u64 = u64::from_le_bytes(*b"vrrpbrd3");
+const MAGIC: u64 = u64::from_le_bytes(*b"vrrpbrd4");
 
 /// The addresses are off, or somebody else's.
 const FREE: u32 = 0;
@@ -44,6 +45,8 @@ struct Entry {
     ordered: AtomicU32,
     /// Not 0: the server whose role goes with the addresses was allowed writes, and not refused them since.
     writable: AtomicU64,
+    /// Until when the addresses may still be on without adverts: clients are seen off before they go. ns of CLOCK_MONOTONIC.
+    leaving_until: AtomicU64,
 }
 
 /// Why there is no board.
@@ -133,6 +136,20 @@ impl Board {
     /// When the last advert of this router left, or its addresses were taken if that was later.
     pub fn last_sent(&self, router: usize) -> Instant {
         Instant::from_nanos(self.entry(router).map_or(0, |entry| entry.last_sent.load(Ordering::Acquire)))
+    }
+
+    /// The core wants the addresses off, and says nothing more in their name; that may take until then.
+    pub fn note_leaving(&self, router: usize, until: Instant) {
+        if let Some(entry) = self.entry(router) {
+            entry.leaving_until.store(until.as_nanos(), Ordering::Release);
+        }
+    }
+
+    /// From when on the silence of a router means that nobody is at work there: so long after its last advert, and not while
+    /// it is leaving.
+    pub fn silent_at(&self, router: usize, limit: Duration) -> Instant {
+        let leaving = self.entry(router).map_or(0, |entry| entry.leaving_until.load(Ordering::Acquire));
+        (self.last_sent(router) + limit).max(Instant::from_nanos(leaving))
     }
 
     /// The core has given the executor an order for this router; those before it are history.
@@ -234,7 +251,7 @@ impl Drop for Board {
 
 const _: () = {
     assert!(size_of::<Head>() == 24);
-    assert!(size_of::<Entry>() == 24);
+    assert!(size_of::<Entry>() == 32);
 };
 
 #[cfg(test)]
@@ -270,6 +287,18 @@ mod tests {
         board.free(0);
         assert!(board.hold(0, at(2_500)));
         assert_eq!(board.last_sent(0), at(3_000), "an advert that left since is newer");
+    }
+
+    #[test]
+    fn whoever_leaves_is_given_its_time_and_no_more() {
+        let board = Board::create(1).unwrap();
+        let (at, limit) = (Instant::from_nanos, Duration::from_nanos(10));
+        board.note_sent(0, at(100));
+        assert_eq!(board.silent_at(0, limit), at(110));
+        board.note_leaving(0, at(150));
+        assert_eq!(board.silent_at(0, limit), at(150));
+        board.note_sent(0, at(200));
+        assert_eq!(board.silent_at(0, limit), at(210), "it speaks again: that time is over");
     }
 
     #[test]

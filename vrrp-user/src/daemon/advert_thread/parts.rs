@@ -4,6 +4,7 @@
 //! in when asked how things are. The thread swaps, fills and returns; the memory is the runtime's.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use vrrp_ebpf::abi;
 use vrrp_ebpf::slot::Liveness;
@@ -52,6 +53,8 @@ pub(in crate::daemon) struct Router {
     pub(super) decided: Option<Instant>,
     /// A server's role goes with the addresses.
     pub(super) is_managed: bool,
+    /// How long clients may hold up addresses that go.
+    pub(super) farewell: Duration,
 }
 
 impl Router {
@@ -69,6 +72,7 @@ impl Router {
             wakes_always: false,
             decided: None,
             is_managed: wired.is_managed,
+            farewell: wired.farewell,
         }
     }
 

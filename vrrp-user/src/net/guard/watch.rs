@@ -223,7 +223,7 @@ impl Watch {
                 continue;
             }
             let grace = self.oversleep.map(|late| late.woke + late.by.min(limit));
-            let silent_at = self.board.last_sent(router) + limit;
+            let silent_at = self.board.silent_at(router, limit);
             let expires = grace.map_or(silent_at, |grace| silent_at.max(grace));
             if expires <= now {
                 silent.push(router);
