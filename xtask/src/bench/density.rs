@@ -84,19 +84,19 @@ pub(crate) fn measure(
 ) -> Result<(Run, Noise)> {
     let scene = Scene::new("density", setting, binary)?;
     let observer = scene.observe(false)?;
-    let (mut a, b, settled_ms) = scene.settle(contender, &observer)?;
+    let (mut a, mut b, settled_ms) = scene.settle(contender, &observer)?;
     await_silence(&observer, window);
     observer.clear();
     let stalls = StallMeter::start()?;
     let cpu = CpuTime::now();
-    let (metrics, before) = (b.metrics(&scene), (a.usage(), b.usage()));
+    let (metrics, before) = (b.metrics(&scene)?, (a.usage(), b.usage()));
     let start = clock::now_ns();
     thread::sleep(window);
     let end = clock::now_ns();
-    let after = (a.usage(), b.usage());
-    let wakes = metrics
-        .zip(b.metrics(&scene))
-        .and_then(|(before, after)| after.grown(&before, "vrrp_advert_thread_wakes_total"));
+    let after = (a.usage_since(&before.0)?, b.usage_since(&before.1)?);
+    let metrics = metrics.zip(b.metrics(&scene)?);
+    let wakes =
+        metrics.as_ref().and_then(|(before, after)| after.grown(before, "vrrp_advert_thread_wakes_total"));
     let noise = cpu.noise_since();
     let stall = stalls.longest(start, end);
     drop(stalls);
@@ -129,6 +129,9 @@ pub(crate) fn measure(
         if let Some(before) = Heard::note(&mut heard, router, sighting.time_ns) {
             lateness_ms.push((milliseconds(before, sighting.time_ns) - interval).max(0.0));
         }
+    }
+    if let (true, Some((_, after))) = (false_masters.is_empty(), &metrics) {
+        after.ensure_backups(setting.instances)?;
     }
     let seconds = Duration::from_nanos(end - start).as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "thousands")]

@@ -191,6 +191,7 @@ fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) ->
     };
     let down = setting.down_interval(PRIORITIES[1]);
     observer.clear();
+    let before = (a.usage(), b.usage());
     let cpu = CpuTime::now();
     let (mut replaced_after, mut limit_met) = (None, None);
     match case {
@@ -217,6 +218,11 @@ fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) ->
     }
     let noise = cpu.noise_since();
     thread::sleep(down + setting.interval() * 2);
+    if case != Case::DeadMaster {
+        a.usage_since(&before.0)?;
+    }
+    b.usage_since(&before.1)?;
+    let metrics = b.metrics(&scene)?;
     let mut false_masters = HashSet::new();
     for sighting in observer.finish()? {
         if case != Case::DeadMaster
@@ -226,6 +232,9 @@ fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) ->
         {
             false_masters.insert(router);
         }
+    }
+    if let (true, Some(metrics)) = (case != Case::DeadMaster && false_masters.is_empty(), metrics) {
+        metrics.ensure_backups(setting.instances)?;
     }
     Ok((Run { false_masters: false_masters.len(), replaced_after, limit_met }, noise))
 }
