@@ -44,6 +44,8 @@ pub(crate) struct Run {
     pub(crate) longest_silence: f64,
     /// Of the machine itself, on whatever CPU, in advert intervals.
     pub(crate) longest_stall: f64,
+    /// All its stalls together, in advert intervals.
+    pub(crate) stalled: f64,
     /// Of the backup's advert thread, a second; None for keepalived, which has no such thread.
     pub(crate) backup_wakes: Option<f64>,
     pub(crate) master_cpu: f64,
@@ -61,10 +63,12 @@ pub(crate) const STALLED: f64 = 0.9;
 const RELIEVED: f64 = 1.6;
 
 impl Run {
-    /// Without what the longest stall can have done.
-    fn forgiven(mut self) -> Self {
+    /// Without what the stalls can have done: no virtual router skips more adverts than there are intervals in them.
+    fn forgiven(mut self, instances: usize) -> Self {
         if self.longest_stall >= STALLED {
-            self.skipped = 0;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+            let most = self.stalled.ceil() as u64 * instances as u64;
+            self.skipped = self.skipped.saturating_sub(most);
             self.longest_silence -= self.longest_stall;
         }
         if self.longest_stall >= RELIEVED {
@@ -98,7 +102,7 @@ pub(crate) fn measure(
     let wakes =
         metrics.as_ref().and_then(|(before, after)| after.grown(before, "vrrp_advert_thread_wakes_total"));
     let noise = cpu.noise_since();
-    let stall = stalls.longest(start, end);
+    let (stall, stalled) = (stalls.longest(start, end), stalls.within(start, end));
     drop(stalls);
     // What was on its way when the window closed.
     thread::sleep(Duration::from_millis(50));
@@ -151,6 +155,7 @@ pub(crate) fn measure(
         false_masters: false_masters.len(),
         longest_silence: milliseconds(0, silence.longest(end)) / interval,
         longest_stall: stall.as_secs_f64() * 1e3 / interval,
+        stalled: stalled.as_secs_f64() * 1e3 / interval,
         backup_wakes,
         master_cpu: share(before.0.cpu_ns, after.0.cpu_ns),
         backup_cpu: share(before.1.cpu_ns, after.1.cpu_ns),
@@ -269,12 +274,13 @@ pub(crate) struct Findings {
 impl Findings {
     /// As if no noisy round had gone wrong, and no stall had done anything.
     pub(crate) fn forgiven(&self) -> Self {
-        let forgiven = |tries: &Tries<Run>| {
+        let forgiven = |instances, tries: &Tries<Run>| {
             let mut tries = tries.forgiven();
-            tries.runs = tries.runs.into_iter().map(Run::forgiven).collect();
+            tries.runs = tries.runs.into_iter().map(|run| run.forgiven(instances)).collect();
             tries
         };
-        Self { runs: self.runs.iter().map(|(case, tries)| (*case, forgiven(tries))).collect() }
+        let runs = self.runs.iter();
+        Self { runs: runs.map(|(case, tries)| (*case, forgiven(case.1, tries))).collect() }
     }
 
     /// The rounds of one case; none if it was not run.

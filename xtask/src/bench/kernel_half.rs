@@ -18,7 +18,7 @@ use super::{
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, Scene, Setting},
     stats::{Samples, cell, spread},
-    tries::Tries,
+    tries::{Tries, Worst},
 };
 use crate::command::output_within;
 
@@ -38,20 +38,29 @@ pub(crate) struct Later {
 }
 
 impl Findings {
-    /// As if no noisy round had gone wrong; costs, which are compared with each other, are left out of it.
+    /// As if no noisy round had gone wrong.
     pub(crate) fn forgiven(&self) -> Self {
-        Self { latency: self.latency.forgiven(), costs: self.costs.quiet() }
+        Self { latency: self.latency.forgiven(), costs: self.costs.forgiven() }
     }
 
     /// Of one kind of packet, round by round.
     pub(crate) fn cost(&self, name: &str, value: impl Fn(&Cost) -> f64) -> Samples {
-        self.costs.values(|costs| costs.iter().find(|cost| cost.name == name).map(&value))
+        self.costs.values(|costs| of_kind(costs, name).map(&value))
     }
 
-    /// Median ns of one kind of packet: of the rounds' medians.
+    /// Median of one kind of packet over all rounds, failed ones as bad as can be; None if there was no round.
+    pub(crate) fn judged(&self, name: &str, value: impl Fn(&Cost) -> f64) -> Option<f64> {
+        self.costs.median(Worst::Most, |costs| of_kind(costs, name).map(&value))
+    }
+
+    /// Median ns of one kind of packet: of the medians of the rounds that came to a result.
     pub(crate) fn median_ns(&self, name: &str) -> Option<f64> {
         self.cost(name, |cost| cost.median_ns).median()
     }
+}
+
+fn of_kind<'a>(costs: &'a [Cost], name: &str) -> Option<&'a Cost> {
+    costs.iter().find(|cost| cost.name == name)
 }
 
 /// One kind of packet, as `vrrp bench xdp` says it.
@@ -116,10 +125,29 @@ struct Wakeups {
 #[derive(Debug, Deserialize)]
 struct LatencyReport {
     mode: String,
+    /// Decided by both ways.
+    adverts: u64,
+    /// Decided by one of them only.
+    unmatched: u64,
     ring: Way,
     raw_socket: Way,
     wakeups: Vec<Wakeups>,
     notes: Vec<String>,
+}
+
+impl LatencyReport {
+    /// Without samples every percentile is 0, which would be the best there is.
+    fn ensure_matched(&self) -> Result<()> {
+        // In the first stage, from which the percentiles are, each of them should have been decided by both.
+        let accepted = self.wakeups.first().map_or(0, |wake| wake.adverts);
+        let heard = accepted.max(self.adverts + self.unmatched);
+        ensure!(
+            self.adverts * 2 > heard,
+            "of {heard} adverts {} were decided both ways: too few to compare by",
+            self.adverts
+        );
+        Ok(())
+    }
 }
 
 /// The section on BPF_PROG_TEST_RUN and on verdicts per second.
@@ -326,7 +354,10 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
     let (scene, _a, _b) = match pair {
         Ok(pair) => pair,
         Err(error) => {
-            findings.latency.fail(cpu.noise_since());
+            // Without a pair there is no round that could go well.
+            for _ in 0..rounds.count {
+                findings.latency.fail(cpu.noise_since());
+            }
             section.remarks.push(told(&setting.label(), &error));
             return section;
         }
@@ -346,6 +377,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
                 .args(["netns", "exec", namespace])
                 .arg(binary)
                 .args(["bench", "latency", "--interface", "eth0", "--for", time, "--json"]))?;
+            heard.ensure_matched()?;
             let later = Later {
                 ring_p50: heard.ring.latency.p50_ns / 1e3,
                 raw_p50: heard.raw_socket.latency.p50_ns / 1e3,
@@ -428,4 +460,38 @@ fn ask<T: for<'de> Deserialize<'de>>(command: &mut Command) -> Result<T> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     serde_json::from_slice(&output.stdout).with_context(|| format!("read what `{line}` printed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_nothing_are_no_result() {
+        let way = || Way {
+            origin: String::new(),
+            latency: Percentiles {
+                count: 0,
+                p50_ns: 0.0,
+                p90_ns: 0.0,
+                p99_ns: 0.0,
+                p99_9_ns: 0.0,
+                p99_99_ns: 0.0,
+                max_ns: 0.0,
+            },
+            quantiles_ns: Vec::new(),
+        };
+        let is_enough = |adverts, unmatched, accepted| {
+            let wake = Wakeups { delivery: "wake".to_owned(), adverts: accepted, per_advert: 1.0 };
+            let (ring, raw_socket) = (way(), way());
+            let (mode, notes) = (String::new(), Vec::new());
+            let report =
+                LatencyReport { mode, adverts, unmatched, ring, raw_socket, wakeups: vec![wake], notes };
+            report.ensure_matched().is_ok()
+        };
+        assert!(is_enough(5_990, 12, 6_001));
+        assert!(!is_enough(0, 0, 0), "nobody sent");
+        assert!(!is_enough(0, 6_000, 6_000));
+        assert!(!is_enough(100, 0, 6_000), "neither way heard the others");
+    }
 }
