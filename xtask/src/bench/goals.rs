@@ -194,7 +194,7 @@ impl Goals {
         let share: fn(&density::Run) -> Option<f64> = |run| Some(run.sent_share * 100.0);
         #[expect(clippy::cast_precision_loss, reason = "adverts of seconds")]
         let skipped: fn(&density::Run) -> Option<f64> = |run| Some(run.skipped as f64);
-        let lateness: fn(&density::Run) -> Option<f64> = |run| run.lateness_ms.percentile(0.99);
+        let lateness: fn(&density::Run) -> Option<f64> = |run| run.late_ms().percentile(0.99);
         let silence: fn(&density::Run) -> Option<f64> = |run| Some(run.longest_silence);
         let stall: fn(&density::Run) -> Option<f64> = |run| Some(run.longest_stall);
         let wrong: fn(&density::Run) -> usize = |run| run.false_masters;
@@ -224,7 +224,9 @@ impl Goals {
         if theirs.rounds() > 0 {
             measured = format!("{measured}; keepalived {}", told(&theirs));
         }
-        let p99_goal = late.map(|late| format!("; p99 lateness under {late} ms")).unwrap_or_default();
+        let p99_goal = late
+            .map(|late| format!("; p99 less than {late} ms behind the router's own beat"))
+            .unwrap_or_default();
         let goal = format!(
             "every due advert sent: in no round one missing between a router's first and last one, nor anybody silent for \
              {SKIPPED} intervals{p99_goal}; no false master in any round"

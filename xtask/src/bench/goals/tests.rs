@@ -13,6 +13,7 @@ fn dense(false_masters: usize, longest_silence: f64) -> density::Run {
         sent_per_second: 20_000.0,
         skipped: 0,
         lateness_ms: Samples(vec![0.1]),
+        behind_ms: None,
         false_masters,
         longest_silence,
         longest_stall: 0.0,
@@ -65,6 +66,18 @@ fn an_advert_left_out_in_one_round_is_a_miss() {
     assert_eq!(density_verdict(|ours| ours.runs[2].skipped = 1), Verdict::Missed);
     assert_eq!(density_verdict(|ours| ours.runs[2].longest_silence = 2.0), Verdict::Missed);
     assert_eq!(density_verdict(|ours| ours.runs[2].longest_silence = 1.9), Verdict::Reached);
+}
+
+#[test]
+fn a_late_stretch_is_judged_by_the_beat_that_it_is_behind() {
+    let verdict = |behind: f64| {
+        density_verdict(|ours| {
+            for run in &mut ours.runs {
+                run.behind_ms = Some(Samples(vec![behind; 50]));
+            }
+        })
+    };
+    assert_eq!([0.9, 4.0].map(verdict), [Verdict::Reached, Verdict::Missed]);
 }
 
 #[test]
