@@ -25,7 +25,7 @@ use super::{
     noise::{CpuTime, Noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, Scene, Setting, is_from},
-    stats::{Samples, milliseconds, spread},
+    stats::{Samples, evenly, milliseconds, spread},
     tries::Tries,
 };
 
@@ -404,11 +404,7 @@ fn lateness(setting: Setting, findings: &Findings) -> Vec<Plot> {
         let runs = &findings.runs.get(&(setting.advert_ms, setting.instances, contender))?.runs;
         let mut all: Vec<f64> = runs.iter().flat_map(|run| run.lateness_ms.0.iter().copied()).collect();
         all.sort_by(f64::total_cmp);
-        // Evenly through the distribution, and its end.
-        let step = all.len().div_ceil(POINTS).max(1);
-        let mut values: Samples = all.iter().copied().step_by(step).collect();
-        values.0.extend(all.last());
-        Some(Series { name: contender.name().to_owned(), values })
+        Some(Series::new(contender.name(), Samples(evenly(&all, POINTS))).of(all.len()))
     };
     let series: Vec<Series> = Contender::ALL.into_iter().filter_map(of).collect();
     if series.is_empty() {

@@ -20,6 +20,10 @@ use super::{
     tries::Tries,
 };
 
+mod marks;
+
+use marks::{advert_marks, announcement_marks};
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Event {
     Stop,
@@ -339,10 +343,8 @@ fn strike(
     times.0.sort_by(f64::total_cmp);
     let lane = |half: u16, name: &str, limit| Lane {
         name: name.to_owned(),
-        adverts: marks(&all, at, |sighting| is_from(sighting, half) && is_living_advert(sighting)),
-        announcements: marks(&all, at, |sighting| {
-            is_from(sighting, half) && matches!(sighting.kind, Kind::Announcement { .. })
-        }),
+        adverts: advert_marks(&all, at, half),
+        announcements: announcement_marks(&all, at, half),
         limit,
     };
     // Of several, the last one's.
@@ -367,14 +369,6 @@ fn announcements(scene: &Scene, all: &[Sighting], half: u16, after: u64) -> Hash
         }
     }
     first
-}
-
-/// At most so many marks make a picture; more make a blot.
-const MARKS: usize = 400;
-
-fn marks(all: &[Sighting], at: u64, wanted: impl Fn(&Sighting) -> bool) -> Vec<f64> {
-    let wanted = all.iter().filter(|sighting| wanted(sighting));
-    wanted.map(|sighting| milliseconds(at, sighting.time_ns)).take(MARKS).collect()
 }
 
 fn table(setting: Setting, outcomes: &Outcomes) -> Table {
@@ -482,7 +476,7 @@ fn plots(setting: Setting, outcomes: &Outcomes) -> Vec<Plot> {
             .filter_map(|contender| {
                 let runs = &of(contender)?.runs;
                 let values = runs.iter().flat_map(|outcome| outcome.announced.0.clone()).collect();
-                Some(Series { name: contender.name().to_owned(), values })
+                Some(Series::new(contender.name(), values))
             })
             .collect();
         if !series.is_empty() {

@@ -419,7 +419,7 @@ fn bars(rounds: Rounds, plans: &[(Plan, usize)], findings: &Findings) -> Plot {
             tries.values(|run| Some(run.backup_cpu)).median()
         };
         let values = full.iter().map(|plan| of(plan).unwrap_or(f64::NAN)).collect::<Samples>();
-        Series { name: contender.name().to_owned(), values }
+        Series::new(contender.name(), values)
     });
     Plot::Bars {
         title: "CPU of the backup under floods at the machine's full rate".to_owned(),

@@ -222,7 +222,7 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> S
         unit: "ns".to_owned(),
         logarithmic: false,
         labels: usual.iter().map(|(name, _)| name.clone()).collect(),
-        series: vec![Series { name: "vrrp".to_owned(), values: usual.iter().map(|(_, ns)| *ns).collect() }],
+        series: vec![Series::new("vrrp", usual.iter().map(|(_, ns)| *ns).collect())],
     });
     if turns.next("verdicts per second") {
         match throughput(rounds, binary) {
@@ -365,6 +365,8 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
     let namespace = scene.host("client").namespace().name();
     let time = if rounds.quick { "3s" } else { "6s" };
     let mut quantiles = [Samples::default(), Samples::default()];
+    // Of each round; the same packets both ways.
+    let mut counts: Vec<usize> = Vec::new();
     let mut turns = Turns::new(rounds.deadline);
     for round in 1..=rounds.count {
         if !turns.next("a round") {
@@ -388,6 +390,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
         });
         section.remarks.extend(error.map(|error| told(&format!("round {round}"), &error)));
         let Some(report) = report else { continue };
+        counts.push(usize::try_from(report.adverts).unwrap_or(usize::MAX));
         let ways =
             [(&report.ring, format!("ring, {}", report.mode)), (&report.raw_socket, "raw socket".to_owned())];
         for ((way, name), quantiles) in ways.into_iter().zip(&mut quantiles) {
@@ -431,7 +434,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
         }
     }
     let [ring, raw] = quantiles;
-    let series = |name: &str, values| Series { name: name.to_owned(), values };
+    let series = |name: &str, values| Series::new(name, values).of(counts.iter().sum());
     section.plots.push(Plot::Cdf {
         title: "arrival to decision, quantiles of all rounds".to_owned(),
         unit: "µs".to_owned(),

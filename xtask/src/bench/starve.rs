@@ -364,7 +364,7 @@ fn bars(setting: Setting, rounds: Rounds, findings: &Findings) -> Plot {
             let wrong = tries.runs.iter().filter(|run| run.false_masters > 0).count();
             if tries.runs.is_empty() { f64::NAN } else { wrong as f64 / tries.runs.len() as f64 * 100.0 }
         };
-        Series { name: contender.name().to_owned(), values: cases.iter().map(share).collect() }
+        Series::new(contender.name(), cases.iter().map(share).collect())
     });
     Plot::Bars {
         title: format!("{}: rounds with a false master", setting.label()),
