@@ -96,9 +96,7 @@ impl Process {
 
     /// SIGKILL to the whole tree, children first, as in a power cut.
     pub fn kill_tree(&mut self) {
-        for pid in self.tree() {
-            self.signal_pid(pid, Signal::KILL);
-        }
+        self.signal_all(&self.tree(), Signal::KILL);
     }
 
     /// SIGSTOP to the process itself.
@@ -113,15 +111,19 @@ impl Process {
 
     /// SIGSTOP to the whole tree, as when a virtual machine pauses.
     pub fn freeze_tree(&mut self) {
-        for pid in self.tree() {
-            self.signal_pid(pid, Signal::STOP);
-        }
+        self.signal_all(&self.tree(), Signal::STOP);
     }
 
     /// SIGCONT to the whole tree.
     pub fn thaw_tree(&mut self) {
-        for pid in self.tree() {
-            self.signal_pid(pid, Signal::CONT);
+        self.signal_all(&self.tree(), Signal::CONT);
+    }
+
+    /// A signal to each of a [`tree`](Self::tree) looked up before: to walk /proc for it takes milliseconds, which at a moment
+    /// that is measured would be counted as the program's.
+    pub fn signal_all(&self, tree: &[u32], signal: Signal) {
+        for pid in tree {
+            self.signal_pid(*pid, signal);
         }
     }
 

@@ -5,6 +5,7 @@
 use std::{collections::HashMap, path::Path, thread, time::Duration};
 
 use anyhow::Result;
+use rustix::process::Signal;
 use vrrp_lab::{
     clock,
     observer::{Kind, Observer, Sighting},
@@ -270,12 +271,14 @@ fn strike(
     observer.clear();
     // A few adverts before the event, to tell the limit from.
     thread::sleep(scene.setting.interval() * 2 + Duration::from_millis(30));
+    // Not between the stamp and the blow: it takes milliseconds.
+    let tree = halves[master].process().tree();
     await_phase(scene, observer, from_master, phase);
     let mut at = clock::now_ns();
     match event {
         Event::Stop => halves[master].process_mut().terminate(),
-        Event::Kill => halves[master].kill(),
-        Event::KillAll => halves[master].kill_all(),
+        Event::Kill => halves[master].kill(tree),
+        Event::KillAll => halves[master].process().signal_all(&tree, Signal::KILL),
         Event::Cut => {
             scene.host(["a", "b"][master]).cut()?;
             // The command itself takes a few milliseconds; the limit counts from the last advert in any case.

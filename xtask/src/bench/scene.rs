@@ -379,16 +379,12 @@ impl Router {
 
     /// `kill -9` of the daemon, as an operator does it with the pid of its pid file, or the kernel's OOM killer: our guard
     /// lives on, and so does keepalived's child, as long as it wants to.
-    pub(crate) fn kill(&mut self) {
-        if let Program::Keepalived(keepalived) = &self.program {
-            self.orphans = keepalived.tree();
-        }
+    /// With its processes, which it takes time to look up.
+    pub(crate) fn kill(&mut self, tree: Vec<u32>) {
         self.process_mut().kill();
-    }
-
-    /// `kill -9` of every process at once.
-    pub(crate) fn kill_all(&mut self) {
-        self.process_mut().kill_tree();
+        if let Program::Keepalived(_) = &self.program {
+            self.orphans = tree;
+        }
     }
 
     /// Starts it again on its host after it ended.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use rustix::process::Signal;
 use vrrp_lab::{
     clock,
     load::Load,
@@ -201,20 +202,23 @@ fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) ->
             None => under(Load::memory(&scene.lab, fill()?)?),
         },
         Case::Disk => under(Load::disk(&scene.lab, &disk()?)?),
-        Case::ShortStop => pause(&mut b, down * 9 / 10),
-        Case::LongStop => pause(&mut b, down * 3),
+        Case::ShortStop => pause(&b, down * 9 / 10),
+        Case::LongStop => pause(&b, down * 3),
         // Its last advert may be an interval ago.
-        Case::SenderStop => pause(&mut a, down * 9 / 10 - setting.interval()),
+        Case::SenderStop => pause(&a, down * 9 / 10 - setting.interval()),
         Case::BothStop => {
-            a.process_mut().freeze_tree();
-            b.process_mut().freeze_tree();
+            let trees = [&a, &b].map(|router| (router.process(), router.process().tree()));
+            for (process, tree) in &trees {
+                process.signal_all(tree, Signal::STOP);
+            }
             scene.host("a").cut()?;
             thread::sleep(down * 3);
             scene.host("a").heal()?;
-            b.process_mut().thaw_tree();
-            a.process_mut().thaw_tree();
+            for (process, tree) in trees.iter().rev() {
+                process.signal_all(tree, Signal::CONT);
+            }
         }
-        Case::DeadMaster => replaced_after = Some(dead_master(&scene, &observer, &mut a, &mut b, down)?),
+        Case::DeadMaster => replaced_after = Some(dead_master(&scene, &observer, &a, &b, down)?),
     }
     let noise = cpu.noise_since();
     thread::sleep(down + setting.interval() * 2);
@@ -252,26 +256,23 @@ fn under(load: Load) {
     drop(load);
 }
 
-fn pause(router: &mut Router, time: Duration) {
-    router.process_mut().freeze_tree();
+/// From the first one's stop to its going on; to find the processes takes milliseconds, which are no part of it.
+fn pause(router: &Router, time: Duration) {
+    let (process, tree) = (router.process(), router.process().tree());
+    process.signal_all(&tree, Signal::STOP);
     thread::sleep(time);
-    router.process_mut().thaw_tree();
+    process.signal_all(&tree, Signal::CONT);
 }
 
 /// How many intervals after the end of its sleep the backup had taken over every instance.
-fn dead_master(
-    scene: &Scene,
-    observer: &Observer,
-    a: &mut Router,
-    b: &mut Router,
-    down: Duration,
-) -> Result<f64> {
-    b.process_mut().freeze_tree();
+fn dead_master(scene: &Scene, observer: &Observer, a: &Router, b: &Router, down: Duration) -> Result<f64> {
+    let (master, backup) = (a.process().tree(), b.process().tree());
+    b.process().signal_all(&backup, Signal::STOP);
     // No word of farewell: a dead host.
-    a.process_mut().kill_tree();
+    a.process().signal_all(&master, Signal::KILL);
     thread::sleep(down * 2);
     let awake = clock::now_ns();
-    b.process_mut().thaw_tree();
+    b.process().signal_all(&backup, Signal::CONT);
     let mut taken = HashSet::new();
     let mut last = awake;
     let mut next = 0;
