@@ -98,7 +98,7 @@ struct VerdictReport {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Percentiles {
-    count: u64,
+    count: usize,
     p50_ns: f64,
     p90_ns: f64,
     p99_ns: f64,
@@ -169,7 +169,7 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> S
         let cpu = CpuTime::now();
         let error = findings.costs.attempt(|| {
             let report: XdpReport =
-                ask(Command::new(binary).args(["bench", "xdp", "--json", "--rounds", "11"]))?;
+                ask(rounds, Command::new(binary).args(["bench", "xdp", "--json", "--rounds", "11"]))?;
             sizes_seen = report.sizes;
             Ok((report.rows, cpu.noise_since()))
         });
@@ -271,13 +271,14 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<(Table, Vec<String>)> {
             remarks.push(format!("no {} by live frames: {why}", torrent.packets));
             continue;
         }
-        table.rows.push(flooded(&scene, torrent, if rounds.quick { 2 } else { 5 }, binary)?);
+        table.rows.push(flooded(&scene, torrent, rounds, binary)?);
     }
     Ok((table, remarks))
 }
 
 /// Counts on the third host, where nobody else holds the interface.
-fn flooded(scene: &Scene, torrent: Torrent, seconds: u64, binary: &Path) -> Result<Row> {
+fn flooded(scene: &Scene, torrent: Torrent, rounds: Rounds, binary: &Path) -> Result<Row> {
+    let seconds = if rounds.quick { 2 } else { 5 };
     let stranger = scene.host("b");
     let model = vrrp_lab::frame::Advert::v3(scene.host("a").address(), 1, 100, 10, &[[10, 99, 1, 1].into()]);
     let frames = torrent.junk.forge(&model, stranger.mac());
@@ -295,11 +296,10 @@ fn flooded(scene: &Scene, torrent: Torrent, seconds: u64, binary: &Path) -> Resu
     };
     std::thread::sleep(Duration::from_millis(200));
     let cpu = CpuTime::now();
-    let report: VerdictReport = ask(Command::new("ip")
-        .args(["netns", "exec", counter.namespace().name()])
-        .arg(binary)
-        .args(["bench", "xdp", "--interface", "eth0", "--for", &format!("{seconds}s"), "--json", "--config"])
-        .arg(&config))?;
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", counter.namespace().name()]).arg(binary).args(["bench", "xdp", "--json"]);
+    command.args(["--interface", "eth0", "--for", &format!("{seconds}s"), "--config"]).arg(&config);
+    let report: VerdictReport = ask(rounds, &mut command)?;
     let flood = flood.stop()?;
     #[expect(clippy::cast_precision_loss, reason = "packets of seconds")]
     let number = |count: u64| count as f64;
@@ -327,14 +327,20 @@ fn flooded(scene: &Scene, torrent: Torrent, seconds: u64, binary: &Path) -> Resu
 
 /// Longer than any of the binary's benches takes here.
 const PATIENCE: Duration = Duration::from_secs(60);
-const ROUTERS: usize = 20;
+/// So many that a round brings more than ten thousand adverts, in half of its time: p99.99 wants one sample beyond it.
+const ROUTERS: usize = 40;
+const ADVERTS_PER_SECOND: usize = 100;
+const SECONDS: usize = 6;
+/// So many samples have one beyond p99.99.
+const RARE: usize = 10_000;
+const _: () = assert!(ROUTERS * ADVERTS_PER_SECOND * SECONDS / 2 > RARE, "p99.99 is told of each round");
 
 /// The section on arrival to decision.
 pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) -> Section {
     let mut section = Section::new(
         "latency",
         "From arrival to decision",
-        "A third host on the segment of a pair with 20 instances at 10 ms runs `vrrp bench latency`: each advert is decided \
+        "A third host on the segment of a pair with 40 instances at 10 ms runs `vrrp bench latency`: each advert is decided \
          twice, once by way of the kernel half's ring buffer and once by way of a raw socket with the kernel's receive \
          stamps, on threads of equal priority, each wake-up counted as for adverts that change something. A faster wake-up \
          than the raw socket's is not claimed; what the kernel half buys is that adverts which change nothing wake nobody.",
@@ -363,7 +369,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
         }
     };
     let namespace = scene.host("client").namespace().name();
-    let time = if rounds.quick { "3s" } else { "6s" };
+    let time = format!("{}s", if rounds.quick { SECONDS / 2 } else { SECONDS });
     let mut quantiles = [Samples::default(), Samples::default()];
     // Of each round; the same packets both ways.
     let mut counts: Vec<usize> = Vec::new();
@@ -375,10 +381,10 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
         println!("latency: round {round}");
         let (mut report, mut noise, cpu) = (None, Noise::default(), CpuTime::now());
         let error = findings.latency.attempt(|| {
-            let heard: LatencyReport = ask(Command::new("ip")
-                .args(["netns", "exec", namespace])
-                .arg(binary)
-                .args(["bench", "latency", "--interface", "eth0", "--for", time, "--json"]))?;
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", namespace]).arg(binary);
+            command.args(["bench", "latency", "--interface", "eth0", "--for", &time, "--json"]);
+            let heard: LatencyReport = ask(rounds, &mut command)?;
             heard.ensure_matched()?;
             let later = Later {
                 ring_p50: heard.ring.latency.p50_ns / 1e3,
@@ -399,7 +405,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
             let Percentiles { count, p50_ns, p90_ns, p99_ns, p99_9_ns, p99_99_ns, max_ns } = way.latency;
             let us = |ns: f64| cell(Some(ns / 1e3));
             // One sample beyond it, or it is the greatest under another name.
-            let rare = |least: u64, ns: f64| if count >= least { us(ns) } else { "n/a".to_owned() };
+            let rare = |least: usize, ns: f64| if count >= least { us(ns) } else { "n/a".to_owned() };
             let one = |name: &str, ns: f64| (name.to_owned(), std::iter::once(ns / 1e3).collect());
             table.rows.push(Row {
                 cells: vec![
@@ -411,7 +417,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
                     us(p90_ns),
                     us(p99_ns),
                     rare(1_000, p99_9_ns),
-                    rare(10_000, p99_99_ns),
+                    rare(RARE, p99_99_ns),
                     us(max_ns),
                 ],
                 noise: noise.told(),
@@ -453,9 +459,9 @@ fn told(what: &str, error: &anyhow::Error) -> String {
 }
 
 /// Runs one of the binary's benches and reads its JSON.
-fn ask<T: for<'de> Deserialize<'de>>(command: &mut Command) -> Result<T> {
+fn ask<T: for<'de> Deserialize<'de>>(rounds: Rounds, command: &mut Command) -> Result<T> {
     let line = crate::command::line(command);
-    let output = output_within(command, PATIENCE)?;
+    let output = output_within(command, rounds.deadline.patience(PATIENCE))?;
     ensure!(
         output.status.success(),
         "`{line}` failed ({}): {}",
