@@ -96,9 +96,7 @@ impl Process {
 
     /// SIGKILL to the whole tree, children first, as in a power cut.
     pub fn kill_tree(&mut self) {
-        for pid in self.tree() {
-            self.signal_pid(pid, Signal::KILL);
-        }
+        self.signal_all(&self.tree(), Signal::KILL);
     }
 
     /// SIGSTOP to the process itself.
@@ -113,15 +111,19 @@ impl Process {
 
     /// SIGSTOP to the whole tree, as when a virtual machine pauses.
     pub fn freeze_tree(&mut self) {
-        for pid in self.tree() {
-            self.signal_pid(pid, Signal::STOP);
-        }
+        self.signal_all(&self.tree(), Signal::STOP);
     }
 
     /// SIGCONT to the whole tree.
     pub fn thaw_tree(&mut self) {
-        for pid in self.tree() {
-            self.signal_pid(pid, Signal::CONT);
+        self.signal_all(&self.tree(), Signal::CONT);
+    }
+
+    /// A signal to each of a [`tree`](Self::tree) looked up before: to walk /proc for it takes milliseconds, which at a moment
+    /// that is measured would be counted as the program's.
+    pub fn signal_all(&self, tree: &[u32], signal: Signal) {
+        for pid in tree {
+            self.signal_pid(*pid, signal);
         }
     }
 
@@ -188,12 +190,9 @@ impl Process {
         fs::metadata(&self.log).map_or(0, |data| data.len())
     }
 
-    /// Its CPU time so far, user and system, in nanoseconds (resolution: the kernel's tick, usually 10 ms).
+    /// Its CPU time so far, user and system, in nanoseconds; 0 when gone.
     pub fn cpu_ns(&self) -> u64 {
-        let fields = stat_fields(self.pid()).unwrap_or_default();
-        let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-        // proc_pid_stat(5): utime and stime are fields 14 and 15, counted here from the state, which is field 3.
-        (ticks(11) + ticks(12)) * clock::SECOND / rustix::param::clock_ticks_per_second().max(1)
+        cpu_ns(self.pid()).unwrap_or(0)
     }
 
     fn signal_pid(&self, pid: u32, signal: Signal) {
@@ -235,6 +234,24 @@ pub fn process_state(pid: u32) -> Option<char> {
 /// What the kernel calls any process: the first 15 bytes of its program's name; `None` when gone.
 pub fn process_name(pid: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())
+}
+
+/// The CPU time of any process so far, in nanoseconds, also of its threads that have ended; `None` when gone.
+pub fn cpu_ns(pid: u32) -> Option<u64> {
+    let pid = libc::pid_t::try_from(pid).ok()?;
+    let mut clock = 0;
+    // SAFETY: the call writes one clock id to where it may, and nothing else; any number is a valid pid to ask for.
+    let failed = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
+    if failed != 0 {
+        return None;
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one timespec to where it may; a clock whose process has ended meanwhile is an error.
+    let failed = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    if failed != 0 {
+        return None;
+    }
+    Some(u64::try_from(time.tv_sec).ok()? * clock::SECOND + u64::try_from(time.tv_nsec).ok()?)
 }
 
 type Job = (Command, mpsc::Sender<std::io::Result<Child>>);

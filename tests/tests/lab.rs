@@ -3,6 +3,7 @@
 
 use std::{cell::Cell, net::Ipv4Addr, panic, process::ExitCode, time::Duration};
 
+use rustix::process::Signal;
 use vrrp_lab::{
     AddressWatch, Capture, HoldingTimeline, Keepalived, Lab, Peer, Process, Requirement, StallMeter, clock,
     clock::SECOND,
@@ -248,6 +249,15 @@ fn namespace_program(name: &str) -> std::path::PathBuf {
 fn a_killed_tree_takes_its_children_along() {
     let lab = Lab::pair("tree").unwrap();
     let script = ["-c", "sleep 60 & sleep 60 & wait"];
+    let mut process = lab.host("a").spawn("tree", &namespace_program("sh"), &script).unwrap();
+    assert!(clock::wait_until(LIMIT, || process.tree().len() == 3));
+    // By a list that was made before, whoever is the parent of whom by then.
+    let tree = process.tree();
+    process.kill();
+    assert!(process.wait(LIMIT).is_some());
+    process.signal_all(&tree, Signal::KILL);
+    assert!(clock::wait_until(LIMIT, || lab.host("a").namespace().processes().is_empty()));
+
     let mut process = lab.host("a").spawn("tree", &namespace_program("sh"), &script).unwrap();
     assert!(clock::wait_until(LIMIT, || process.tree().len() == 3));
     process.kill_tree();

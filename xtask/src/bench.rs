@@ -40,6 +40,7 @@ mod stats;
 mod text;
 mod times;
 mod tries;
+mod usage;
 mod verdict;
 
 use deadline::Deadline;

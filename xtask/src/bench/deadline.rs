@@ -1,6 +1,7 @@
 //! When a run has to end, and which rounds were not begun because of it.
 //!
-//! Owns the bounds that the bench promises. Refuses to interrupt: a round that was begun is measured to its end.
+//! Owns the bounds that the bench promises, with something in reserve for a last round that takes longer than the ones before.
+//! Refuses to interrupt: a round that was begun is measured to its end, or until what it waits for has had its time.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -9,8 +10,12 @@ use vrrp_lab::{clock, interrupt};
 /// How long a run may take: of all topics, and with `--quick`.
 pub(super) const BOUND: Duration = Duration::from_secs(25 * 60);
 pub(super) const QUICK_BOUND: Duration = Duration::from_secs(3 * 60);
-/// Of a whole run, for the profiles behind the last round; a quick one has none.
+/// Behind the last round: of a whole run for the profiles, of a quick one, which has none, for a round that takes longer
+/// than it was thought to.
 const PROFILES: Duration = Duration::from_secs(60);
+const QUICK_RESERVE: Duration = Duration::from_secs(20);
+/// Whatever is asked gets so long, however late it is: what is well answers by then.
+const LEAST_PATIENCE: Duration = Duration::from_secs(10);
 /// What a round, or a profile, is taken to need until a longer one of its kind was seen.
 const USUAL: Duration = Duration::from_secs(15);
 
@@ -27,8 +32,18 @@ impl Deadline {
     /// Of a run that begins now.
     pub(super) fn start(quick: bool) -> Self {
         let now = clock::now_ns();
-        let (bound, profiles) = if quick { (QUICK_BOUND, Duration::ZERO) } else { (BOUND, PROFILES) };
-        Self { rounds: now + clock::nanos(bound - profiles), whole: now + clock::nanos(bound) }
+        let (bound, reserve) = if quick { (QUICK_BOUND, QUICK_RESERVE) } else { (BOUND, PROFILES) };
+        Self { rounds: now + clock::nanos(bound - reserve), whole: now + clock::nanos(bound) }
+    }
+
+    /// How long to wait for something that is given `usual` as a rule.
+    pub(crate) fn patience(self, usual: Duration) -> Duration {
+        self.patience_at(clock::now_ns(), usual)
+    }
+
+    fn patience_at(self, now: u64, usual: Duration) -> Duration {
+        let left = Duration::from_nanos(self.whole.saturating_sub(now));
+        usual.min(left.max(LEAST_PATIENCE))
     }
 
     /// Whether one more profile can be made.
@@ -139,6 +154,17 @@ mod tests {
             let now = clock::now_ns();
             Duration::from_nanos(Deadline::start(quick).rounds - now).as_secs_f64().round()
         };
-        assert_eq!((length(true), length(false)), (180.0, 24.0 * 60.0));
+        assert_eq!(
+            (length(true), length(false)),
+            (160.0, 24.0 * 60.0),
+            "something is left behind the last round"
+        );
+    }
+
+    #[test]
+    fn nobody_is_waited_for_much_longer_than_the_run_may_take() {
+        let deadline = Deadline { rounds: 60 * SECOND, whole: 90 * SECOND };
+        let patience = |now| deadline.patience_at(now * SECOND, Duration::from_secs(60)).as_secs();
+        assert_eq!([0, 30, 50, 85, 95].map(patience), [60, 60, 40, 10, 10]);
     }
 }

@@ -13,8 +13,10 @@ use vrrp_lab::{
     observer::{Kind, Observer, Sighting},
 };
 
+mod heard;
 mod reload;
 
+use heard::{Heard, Silence};
 use reload::Reload;
 
 use super::{
@@ -23,7 +25,7 @@ use super::{
     noise::{CpuTime, Noise},
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, Scene, Setting, is_from},
-    stats::{Samples, milliseconds, spread},
+    stats::{Samples, evenly, milliseconds, spread},
     tries::Tries,
 };
 
@@ -38,12 +40,17 @@ pub(crate) struct Run {
     pub(crate) skipped: u64,
     /// How much later than its interval each advert followed the one before it, in milliseconds.
     pub(crate) lateness_ms: Samples,
+    /// How far behind its virtual router's own beat each advert was, in milliseconds; None for keepalived, whose beats
+    /// are not absolute: each is an interval after the one before it, however late that was.
+    pub(crate) behind_ms: Option<Samples>,
     /// Virtual routers for which the backup spoke while the master lived.
     pub(crate) false_masters: usize,
     /// Of the virtual router that the master was silent about for longest, in advert intervals.
     pub(crate) longest_silence: f64,
     /// Of the machine itself, on whatever CPU, in advert intervals.
     pub(crate) longest_stall: f64,
+    /// All its stalls together, in advert intervals.
+    pub(crate) stalled: f64,
     /// Of the backup's advert thread, a second; None for keepalived, which has no such thread.
     pub(crate) backup_wakes: Option<f64>,
     pub(crate) master_cpu: f64,
@@ -61,10 +68,17 @@ pub(crate) const STALLED: f64 = 0.9;
 const RELIEVED: f64 = 1.6;
 
 impl Run {
-    /// Without what the longest stall can have done.
-    fn forgiven(mut self) -> Self {
+    /// By the stricter measure, where there is one.
+    pub(crate) fn late_ms(&self) -> &Samples {
+        self.behind_ms.as_ref().unwrap_or(&self.lateness_ms)
+    }
+
+    /// Without what the stalls can have done: no virtual router skips more adverts than there are intervals in them.
+    fn forgiven(mut self, instances: usize) -> Self {
         if self.longest_stall >= STALLED {
-            self.skipped = 0;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+            let most = self.stalled.ceil() as u64 * instances as u64;
+            self.skipped = self.skipped.saturating_sub(most);
             self.longest_silence -= self.longest_stall;
         }
         if self.longest_stall >= RELIEVED {
@@ -84,21 +98,21 @@ pub(crate) fn measure(
 ) -> Result<(Run, Noise)> {
     let scene = Scene::new("density", setting, binary)?;
     let observer = scene.observe(false)?;
-    let (mut a, b, settled_ms) = scene.settle(contender, &observer)?;
+    let (mut a, mut b, settled_ms) = scene.settle(contender, &observer)?;
     await_silence(&observer, window);
     observer.clear();
     let stalls = StallMeter::start()?;
     let cpu = CpuTime::now();
-    let (metrics, before) = (b.metrics(&scene), (a.usage(), b.usage()));
+    let (metrics, before) = (b.metrics(&scene)?, (a.usage(), b.usage()));
     let start = clock::now_ns();
     thread::sleep(window);
     let end = clock::now_ns();
-    let after = (a.usage(), b.usage());
-    let wakes = metrics
-        .zip(b.metrics(&scene))
-        .and_then(|(before, after)| after.grown(&before, "vrrp_advert_thread_wakes_total"));
+    let after = (a.usage_since(&before.0)?, b.usage_since(&before.1)?);
+    let metrics = metrics.zip(b.metrics(&scene)?);
+    let wakes =
+        metrics.as_ref().and_then(|(before, after)| after.grown(before, "vrrp_advert_thread_wakes_total"));
     let noise = cpu.noise_since();
-    let stall = stalls.longest(start, end);
+    let (stall, stalled) = (stalls.longest(start, end), stalls.within(start, end));
     drop(stalls);
     // What was on its way when the window closed.
     thread::sleep(Duration::from_millis(50));
@@ -130,6 +144,9 @@ pub(crate) fn measure(
             lateness_ms.push((milliseconds(before, sighting.time_ns) - interval).max(0.0));
         }
     }
+    if let (true, Some((_, after))) = (false_masters.is_empty(), &metrics) {
+        after.ensure_backups(setting.instances)?;
+    }
     let seconds = Duration::from_nanos(end - start).as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
     let due = seconds * setting.instances as f64 / setting.interval().as_secs_f64();
@@ -139,15 +156,19 @@ pub(crate) fn measure(
     let mib = |kib: u64| kib as f64 / 1024.0;
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
     let backup_wakes = wakes.map(|wakes| wakes as f64 / seconds);
+    let behind = heard.values().flat_map(|heard| heard.behind(clock::nanos(setting.interval())));
+    let behind = behind.map(|ns| milliseconds(0, ns));
     let run = Run {
         settled_ms,
         sent_share: f64::from(sent) / due,
         sent_per_second: f64::from(sent) / seconds,
         skipped: heard.values().map(|heard| heard.skipped(clock::nanos(setting.interval()))).sum(),
         lateness_ms,
+        behind_ms: (contender == Contender::Ours).then(|| behind.collect()),
         false_masters: false_masters.len(),
         longest_silence: milliseconds(0, silence.longest(end)) / interval,
         longest_stall: stall.as_secs_f64() * 1e3 / interval,
+        stalled: stalled.as_secs_f64() * 1e3 / interval,
         backup_wakes,
         master_cpu: share(before.0.cpu_ns, after.0.cpu_ns),
         backup_cpu: share(before.1.cpu_ns, after.1.cpu_ns),
@@ -156,69 +177,6 @@ pub(crate) fn measure(
         reload,
     };
     Ok((run, noise))
-}
-
-/// What was heard of one virtual router's master.
-#[derive(Clone, Copy, Debug)]
-struct Heard {
-    first: u64,
-    second: Option<u64>,
-    last: u64,
-    count: u64,
-}
-
-impl Heard {
-    /// One more; when the one before it was.
-    fn note(all: &mut HashMap<usize, Self>, router: usize, at: u64) -> Option<u64> {
-        match all.get_mut(&router) {
-            Some(heard) => {
-                heard.count += 1;
-                heard.second.get_or_insert(at);
-                Some(std::mem::replace(&mut heard.last, at))
-            }
-            None => {
-                all.insert(router, Self { first: at, second: None, last: at, count: 1 });
-                None
-            }
-        }
-    }
-
-    /// Between the first and the last: the window's edges, which cut an interval, do not matter.
-    fn skipped(self, interval_ns: u64) -> u64 {
-        // Beats are absolute, and nobody is ahead of one, but for as much as the first one was behind its own: a last one that
-        // is late by less than an interval stands for no beat but its own.
-        let since = |from: u64, count: u64| {
-            ((self.last - from + interval_ns / 10) / interval_ns).saturating_sub(count)
-        };
-        // If the first one was late, the second one tells the beat.
-        let second = self.second.map_or(0, |second| since(second, self.count.saturating_sub(2)));
-        since(self.first, self.count - 1).max(second)
-    }
-}
-
-/// For how long each virtual router's master said nothing.
-struct Silence {
-    last: Vec<u64>,
-    longest: u64,
-}
-
-impl Silence {
-    fn new(routers: usize, start: u64) -> Self {
-        Self { last: vec![start; routers], longest: 0 }
-    }
-
-    fn hear(&mut self, router: usize, at: u64) {
-        if let Some(last) = self.last.get_mut(router) {
-            self.longest = self.longest.max(at.saturating_sub(*last));
-            *last = at;
-        }
-    }
-
-    /// With the window's end, up to which it may have lasted.
-    fn longest(&self, end: u64) -> u64 {
-        let open = self.last.iter().map(|last| end.saturating_sub(*last));
-        open.fold(self.longest, u64::max)
-    }
 }
 
 /// Both say again where an address is, 5 s after they took it: one gratuitous ARP each, in the window or not. That is so
@@ -266,12 +224,13 @@ pub(crate) struct Findings {
 impl Findings {
     /// As if no noisy round had gone wrong, and no stall had done anything.
     pub(crate) fn forgiven(&self) -> Self {
-        let forgiven = |tries: &Tries<Run>| {
+        let forgiven = |instances, tries: &Tries<Run>| {
             let mut tries = tries.forgiven();
-            tries.runs = tries.runs.into_iter().map(Run::forgiven).collect();
+            tries.runs = tries.runs.into_iter().map(|run| run.forgiven(instances)).collect();
             tries
         };
-        Self { runs: self.runs.iter().map(|(case, tries)| (*case, forgiven(tries))).collect() }
+        let runs = self.runs.iter();
+        Self { runs: runs.map(|(case, tries)| (*case, forgiven(case.1, tries))).collect() }
     }
 
     /// The rounds of one case; none if it was not run.
@@ -286,7 +245,9 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         "density",
         "Density",
         "A pair with many virtual routers is left alone. Lateness is how much longer than its interval each advert came after \
-         the one before, on the wire. Skipped are the adverts that were due between the first and the last one of their \
+         the one before, on the wire: of a stretch in which all are equally late only the first one counts. Our beats are \
+         absolute, so that of ours it is told, too, how far behind its router's own beat each advert was, the earliest one of \
+         the window taken to be on it; the goal is judged by that. keepalived's beats drift: each is set by the one before. Skipped are the adverts that were due between the first and the last one of their \
          router, and were not there. A stall is how long a CPU of this machine gave a real-time thread of the bench's own nothing, in advert intervals: one of \
          0.9 excuses what it can have done to the adverts. False masters are virtual routers for which the backup spoke while the \
          master lived. \
@@ -359,6 +320,8 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
             "late p50, ms",
             "p99",
             "max",
+            "behind the beat p99, ms",
+            "max",
             "longest silence, intervals",
             "longest stall of a CPU",
             "false masters",
@@ -388,6 +351,8 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
                 range(|run| run.lateness_ms.percentile(0.5)),
                 range(|run| run.lateness_ms.percentile(0.99)),
                 range(|run| run.lateness_ms.max()),
+                range(|run| run.behind_ms.as_ref()?.percentile(0.99)),
+                range(|run| run.behind_ms.as_ref()?.max()),
                 range(|run| Some(run.longest_silence)),
                 range(|run| Some(run.longest_stall)),
                 tries.sum(|run| run.false_masters).to_string(),
@@ -406,6 +371,10 @@ fn table(setting: Setting, rounds: Rounds, findings: &Findings) -> Table {
                 ("skipped".to_owned(), tries.values(|run| Some(run.skipped as f64))),
                 ("late_p50_ms".to_owned(), tries.values(|run| run.lateness_ms.percentile(0.5))),
                 ("late_p99_ms".to_owned(), tries.values(|run| run.lateness_ms.percentile(0.99))),
+                (
+                    "behind_beat_p99_ms".to_owned(),
+                    tries.values(|run| run.behind_ms.as_ref()?.percentile(0.99)),
+                ),
                 ("longest_silence".to_owned(), tries.values(|run| Some(run.longest_silence))),
                 ("longest_stall".to_owned(), tries.values(|run| Some(run.longest_stall))),
                 ("false_masters".to_owned(), tries.values(|run| Some(run.false_masters as f64))),
@@ -435,11 +404,7 @@ fn lateness(setting: Setting, findings: &Findings) -> Vec<Plot> {
         let runs = &findings.runs.get(&(setting.advert_ms, setting.instances, contender))?.runs;
         let mut all: Vec<f64> = runs.iter().flat_map(|run| run.lateness_ms.0.iter().copied()).collect();
         all.sort_by(f64::total_cmp);
-        // Evenly through the distribution, and its end.
-        let step = all.len().div_ceil(POINTS).max(1);
-        let mut values: Samples = all.iter().copied().step_by(step).collect();
-        values.0.extend(all.last());
-        Some(Series { name: contender.name().to_owned(), values })
+        Some(Series::new(contender.name(), Samples(evenly(&all, POINTS))).of(all.len()))
     };
     let series: Vec<Series> = Contender::ALL.into_iter().filter_map(of).collect();
     if series.is_empty() {
@@ -457,35 +422,6 @@ fn lateness(setting: Setting, findings: &Findings) -> Vec<Plot> {
 mod tests {
     use super::*;
 
-    fn skipped(times: &[u64]) -> u64 {
-        let mut all = HashMap::new();
-        for at in times {
-            Heard::note(&mut all, 0, *at);
-        }
-        all[&0].skipped(10)
-    }
-
-    #[test]
-    fn adverts_that_were_left_out_are_counted_whatever_the_edges_and_a_little_lateness() {
-        assert_eq!(skipped(&[7]), 0);
-        assert_eq!(skipped(&[7, 17, 27, 41, 47]), 0);
-        assert_eq!(skipped(&[7, 17, 37, 47]), 1);
-        // Late, then where it belongs again: a gap of less than two intervals, and one is missing all the same.
-        assert_eq!(skipped(&[7, 18, 37, 47]), 1);
-        assert_eq!(skipped(&[7, 67]), 5);
-    }
-
-    #[test]
-    fn an_advert_that_is_late_at_an_edge_is_not_one_that_was_left_out() {
-        assert_eq!(skipped(&[7, 17, 27, 43]), 0);
-        assert_eq!(skipped(&[7, 17, 33, 43]), 0);
-        assert_eq!(skipped(&[13, 17, 27, 37]), 0);
-        // Nor does it hide one that was.
-        assert_eq!(skipped(&[7, 17, 37, 53]), 1);
-        assert_eq!(skipped(&[13, 17, 37, 47]), 1);
-        assert_eq!(skipped(&[7, 17, 27, 47]), 1);
-    }
-
     #[test]
     fn the_window_keeps_clear_of_what_is_said_again() {
         let seen = |address: u8, second: u64| Sighting {
@@ -499,18 +435,5 @@ mod tests {
         assert_eq!(taken, Some((10 * clock::SECOND, 14 * clock::SECOND)));
         let wait = |second| until_silence(taken.unwrap(), second * clock::SECOND, WINDOW).as_secs();
         assert_eq!([11, 12, 18, 20, 21, 30].map(wait), [0, 9, 3, 1, 0, 0]);
-    }
-
-    #[test]
-    fn a_router_that_is_never_heard_was_silent_all_the_time() {
-        let mut silence = Silence::new(2, 100);
-        for at in [110, 120, 150, 160] {
-            silence.hear(0, at);
-        }
-        assert_eq!(silence.longest(165), 65);
-        silence.hear(1, 112);
-        assert_eq!(silence.longest(165), 53);
-        silence.hear(1, 160);
-        assert_eq!(silence.longest(165), 48);
     }
 }

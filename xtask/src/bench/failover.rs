@@ -5,6 +5,7 @@
 use std::{collections::HashMap, path::Path, thread, time::Duration};
 
 use anyhow::Result;
+use rustix::process::Signal;
 use vrrp_lab::{
     clock,
     observer::{Kind, Observer, Sighting},
@@ -19,6 +20,10 @@ use super::{
     stats::{Samples, cell, milliseconds},
     tries::Tries,
 };
+
+mod marks;
+
+use marks::{advert_marks, announcement_marks};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Event {
@@ -266,12 +271,14 @@ fn strike(
     observer.clear();
     // A few adverts before the event, to tell the limit from.
     thread::sleep(scene.setting.interval() * 2 + Duration::from_millis(30));
+    // Not between the stamp and the blow: it takes milliseconds.
+    let tree = halves[master].process().tree();
     await_phase(scene, observer, from_master, phase);
     let mut at = clock::now_ns();
     match event {
         Event::Stop => halves[master].process_mut().terminate(),
-        Event::Kill => halves[master].kill(),
-        Event::KillAll => halves[master].kill_all(),
+        Event::Kill => halves[master].kill(tree),
+        Event::KillAll => halves[master].process().signal_all(&tree, Signal::KILL),
         Event::Cut => {
             scene.host(["a", "b"][master]).cut()?;
             // The command itself takes a few milliseconds; the limit counts from the last advert in any case.
@@ -339,10 +346,8 @@ fn strike(
     times.0.sort_by(f64::total_cmp);
     let lane = |half: u16, name: &str, limit| Lane {
         name: name.to_owned(),
-        adverts: marks(&all, at, |sighting| is_from(sighting, half) && is_living_advert(sighting)),
-        announcements: marks(&all, at, |sighting| {
-            is_from(sighting, half) && matches!(sighting.kind, Kind::Announcement { .. })
-        }),
+        adverts: advert_marks(&all, at, half),
+        announcements: announcement_marks(&all, at, half),
         limit,
     };
     // Of several, the last one's.
@@ -367,14 +372,6 @@ fn announcements(scene: &Scene, all: &[Sighting], half: u16, after: u64) -> Hash
         }
     }
     first
-}
-
-/// At most so many marks make a picture; more make a blot.
-const MARKS: usize = 400;
-
-fn marks(all: &[Sighting], at: u64, wanted: impl Fn(&Sighting) -> bool) -> Vec<f64> {
-    let wanted = all.iter().filter(|sighting| wanted(sighting));
-    wanted.map(|sighting| milliseconds(at, sighting.time_ns)).take(MARKS).collect()
 }
 
 fn table(setting: Setting, outcomes: &Outcomes) -> Table {
@@ -482,7 +479,7 @@ fn plots(setting: Setting, outcomes: &Outcomes) -> Vec<Plot> {
             .filter_map(|contender| {
                 let runs = &of(contender)?.runs;
                 let values = runs.iter().flat_map(|outcome| outcome.announced.0.clone()).collect();
-                Some(Series { name: contender.name().to_owned(), values })
+                Some(Series::new(contender.name(), values))
             })
             .collect();
         if !series.is_empty() {

@@ -253,7 +253,7 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, Nois
         // Ours attaches a program of its own.
         (Generator::LiveFrames, Contender::Ours) | (Generator::Socket, _) => Vec::new(),
     };
-    let (a, b, _) = scene.settle(contender, &observer)?;
+    let (mut a, mut b, _) = scene.settle(contender, &observer)?;
     thread::sleep(setting.interval());
     let heard = capture.finish()?;
     let adverts: Vec<(&Advert, &Vec<u8>)> = heard
@@ -272,7 +272,7 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, Nois
     let drops = raw_drops(&scene)?;
     let received = scene.host("b").received()?;
     let cpu = CpuTime::now();
-    let (metrics, counted_from) = (b.metrics(&scene), clock::now_ns());
+    let (metrics, counted_from) = (b.metrics(&scene)?, clock::now_ns());
     let usage = (a.usage(), b.usage());
     observer.clear();
     let start = clock::now_ns();
@@ -285,11 +285,16 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, Nois
     let end = clock::now_ns();
     let arrived = scene.host("b").received()?.saturating_sub(received);
     ensure!(arrived > flood.packets / 10, "of {} packets {arrived} arrived", flood.packets);
-    let used = (a.usage(), b.usage());
-    let (counted, counted_until) = (metrics.zip(b.metrics(&scene)), clock::now_ns());
+    let used = (a.usage_since(&usage.0)?, b.usage_since(&usage.1)?);
+    let (counted, counted_until) = (metrics.zip(b.metrics(&scene)?), clock::now_ns());
     let noise = cpu.noise_since();
     // Whoever lost adverts notices a down interval later.
     thread::sleep(setting.down_interval(PRIORITIES[1]) - setting.interval() * 2);
+    // Who died of it only by then has not stood it either.
+    for (router, before) in [(&mut a, &usage.0), (&mut b, &usage.1)] {
+        router.usage_since(before)?;
+    }
+    let last = b.metrics(&scene)?;
     let mut false_masters = HashSet::new();
     let silence = clock::nanos(setting.down_interval(PRIORITIES[1]));
     let mut spoke = [start; INSTANCES];
@@ -311,6 +316,9 @@ fn measure(plan: Plan, contender: Contender, binary: &Path) -> Result<(Run, Nois
     }
     // One that yields to a stranger may leave no other of the pair to speak.
     false_masters.extend((0..INSTANCES).filter(|router| end.saturating_sub(spoke[*router]) > silence));
+    if let (true, Some(last)) = (false_masters.is_empty(), &last) {
+        last.ensure_backups(INSTANCES)?;
+    }
     let missed = counted.as_ref().and_then(|(before, after)| after.accepted(before));
     #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a few seconds")]
     let share = |before: u64, after: u64| after.saturating_sub(before) as f64 / (end - start) as f64 * 100.0;
@@ -411,7 +419,7 @@ fn bars(rounds: Rounds, plans: &[(Plan, usize)], findings: &Findings) -> Plot {
             tries.values(|run| Some(run.backup_cpu)).median()
         };
         let values = full.iter().map(|plan| of(plan).unwrap_or(f64::NAN)).collect::<Samples>();
-        Series { name: contender.name().to_owned(), values }
+        Series::new(contender.name(), values)
     });
     Plot::Bars {
         title: "CPU of the backup under floods at the machine's full rate".to_owned(),

@@ -18,7 +18,7 @@ use super::{
     report::{Plot, Row, Section, Series, Table},
     scene::{Contender, Scene, Setting},
     stats::{Samples, cell, spread},
-    tries::Tries,
+    tries::{Tries, Worst},
 };
 use crate::command::output_within;
 
@@ -38,20 +38,29 @@ pub(crate) struct Later {
 }
 
 impl Findings {
-    /// As if no noisy round had gone wrong; costs, which are compared with each other, are left out of it.
+    /// As if no noisy round had gone wrong.
     pub(crate) fn forgiven(&self) -> Self {
-        Self { latency: self.latency.forgiven(), costs: self.costs.quiet() }
+        Self { latency: self.latency.forgiven(), costs: self.costs.forgiven() }
     }
 
     /// Of one kind of packet, round by round.
     pub(crate) fn cost(&self, name: &str, value: impl Fn(&Cost) -> f64) -> Samples {
-        self.costs.values(|costs| costs.iter().find(|cost| cost.name == name).map(&value))
+        self.costs.values(|costs| of_kind(costs, name).map(&value))
     }
 
-    /// Median ns of one kind of packet: of the rounds' medians.
+    /// Median of one kind of packet over all rounds, failed ones as bad as can be; None if there was no round.
+    pub(crate) fn judged(&self, name: &str, value: impl Fn(&Cost) -> f64) -> Option<f64> {
+        self.costs.median(Worst::Most, |costs| of_kind(costs, name).map(&value))
+    }
+
+    /// Median ns of one kind of packet: of the medians of the rounds that came to a result.
     pub(crate) fn median_ns(&self, name: &str) -> Option<f64> {
         self.cost(name, |cost| cost.median_ns).median()
     }
+}
+
+fn of_kind<'a>(costs: &'a [Cost], name: &str) -> Option<&'a Cost> {
+    costs.iter().find(|cost| cost.name == name)
 }
 
 /// One kind of packet, as `vrrp bench xdp` says it.
@@ -89,7 +98,7 @@ struct VerdictReport {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 struct Percentiles {
-    count: u64,
+    count: usize,
     p50_ns: f64,
     p90_ns: f64,
     p99_ns: f64,
@@ -116,10 +125,29 @@ struct Wakeups {
 #[derive(Debug, Deserialize)]
 struct LatencyReport {
     mode: String,
+    /// Decided by both ways.
+    adverts: u64,
+    /// Decided by one of them only.
+    unmatched: u64,
     ring: Way,
     raw_socket: Way,
     wakeups: Vec<Wakeups>,
     notes: Vec<String>,
+}
+
+impl LatencyReport {
+    /// Without samples every percentile is 0, which would be the best there is.
+    fn ensure_matched(&self) -> Result<()> {
+        // In the first stage, from which the percentiles are, each of them should have been decided by both.
+        let accepted = self.wakeups.first().map_or(0, |wake| wake.adverts);
+        let heard = accepted.max(self.adverts + self.unmatched);
+        ensure!(
+            self.adverts * 2 > heard,
+            "of {heard} adverts {} were decided both ways: too few to compare by",
+            self.adverts
+        );
+        Ok(())
+    }
 }
 
 /// The section on BPF_PROG_TEST_RUN and on verdicts per second.
@@ -141,7 +169,7 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> S
         let cpu = CpuTime::now();
         let error = findings.costs.attempt(|| {
             let report: XdpReport =
-                ask(Command::new(binary).args(["bench", "xdp", "--json", "--rounds", "11"]))?;
+                ask(rounds, Command::new(binary).args(["bench", "xdp", "--json", "--rounds", "11"]))?;
             sizes_seen = report.sizes;
             Ok((report.rows, cpu.noise_since()))
         });
@@ -194,7 +222,7 @@ pub(crate) fn costs(rounds: Rounds, binary: &Path, findings: &mut Findings) -> S
         unit: "ns".to_owned(),
         logarithmic: false,
         labels: usual.iter().map(|(name, _)| name.clone()).collect(),
-        series: vec![Series { name: "vrrp".to_owned(), values: usual.iter().map(|(_, ns)| *ns).collect() }],
+        series: vec![Series::new("vrrp", usual.iter().map(|(_, ns)| *ns).collect())],
     });
     if turns.next("verdicts per second") {
         match throughput(rounds, binary) {
@@ -243,13 +271,14 @@ fn throughput(rounds: Rounds, binary: &Path) -> Result<(Table, Vec<String>)> {
             remarks.push(format!("no {} by live frames: {why}", torrent.packets));
             continue;
         }
-        table.rows.push(flooded(&scene, torrent, if rounds.quick { 2 } else { 5 }, binary)?);
+        table.rows.push(flooded(&scene, torrent, rounds, binary)?);
     }
     Ok((table, remarks))
 }
 
 /// Counts on the third host, where nobody else holds the interface.
-fn flooded(scene: &Scene, torrent: Torrent, seconds: u64, binary: &Path) -> Result<Row> {
+fn flooded(scene: &Scene, torrent: Torrent, rounds: Rounds, binary: &Path) -> Result<Row> {
+    let seconds = if rounds.quick { 2 } else { 5 };
     let stranger = scene.host("b");
     let model = vrrp_lab::frame::Advert::v3(scene.host("a").address(), 1, 100, 10, &[[10, 99, 1, 1].into()]);
     let frames = torrent.junk.forge(&model, stranger.mac());
@@ -267,11 +296,10 @@ fn flooded(scene: &Scene, torrent: Torrent, seconds: u64, binary: &Path) -> Resu
     };
     std::thread::sleep(Duration::from_millis(200));
     let cpu = CpuTime::now();
-    let report: VerdictReport = ask(Command::new("ip")
-        .args(["netns", "exec", counter.namespace().name()])
-        .arg(binary)
-        .args(["bench", "xdp", "--interface", "eth0", "--for", &format!("{seconds}s"), "--json", "--config"])
-        .arg(&config))?;
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", counter.namespace().name()]).arg(binary).args(["bench", "xdp", "--json"]);
+    command.args(["--interface", "eth0", "--for", &format!("{seconds}s"), "--config"]).arg(&config);
+    let report: VerdictReport = ask(rounds, &mut command)?;
     let flood = flood.stop()?;
     #[expect(clippy::cast_precision_loss, reason = "packets of seconds")]
     let number = |count: u64| count as f64;
@@ -299,14 +327,20 @@ fn flooded(scene: &Scene, torrent: Torrent, seconds: u64, binary: &Path) -> Resu
 
 /// Longer than any of the binary's benches takes here.
 const PATIENCE: Duration = Duration::from_secs(60);
-const ROUTERS: usize = 20;
+/// So many that a round brings more than ten thousand adverts, in half of its time: p99.99 wants one sample beyond it.
+const ROUTERS: usize = 40;
+const ADVERTS_PER_SECOND: usize = 100;
+const SECONDS: usize = 6;
+/// So many samples have one beyond p99.99.
+const RARE: usize = 10_000;
+const _: () = assert!(ROUTERS * ADVERTS_PER_SECOND * SECONDS / 2 > RARE, "p99.99 is told of each round");
 
 /// The section on arrival to decision.
 pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) -> Section {
     let mut section = Section::new(
         "latency",
         "From arrival to decision",
-        "A third host on the segment of a pair with 20 instances at 10 ms runs `vrrp bench latency`: each advert is decided \
+        "A third host on the segment of a pair with 40 instances at 10 ms runs `vrrp bench latency`: each advert is decided \
          twice, once by way of the kernel half's ring buffer and once by way of a raw socket with the kernel's receive \
          stamps, on threads of equal priority, each wake-up counted as for adverts that change something. A faster wake-up \
          than the raw socket's is not claimed; what the kernel half buys is that adverts which change nothing wake nobody.",
@@ -326,14 +360,19 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
     let (scene, _a, _b) = match pair {
         Ok(pair) => pair,
         Err(error) => {
-            findings.latency.fail(cpu.noise_since());
+            // Without a pair there is no round that could go well.
+            for _ in 0..rounds.count {
+                findings.latency.fail(cpu.noise_since());
+            }
             section.remarks.push(told(&setting.label(), &error));
             return section;
         }
     };
     let namespace = scene.host("client").namespace().name();
-    let time = if rounds.quick { "3s" } else { "6s" };
+    let time = format!("{}s", if rounds.quick { SECONDS / 2 } else { SECONDS });
     let mut quantiles = [Samples::default(), Samples::default()];
+    // Of each round; the same packets both ways.
+    let mut counts: Vec<usize> = Vec::new();
     let mut turns = Turns::new(rounds.deadline);
     for round in 1..=rounds.count {
         if !turns.next("a round") {
@@ -342,10 +381,11 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
         println!("latency: round {round}");
         let (mut report, mut noise, cpu) = (None, Noise::default(), CpuTime::now());
         let error = findings.latency.attempt(|| {
-            let heard: LatencyReport = ask(Command::new("ip")
-                .args(["netns", "exec", namespace])
-                .arg(binary)
-                .args(["bench", "latency", "--interface", "eth0", "--for", time, "--json"]))?;
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", namespace]).arg(binary);
+            command.args(["bench", "latency", "--interface", "eth0", "--for", &time, "--json"]);
+            let heard: LatencyReport = ask(rounds, &mut command)?;
+            heard.ensure_matched()?;
             let later = Later {
                 ring_p50: heard.ring.latency.p50_ns / 1e3,
                 raw_p50: heard.raw_socket.latency.p50_ns / 1e3,
@@ -356,6 +396,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
         });
         section.remarks.extend(error.map(|error| told(&format!("round {round}"), &error)));
         let Some(report) = report else { continue };
+        counts.push(usize::try_from(report.adverts).unwrap_or(usize::MAX));
         let ways =
             [(&report.ring, format!("ring, {}", report.mode)), (&report.raw_socket, "raw socket".to_owned())];
         for ((way, name), quantiles) in ways.into_iter().zip(&mut quantiles) {
@@ -364,7 +405,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
             let Percentiles { count, p50_ns, p90_ns, p99_ns, p99_9_ns, p99_99_ns, max_ns } = way.latency;
             let us = |ns: f64| cell(Some(ns / 1e3));
             // One sample beyond it, or it is the greatest under another name.
-            let rare = |least: u64, ns: f64| if count >= least { us(ns) } else { "n/a".to_owned() };
+            let rare = |least: usize, ns: f64| if count >= least { us(ns) } else { "n/a".to_owned() };
             let one = |name: &str, ns: f64| (name.to_owned(), std::iter::once(ns / 1e3).collect());
             table.rows.push(Row {
                 cells: vec![
@@ -376,7 +417,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
                     us(p90_ns),
                     us(p99_ns),
                     rare(1_000, p99_9_ns),
-                    rare(10_000, p99_99_ns),
+                    rare(RARE, p99_99_ns),
                     us(max_ns),
                 ],
                 noise: noise.told(),
@@ -399,7 +440,7 @@ pub(crate) fn latency(rounds: Rounds, binary: &Path, findings: &mut Findings) ->
         }
     }
     let [ring, raw] = quantiles;
-    let series = |name: &str, values| Series { name: name.to_owned(), values };
+    let series = |name: &str, values| Series::new(name, values).of(counts.iter().sum());
     section.plots.push(Plot::Cdf {
         title: "arrival to decision, quantiles of all rounds".to_owned(),
         unit: "µs".to_owned(),
@@ -418,9 +459,9 @@ fn told(what: &str, error: &anyhow::Error) -> String {
 }
 
 /// Runs one of the binary's benches and reads its JSON.
-fn ask<T: for<'de> Deserialize<'de>>(command: &mut Command) -> Result<T> {
+fn ask<T: for<'de> Deserialize<'de>>(rounds: Rounds, command: &mut Command) -> Result<T> {
     let line = crate::command::line(command);
-    let output = output_within(command, PATIENCE)?;
+    let output = output_within(command, rounds.deadline.patience(PATIENCE))?;
     ensure!(
         output.status.success(),
         "`{line}` failed ({}): {}",
@@ -428,4 +469,38 @@ fn ask<T: for<'de> Deserialize<'de>>(command: &mut Command) -> Result<T> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     serde_json::from_slice(&output.stdout).with_context(|| format!("read what `{line}` printed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_nothing_are_no_result() {
+        let way = || Way {
+            origin: String::new(),
+            latency: Percentiles {
+                count: 0,
+                p50_ns: 0.0,
+                p90_ns: 0.0,
+                p99_ns: 0.0,
+                p99_9_ns: 0.0,
+                p99_99_ns: 0.0,
+                max_ns: 0.0,
+            },
+            quantiles_ns: Vec::new(),
+        };
+        let is_enough = |adverts, unmatched, accepted| {
+            let wake = Wakeups { delivery: "wake".to_owned(), adverts: accepted, per_advert: 1.0 };
+            let (ring, raw_socket) = (way(), way());
+            let (mode, notes) = (String::new(), Vec::new());
+            let report =
+                LatencyReport { mode, adverts, unmatched, ring, raw_socket, wakeups: vec![wake], notes };
+            report.ensure_matched().is_ok()
+        };
+        assert!(is_enough(5_990, 12, 6_001));
+        assert!(!is_enough(0, 0, 0), "nobody sent");
+        assert!(!is_enough(0, 6_000, 6_000));
+        assert!(!is_enough(100, 0, 6_000), "neither way heard the others");
+    }
 }

@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 pub(crate) struct Metrics(BTreeMap<String, u64>);
 
 const PATIENCE: Duration = Duration::from_secs(5);
+const STATE: &str = "vrrp_instance_state{";
 /// The one family of which each label counts: what became of adverts in the kernel half.
 const KERNEL: &str = "vrrp_kernel_adverts_total{reason=\"";
 /// Those that are no loss: read and recorded, told apart further, or none of our business.
@@ -62,6 +63,19 @@ impl Metrics {
         Some(self.0.get(name)?.saturating_sub(before.0.get(name).copied().unwrap_or(0)))
     }
 
+    /// Fails unless so many instances are BACKUP: one that stands by has sent nothing, as one that does nothing at all has.
+    pub(crate) fn ensure_backups(&self, instances: usize) -> Result<()> {
+        let is_backup = |(name, value): &(&String, &u64)| {
+            **value == 1 && name.starts_with(STATE) && name.ends_with(",state=\"BACKUP\"}")
+        };
+        let backups = self.0.iter().filter(is_backup).count();
+        ensure!(
+            backups == instances,
+            "{backups} of the backup's {instances} instances are BACKUP, and it sent nothing"
+        );
+        Ok(())
+    }
+
     /// Adverts that the kernel half found right since `before`.
     pub(crate) fn accepted(&self, before: &Self) -> Option<u64> {
         self.grown(before, &format!("{KERNEL}accepted\"}}"))
@@ -98,5 +112,19 @@ mod tests {
         assert_eq!(after.accepted(&before), Some(20));
         assert_eq!(after.grown(&before, "vrrp_advert_thread_wakes_total"), Some(20));
         assert_eq!(after.grown(&before, "vrrp_nothing_total"), None);
+    }
+
+    #[test]
+    fn a_backup_is_one_that_says_so_of_every_instance() {
+        let of = |name: &str, backup: u8, fault: u8| {
+            format!(
+                "vrrp_instance_state{{vrrp_instance=\"{name}\",state=\"BACKUP\"}} {backup}\n\
+                 vrrp_instance_state{{vrrp_instance=\"{name}\",state=\"FAULT\"}} {fault}\n"
+            )
+        };
+        let backups = |text: &str| Metrics::parse(text).ensure_backups(2).is_ok();
+        assert!(backups(&(of("a", 1, 0) + &of("b", 1, 0))));
+        assert!(!backups(&(of("a", 1, 0) + &of("b", 0, 1))));
+        assert!(!backups(&of("a", 1, 0)));
     }
 }

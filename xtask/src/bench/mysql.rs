@@ -321,7 +321,7 @@ fn plots(findings: &Findings) -> Vec<Plot> {
             .into_iter()
             .filter_map(|way| {
                 let values = findings.of(event, way).values(|outcome| outcome.outage);
-                (!values.0.is_empty()).then(|| Series { name: way.name().to_owned(), values })
+                (!values.0.is_empty()).then(|| Series::new(way.name(), values))
             })
             .collect();
         if !series.is_empty() {

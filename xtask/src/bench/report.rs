@@ -2,9 +2,12 @@
 //!
 //! Owns the shape of the results; `text` prints them, `html` draws them, and as JSON they are kept. Refuses to measure.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
-use super::{machine::Machine, stats::Samples};
+use super::{
+    machine::Machine,
+    stats::{Counted, Samples},
+};
 
 /// Version of the JSON form; changes when a field changes its meaning.
 pub(crate) const SCHEMA: u32 = 1;
@@ -99,10 +102,32 @@ pub(crate) enum Plot {
     Bars { title: String, unit: String, logarithmic: bool, labels: Vec<String>, series: Vec<Series> },
 }
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) name: String,
     pub(crate) values: Samples,
+    /// How many were measured: more than the values, if they are quantiles at equal distances.
+    pub(crate) count: usize,
+}
+
+impl Series {
+    pub(crate) fn new(name: &str, values: Samples) -> Self {
+        Self { name: name.to_owned(), count: values.0.len(), values }
+    }
+
+    /// Of so many samples, of which these are the quantiles.
+    pub(crate) fn of(self, count: usize) -> Self {
+        Self { count, ..self }
+    }
+}
+
+impl Serialize for Series {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Series", 2)?;
+        fields.serialize_field("name", &self.name)?;
+        fields.serialize_field("values", &Counted { samples: &self.values, count: self.count })?;
+        fields.end()
+    }
 }
 
 /// Marks at moments, in milliseconds from the event.

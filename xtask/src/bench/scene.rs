@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, fs, net::Ipv4Addr, path::Path, path::PathBuf, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use vrrp_lab::{
     Daemon, Host, Instance, Keepalived, Lab, Observer, Peer, clock,
@@ -13,7 +13,7 @@ use vrrp_lab::{
     process::{Process, process_name},
 };
 
-use super::metrics::Metrics;
+use super::{metrics::Metrics, usage::Usage};
 
 /// One segment carries no more virtual routers than this; the next ones get a segment of their own.
 const PER_SEGMENT: usize = 250;
@@ -379,16 +379,12 @@ impl Router {
 
     /// `kill -9` of the daemon, as an operator does it with the pid of its pid file, or the kernel's OOM killer: our guard
     /// lives on, and so does keepalived's child, as long as it wants to.
-    pub(crate) fn kill(&mut self) {
-        if let Program::Keepalived(keepalived) = &self.program {
-            self.orphans = keepalived.tree();
-        }
+    /// With its processes, which it takes time to look up.
+    pub(crate) fn kill(&mut self, tree: Vec<u32>) {
         self.process_mut().kill();
-    }
-
-    /// `kill -9` of every process at once.
-    pub(crate) fn kill_all(&mut self) {
-        self.process_mut().kill_tree();
+        if let Program::Keepalived(_) = &self.program {
+            self.orphans = tree;
+        }
     }
 
     /// Starts it again on its host after it ended.
@@ -406,26 +402,30 @@ impl Router {
         }
     }
 
-    /// What our daemon counts; None for keepalived, which has no such numbers.
-    pub(crate) fn metrics(&self, scene: &Scene) -> Option<Metrics> {
+    /// What our daemon counts, and an error if it does not say; None for keepalived, which has no such numbers.
+    pub(crate) fn metrics(&self, scene: &Scene) -> Result<Option<Metrics>> {
         match &self.program {
-            Program::Ours(_) => Metrics::read(&vrrp_lab::daemon::socket(scene.host(self.host))).ok(),
-            Program::Keepalived(_) => None,
+            Program::Ours(_) => Metrics::read(&vrrp_lab::daemon::socket(scene.host(self.host))).map(Some),
+            Program::Keepalived(_) => Ok(None),
         }
     }
 
     /// What it has used so far.
     pub(crate) fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
-        let mut files = 0;
-        for pid in self.process().tree() {
-            usage.cpu_ns += cpu_ns(pid);
-            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-            usage.resident_kib += kib(&status, "RssAnon:") + kib(&status, "RssShmem:");
-            files = files.max(kib(&status, "RssFile:"));
+        Usage::of(self.process().tree())
+    }
+
+    /// The same at the end of a window that began with `before`; an error if it, or one of its helpers, has ended since: the
+    /// dead use nothing, send nothing, and would look best of all.
+    pub(crate) fn usage_since(&mut self, before: &Usage) -> Result<Usage> {
+        let after = self.usage();
+        let (name, ending) = (self.process().name().to_owned(), self.process_mut().ending());
+        let (ended, log) = (after.ended(before), || tail(&self.process().log()));
+        if let Some(ending) = ending {
+            bail!("{name} ended while it was measured ({ending}):\n{}", log());
         }
-        usage.resident_kib += files;
-        usage
+        ensure!(ended.is_empty(), "of {name} processes {ended:?} ended while it was measured:\n{}", log());
+        Ok(after)
     }
 }
 
@@ -434,27 +434,4 @@ fn end(pid: u32) {
         // It may have ended this very moment.
         kill_process(pid, Signal::KILL).unwrap_or_default();
     }
-}
-
-/// CPU time and memory of a daemon and its helpers: each one's own pages, and once the pages of files, which are mostly
-/// the program that they share.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Usage {
-    pub(crate) cpu_ns: u64,
-    pub(crate) resident_kib: u64,
-}
-
-/// The scheduler's own count, which has no ticks.
-fn cpu_ns(pid: u32) -> u64 {
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
-    let of = |task: fs::DirEntry| {
-        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<u64>().ok()
-    };
-    tasks.flatten().filter_map(of).sum()
-}
-
-fn kib(status: &str, what: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix(what));
-    line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse().ok()).unwrap_or(0)
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use rustix::process::Signal;
 use vrrp_lab::{
     clock,
     load::Load,
@@ -191,6 +192,7 @@ fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) ->
     };
     let down = setting.down_interval(PRIORITIES[1]);
     observer.clear();
+    let before = (a.usage(), b.usage());
     let cpu = CpuTime::now();
     let (mut replaced_after, mut limit_met) = (None, None);
     match case {
@@ -200,23 +202,31 @@ fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) ->
             None => under(Load::memory(&scene.lab, fill()?)?),
         },
         Case::Disk => under(Load::disk(&scene.lab, &disk()?)?),
-        Case::ShortStop => pause(&mut b, down * 9 / 10),
-        Case::LongStop => pause(&mut b, down * 3),
+        Case::ShortStop => pause(&b, down * 9 / 10),
+        Case::LongStop => pause(&b, down * 3),
         // Its last advert may be an interval ago.
-        Case::SenderStop => pause(&mut a, down * 9 / 10 - setting.interval()),
+        Case::SenderStop => pause(&a, down * 9 / 10 - setting.interval()),
         Case::BothStop => {
-            a.process_mut().freeze_tree();
-            b.process_mut().freeze_tree();
+            let trees = [&a, &b].map(|router| (router.process(), router.process().tree()));
+            for (process, tree) in &trees {
+                process.signal_all(tree, Signal::STOP);
+            }
             scene.host("a").cut()?;
             thread::sleep(down * 3);
             scene.host("a").heal()?;
-            b.process_mut().thaw_tree();
-            a.process_mut().thaw_tree();
+            for (process, tree) in trees.iter().rev() {
+                process.signal_all(tree, Signal::CONT);
+            }
         }
-        Case::DeadMaster => replaced_after = Some(dead_master(&scene, &observer, &mut a, &mut b, down)?),
+        Case::DeadMaster => replaced_after = Some(dead_master(&scene, &observer, &a, &b, down)?),
     }
     let noise = cpu.noise_since();
     thread::sleep(down + setting.interval() * 2);
+    if case != Case::DeadMaster {
+        a.usage_since(&before.0)?;
+    }
+    b.usage_since(&before.1)?;
+    let metrics = b.metrics(&scene)?;
     let mut false_masters = HashSet::new();
     for sighting in observer.finish()? {
         if case != Case::DeadMaster
@@ -226,6 +236,9 @@ fn measure(setting: Setting, case: Case, contender: Contender, binary: &Path) ->
         {
             false_masters.insert(router);
         }
+    }
+    if let (true, Some(metrics)) = (case != Case::DeadMaster && false_masters.is_empty(), metrics) {
+        metrics.ensure_backups(setting.instances)?;
     }
     Ok((Run { false_masters: false_masters.len(), replaced_after, limit_met }, noise))
 }
@@ -243,26 +256,23 @@ fn under(load: Load) {
     drop(load);
 }
 
-fn pause(router: &mut Router, time: Duration) {
-    router.process_mut().freeze_tree();
+/// From the first one's stop to its going on; to find the processes takes milliseconds, which are no part of it.
+fn pause(router: &Router, time: Duration) {
+    let (process, tree) = (router.process(), router.process().tree());
+    process.signal_all(&tree, Signal::STOP);
     thread::sleep(time);
-    router.process_mut().thaw_tree();
+    process.signal_all(&tree, Signal::CONT);
 }
 
 /// How many intervals after the end of its sleep the backup had taken over every instance.
-fn dead_master(
-    scene: &Scene,
-    observer: &Observer,
-    a: &mut Router,
-    b: &mut Router,
-    down: Duration,
-) -> Result<f64> {
-    b.process_mut().freeze_tree();
+fn dead_master(scene: &Scene, observer: &Observer, a: &Router, b: &Router, down: Duration) -> Result<f64> {
+    let (master, backup) = (a.process().tree(), b.process().tree());
+    b.process().signal_all(&backup, Signal::STOP);
     // No word of farewell: a dead host.
-    a.process_mut().kill_tree();
+    a.process().signal_all(&master, Signal::KILL);
     thread::sleep(down * 2);
     let awake = clock::now_ns();
-    b.process_mut().thaw_tree();
+    b.process().signal_all(&backup, Signal::CONT);
     let mut taken = HashSet::new();
     let mut last = awake;
     let mut next = 0;
@@ -355,7 +365,7 @@ fn bars(setting: Setting, rounds: Rounds, findings: &Findings) -> Plot {
             let wrong = tries.runs.iter().filter(|run| run.false_masters > 0).count();
             if tries.runs.is_empty() { f64::NAN } else { wrong as f64 / tries.runs.len() as f64 * 100.0 }
         };
-        Series { name: contender.name().to_owned(), values: cases.iter().map(share).collect() }
+        Series::new(contender.name(), cases.iter().map(share).collect())
     });
     Plot::Bars {
         title: format!("{}: rounds with a false master", setting.label()),

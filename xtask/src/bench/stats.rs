@@ -11,23 +11,41 @@ const KEPT: usize = 2000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Samples(pub(crate) Vec<f64>);
 
-/// How many there were, and each in its order; of very many, which would make a file that nobody can open, the sorted
-/// ones at equal distances, the smallest and the largest among them.
 impl Serialize for Samples {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Samples", 2)?;
-        fields.serialize_field("count", &self.0.len())?;
-        if self.0.len() <= KEPT {
-            fields.serialize_field("values", &self.0)?;
+        Counted { samples: self, count: self.0.len() }.serialize(serializer)
+    }
+}
+
+/// How many there were, and each in its order; of very many, which would make a file that nobody can open, the sorted
+/// ones at equal distances, the smallest and the largest among them.
+pub(crate) struct Counted<'a> {
+    pub(crate) samples: &'a Samples,
+    /// More than the samples, if they are such quantiles already.
+    pub(crate) count: usize,
+}
+
+impl Serialize for Counted<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (values, mut fields) = (&self.samples.0, serializer.serialize_struct("Samples", 2)?);
+        fields.serialize_field("count", &self.count)?;
+        if self.count == values.len() && values.len() <= KEPT {
+            fields.serialize_field("values", values)?;
         } else {
-            let mut sorted = self.0.clone();
+            let mut sorted = values.clone();
             sorted.sort_by(f64::total_cmp);
-            let last = sorted.len() - 1;
-            let kept: Vec<f64> = (0..=KEPT).map(|number| sorted[number * last / KEPT]).collect();
-            fields.serialize_field("quantiles", &kept)?;
+            fields.serialize_field("quantiles", &evenly(&sorted, KEPT + 1))?;
         }
         fields.end()
     }
+}
+
+/// At most so many of them, at equal distances, the first and the last among them.
+pub(crate) fn evenly(all: &[f64], most: usize) -> Vec<f64> {
+    if all.len() <= most.max(2) {
+        return all.to_vec();
+    }
+    (0..most).map(|number| all[number * (all.len() - 1) / (most - 1)]).collect()
 }
 
 impl Samples {
@@ -139,6 +157,13 @@ mod tests {
         let quantiles = many["quantiles"].as_array().unwrap();
         assert_eq!(quantiles.len(), KEPT + 1);
         assert_eq!([&quantiles[0], &quantiles[KEPT / 2], &quantiles[KEPT]], [0.0, 50_000.0, 100_000.0]);
+    }
+
+    #[test]
+    fn what_is_thinned_out_keeps_both_ends() {
+        let all: Vec<f64> = (0..1000).map(f64::from).collect();
+        assert_eq!(evenly(&all, 4), [0.0, 333.0, 666.0, 999.0]);
+        assert_eq!(evenly(&all[..3], 4), [0.0, 1.0, 2.0]);
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl<T> Tries<T> {
     }
 
     /// Without the rounds that had too much noise.
-    pub(crate) fn quiet(&self) -> Self
+    fn quiet(&self) -> Self
     where
         T: Clone,
     {
@@ -101,6 +101,11 @@ impl<T> Tries<T> {
             failed: self.failed - self.noisy_failed,
             ..Self::default()
         }
+    }
+
+    /// Rounds with something to compare with.
+    pub(crate) fn results(&self) -> usize {
+        self.runs.len() + self.forgiven
     }
 
     pub(crate) fn rounds(&self) -> usize {
@@ -128,6 +133,13 @@ impl<T> Tries<T> {
         samples.0.extend(std::iter::repeat_n(-bad, self.forgiven));
         // Between the worst and the best there is nothing to blame.
         samples.median().map(|median| if median.is_nan() { -bad } else { median })
+    }
+
+    /// The median of another contender's results, whose failed rounds are none: a forgiven one has the most there is.
+    pub(crate) fn rival_median(&self, value: impl Fn(&T) -> Option<f64>) -> Option<f64> {
+        let mut samples = self.values(value);
+        samples.0.extend(std::iter::repeat_n(f64::INFINITY, self.forgiven));
+        samples.median()
     }
 
     /// Of all results together.

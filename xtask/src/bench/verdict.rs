@@ -45,9 +45,10 @@ impl Basis {
         self
     }
 
-    /// Compares with another contender's results. What that one failed at is no result to compare with.
+    /// Compares with another contender's results. What that one failed at is no result to compare with; what it is forgiven
+    /// is one that is as good for us as can be.
     pub(super) fn against<T>(mut self, other: &Tries<T>) -> Self {
-        self.rounds = self.rounds.min(other.runs.len());
+        self.rounds = self.rounds.min(other.results());
         self.noise = self.noise.max(other.noise);
         self
     }

@@ -13,9 +13,11 @@ fn dense(false_masters: usize, longest_silence: f64) -> density::Run {
         sent_per_second: 20_000.0,
         skipped: 0,
         lateness_ms: Samples(vec![0.1]),
+        behind_ms: None,
         false_masters,
         longest_silence,
         longest_stall: 0.0,
+        stalled: 0.0,
         backup_wakes: Some(1_000.0),
         master_cpu: 10.0,
         backup_cpu: 2.0,
@@ -64,6 +66,18 @@ fn an_advert_left_out_in_one_round_is_a_miss() {
     assert_eq!(density_verdict(|ours| ours.runs[2].skipped = 1), Verdict::Missed);
     assert_eq!(density_verdict(|ours| ours.runs[2].longest_silence = 2.0), Verdict::Missed);
     assert_eq!(density_verdict(|ours| ours.runs[2].longest_silence = 1.9), Verdict::Reached);
+}
+
+#[test]
+fn a_late_stretch_is_judged_by_the_beat_that_it_is_behind() {
+    let verdict = |behind: f64| {
+        density_verdict(|ours| {
+            for run in &mut ours.runs {
+                run.behind_ms = Some(Samples(vec![behind; 50]));
+            }
+        })
+    };
+    assert_eq!([0.9, 4.0].map(verdict), [Verdict::Reached, Verdict::Missed]);
 }
 
 #[test]
@@ -135,7 +149,8 @@ fn one_noisy_round_does_not_excuse_what_the_others_missed() {
 fn a_stall_excuses_what_it_can_have_done_and_no_more() {
     let goals = |stall, skipped, false_masters| {
         density_goals(|ours| {
-            ours.runs[1] = density::Run { longest_stall: stall, skipped, ..dense(false_masters, 1.5) };
+            let run = dense(false_masters, 1.5);
+            ours.runs[1] = density::Run { longest_stall: stall, stalled: stall, skipped, ..run };
         })
     };
     let verdict = |stall, skipped, wrong| verdict_of(&goals(stall, skipped, wrong), "200 instances at 10 ms");
@@ -144,11 +159,15 @@ fn a_stall_excuses_what_it_can_have_done_and_no_more() {
     assert_eq!(verdict(1.2, 0, 0), Verdict::Reached);
     assert_eq!(verdict(1.2, 0, 1), Verdict::Missed);
     assert_eq!(verdict(1.7, 0, 1), Verdict::Unknown);
+    // Two intervals at most of each of the 200, and what is beyond that has another cause.
+    assert_eq!(verdict(1.2, 400, 0), Verdict::Unknown);
+    assert_eq!(verdict(1.2, 401, 0), Verdict::Missed);
+    assert_eq!(verdict(1.2, 50_000, 0), Verdict::Missed);
     let measured = &goals(1.2, 3, 0)[0].measured;
     assert!(measured.ends_with("; no verdict: a CPU stood still for 1.20 intervals"), "{measured}");
     // Another round has no such excuse.
     let both = density_verdict(|ours| {
-        ours.runs[1] = density::Run { longest_stall: 1.2, skipped: 3, ..dense(0, 1.5) };
+        ours.runs[1] = density::Run { longest_stall: 1.2, stalled: 1.2, skipped: 3, ..dense(0, 1.5) };
         ours.runs[2].skipped = 1;
     });
     assert_eq!(both, Verdict::Missed);
@@ -186,6 +205,94 @@ fn sooner_than_nobody_is_not_sooner() {
     assert_eq!(verdict(&[1.0; 5], &[650.0; 4]), Verdict::Unknown);
     assert_eq!(verdict(&[1.0; 5], &[50.0; 5]), Verdict::Missed);
     assert_eq!(verdict(&[9.0; 5], &[]), Verdict::Missed, "too late whatever the others do");
+}
+
+#[test]
+fn noise_at_the_others_excuses_no_miss_that_it_cannot_have_made() {
+    let noisy = Noise { steal: 0.3, foreign: 0.0 };
+    let goals = |noisy_rounds: usize, their_master: f64| {
+        let mut found = density::Findings::default();
+        found.runs.insert((10, 200, OURS), tries(&dense(0, 1.1), 5));
+        let their = density::Run { master_cpu: their_master, backup_cpu: 20.0, ..dense(3, 9.0) };
+        let mut theirs = tries(&their, 5 - noisy_rounds);
+        for _ in 0..noisy_rounds {
+            theirs.push(their.clone(), noisy);
+        }
+        found.runs.insert((10, 200, THEIRS), theirs);
+        judge(ROUNDS, &Findings { density: Some(found), ..Findings::default() })
+    };
+    let verdict = |noisy_rounds, their_master| verdict_of(&goals(noisy_rounds, their_master), "CPU at 200");
+    assert_eq!(verdict(1, 40.0), Verdict::Reached);
+    assert_eq!(verdict(1, 12.0), Verdict::Missed, "four quiet rounds say so");
+    assert_eq!(verdict(3, 12.0), Verdict::Unknown, "three noisy ones could have said anything");
+
+    let mut found = failover::Findings::default();
+    let outcome = |ms: f64| failover::Outcome {
+        first_advert: None,
+        announced: Samples(vec![ms]),
+        beyond_limit: Samples::default(),
+        advert_beyond_limit: None,
+        lanes: Vec::new(),
+    };
+    let mut theirs = tries(&outcome(50.0), 4);
+    theirs.push(outcome(50.0), noisy);
+    let recipe = Setting { version: 2, advert_ms: 1000, instances: 1 };
+    let both = [((Event::Stop, OURS), tries(&outcome(1.0), 5)), ((Event::Stop, THEIRS), theirs)];
+    found.note(recipe, both.into());
+    let goals = judge(ROUNDS, &Findings { failover: Some(found), ..Findings::default() });
+    assert_eq!(verdict_of(&goals, "planned stop; v2"), Verdict::Missed, "not a hundred times sooner");
+}
+
+const NO_NOISE: [Noise; 5] = [Noise::NONE; 5];
+
+/// Five rounds of costs with such noise, the first ones of them failed.
+fn cost_verdict(delivered_ns: f64, noise: [Noise; 5], failed: usize) -> Verdict {
+    let cost = |name: &str, median_ns: f64| kernel_half::Cost {
+        name: name.to_owned(),
+        group: String::new(),
+        best_ns: median_ns,
+        median_ns,
+        ratio: 1.1,
+    };
+    let all = vec![cost("not VRRP", 11.0), cost("checksum", 50.0), cost("delivered, v3", delivered_ns)];
+    let mut costs = Tries::default();
+    for (number, noise) in noise.into_iter().enumerate() {
+        if number < failed { costs.fail(noise) } else { costs.push(all.clone(), noise) }
+    }
+    let kernel_half = kernel_half::Findings { costs, latency: Tries::default() };
+    let goals = judge(ROUNDS, &Findings { kernel_half, ..Findings::default() });
+    verdict_of(&goals, "a packet that is not VRRP")
+}
+
+#[test]
+fn one_noisy_round_does_not_excuse_what_packets_cost_in_the_others() {
+    let noisy = |count| {
+        let mut noise = NO_NOISE;
+        noise[..count].fill(Noise { steal: 0.3, foreign: 0.0 });
+        noise
+    };
+    assert_eq!(cost_verdict(100.0, noisy(1), 0), Verdict::Reached);
+    assert_eq!(cost_verdict(178.0, noisy(0), 0), Verdict::Missed);
+    assert_eq!(cost_verdict(178.0, noisy(1), 0), Verdict::Missed);
+    assert_eq!(cost_verdict(178.0, noisy(3), 0), Verdict::Unknown);
+}
+
+#[test]
+fn failed_rounds_of_the_kernel_half_are_the_worst_and_not_left_out() {
+    assert_eq!(cost_verdict(100.0, NO_NOISE, 2), Verdict::Reached);
+    assert_eq!(cost_verdict(100.0, NO_NOISE, 3), Verdict::Missed);
+    assert_eq!(cost_verdict(100.0, NO_NOISE, 5), Verdict::Missed);
+    let latency = |failed| {
+        let later = kernel_half::Later { ring_p50: 12.0, raw_p50: 10.0 };
+        let latency = Tries::of(vec![later; 5 - failed], failed);
+        let kernel_half = kernel_half::Findings { latency, costs: Tries::default() };
+        let goals = judge(ROUNDS, &Findings { kernel_half, ..Findings::default() });
+        verdict_of(&goals, "arrival to decision")
+    };
+    assert_eq!(
+        [0, 2, 3, 5].map(latency),
+        [Verdict::Reached, Verdict::Reached, Verdict::Missed, Verdict::Missed]
+    );
 }
 
 #[test]

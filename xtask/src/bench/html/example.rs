@@ -141,9 +141,8 @@ fn failover(dice: &mut Dice) -> Section {
             }
         }
         section.tables.push(table);
-        let series = |dice: &mut Dice, number: usize, middle: f64| Series {
-            name: NAMES[number].to_owned(),
-            values: dice.samples(1000, middle, 0.25),
+        let series = |dice: &mut Dice, number: usize, middle: f64| {
+            Series::new(NAMES[number], dice.samples(1000, middle, 0.25))
         };
         section.plots.push(Plot::Cdf {
             title: format!("{setting}, planned stop: from the event to each address's announcement"),
@@ -202,7 +201,7 @@ fn density(dice: &mut Dice) -> Section {
         }
     }
     section.tables.push(table);
-    let series = |number: usize, values| Series { name: NAMES[number].to_owned(), values };
+    let series = |number: usize, values| Series::new(NAMES[number], values);
     let mut late = dice.samples(4000, 0.05, 0.6);
     late.push(0.0);
     late.push(f64::NAN);
@@ -232,10 +231,7 @@ fn flood() -> Section {
         "Flood",
         "Junk on the segment at rising rates, up to what this machine can generate.",
     );
-    let series = |number: usize, values: &[f64]| Series {
-        name: NAMES[number].to_owned(),
-        values: Samples(values.to_vec()),
-    };
+    let series = |number: usize, values: &[f64]| Series::new(NAMES[number], Samples(values.to_vec()));
     section.plots.push(Plot::Bars {
         title: "CPU of the backup's daemon".to_owned(),
         unit: "% of a core".to_owned(),
@@ -257,7 +253,7 @@ fn latency(dice: &mut Dice) -> Section {
         "Arrival in the kernel to decision, on the same packets: through the ring buffer, and through a raw socket with \
          the kernel's timestamps. A faster wake-up is not claimed.",
     );
-    let series = |name: &str, values| Series { name: name.to_owned(), values };
+    let series = |name: &str, values| Series::new(name, values);
     for logarithmic in [true, false] {
         section.plots.push(Plot::Histogram {
             title: "arrival to decision".to_owned(),

@@ -170,20 +170,21 @@ fn axis(series: &[Series], logarithmic: bool) -> Axis {
     if logarithmic { Axis::logarithmic(values) } else { Axis::linear(values) }
 }
 
-/// Name, number and median of each.
-fn keys(sorted: &[(String, Vec<f64>)], unit: &str, palette: &Palette) -> Vec<Key> {
-    let key = |(name, values): &(String, Vec<f64>)| {
+/// Name, number and median of each; the number is that of the samples, drawn one by one or not.
+fn keys(series: &[Series], sorted: &[(String, Vec<f64>)], unit: &str, palette: &Palette) -> Vec<Key> {
+    let key = |(series, (name, values)): (&Series, &(String, Vec<f64>))| {
+        let count = if series.count > series.values.0.len() { series.count } else { values.len() };
         let median = Samples(values.clone()).median();
         Key {
             class: format!("s{}", palette.number(name).unwrap_or(0)),
             name: name.clone(),
             detail: median.map_or_else(
                 || "no sample".to_owned(),
-                |median| format!("median {} {unit}, {} samples", short(median), values.len()),
+                |median| format!("median {} {unit}, {count} samples", short(median)),
             ),
         }
     };
-    sorted.iter().map(key).collect()
+    series.iter().zip(sorted).map(key).collect()
 }
 
 /// A dashed line from top to bottom of what is between two heights.

@@ -15,7 +15,7 @@ use crate::bench::{
 const EVIL: &str = "<script>alert('x')</script> & \"co\"";
 
 fn series(name: &str, values: &[f64]) -> Series {
-    Series { name: name.to_owned(), values: Samples(values.to_vec()) }
+    Series::new(name, Samples(values.to_vec()))
 }
 
 fn bare() -> Report {
@@ -201,6 +201,17 @@ fn what_a_picture_leaves_out_is_said() {
     let figure = plot::draw(&plot, &Palette::default()).unwrap();
     assert_eq!(figure.note.unwrap(), "1 without a value left out; 2 at or below 2 drawn there");
     assert_eq!(figure.keys[0].detail, "median 1.00 ms, 4 samples");
+}
+
+#[test]
+fn quantiles_are_told_with_the_number_of_samples_behind_them() {
+    let quantiles = series("a", &[1.0, 2.0, 3.0]).of(60_000);
+    let json = serde_json::to_value(&quantiles).unwrap();
+    assert_eq!(json["values"], serde_json::json!({ "count": 60_000, "quantiles": [1.0, 2.0, 3.0] }));
+    let plot =
+        Plot::Cdf { title: String::new(), unit: "ms".to_owned(), logarithmic: true, series: vec![quantiles] };
+    let figure = plot::draw(&plot, &Palette::default()).unwrap();
+    assert_eq!(figure.keys[0].detail, "median 2.00 ms, 60000 samples");
 }
 
 #[test]

@@ -146,13 +146,17 @@ impl Pair {
             marks.map(|seen| milliseconds(at, seen.time_ns)).collect::<Vec<_>>()
         };
         let announced = of(to, is_claim).first().copied();
-        let lane = |half, name: &str| Lane {
+        let lane = |half, name: &str, announcements| Lane {
             name: name.to_owned(),
             adverts: of(half, |kind| matches!(kind, Kind::Advert { .. })),
-            announcements: of(half, is_claim),
+            announcements,
             limit: None,
         };
-        let lanes = vec![lane(from, "old master"), lane(to, "survivor")];
+        // The survivor takes it once, however often it says so.
+        let lanes = vec![
+            lane(from, "old master", of(from, is_claim)),
+            lane(to, "survivor", announced.into_iter().collect()),
+        ];
         // Whoever holds the address is reckoned with, served or not; and a dead server is not.
         if is_moved || event == Event::Kill {
             self.active = to;

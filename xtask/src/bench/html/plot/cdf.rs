@@ -27,7 +27,7 @@ pub(super) fn draw(
 ) -> Result<Figure> {
     let x = axis(series, logarithmic);
     let (sorted, note) = sort(series, &x);
-    let keys = keys(&sorted, unit, palette);
+    let keys = keys(series, &sorted, unit, palette);
     if sorted.iter().all(|(_, values)| values.is_empty()) {
         return Ok(Figure { title: title.to_owned(), svg: None, keys, note });
     }
