@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::config::Config;
+use crate::config::{Config, Instance};
 use crate::daemon::standing::{Holder, Standing};
 use crate::daemon::witness;
 use crate::health::process::Witness;
@@ -55,8 +55,8 @@ impl Checks {
     }
 
     /// Runs what the configuration wants: a check that is the same goes on, all else starts anew. The instances must have
-    /// their seats.
-    pub(super) fn go_by(&mut self, config: &Config) {
+    /// their seats; `is_active` says of each whether it is MASTER here, also under a new name.
+    pub(super) fn go_by(&mut self, config: &Config, is_active: impl Fn(&str) -> bool) {
         let wanted: BTreeMap<_, _> = config
             .instances
             .iter()
@@ -75,6 +75,11 @@ impl Checks {
             stays
         });
         self.active.retain(|name, _| config.instances.iter().any(|instance| instance.name == *name));
+        for Instance { name, .. } in &config.instances {
+            // Also of one without checks: it may get one while it is MASTER, and no transition would say so then.
+            self.active.entry(name.clone()).or_insert_with(|| watch::Sender::new(false));
+            self.note_active(name, is_active(name));
+        }
         for (key, (check, is_managed)) in wanted {
             if !self.running.contains_key(&key) {
                 self.start(key, check, is_managed);
@@ -187,7 +192,7 @@ mod tests {
         let standing = Standing::default();
         standing.start(&[Chair { instance: "A".into(), router: 0, base: NonZeroU8::new(100).unwrap() }]);
         let mut checks = Checks::new(standing);
-        checks.go_by(config);
+        checks.go_by(config, |_| false);
         checks
     }
 
@@ -255,12 +260,27 @@ mod tests {
             act(&mut checks, check, verdict);
             assert_eq!(checks.server_verdict("A"), Some(expected), "{check} {verdict}");
         }
-        checks.go_by(&config(&mysql("m")));
+        checks.go_by(&config(&mysql("m")), |_| false);
         assert_eq!(checks.server_verdict("A"), Some(Verdict::Degraded), "the same check goes on");
-        checks.go_by(&config(&mysql("m").replace("255", "254")));
+        checks.go_by(&config(&mysql("m").replace("255", "254")), |_| false);
         assert_eq!(checks.server_verdict("A"), Some(Verdict::Healthy), "another one knows nothing yet");
-        checks.go_by(&config(RELEASE));
+        checks.go_by(&config(RELEASE), |_| false);
         assert_eq!(checks.server_verdict("A"), None);
+    }
+
+    #[tokio::test]
+    async fn an_instance_is_known_as_master_before_it_has_a_check_and_under_a_new_name() {
+        let mut checks = checks(&config(""));
+        let is_active = |checks: &Checks, name: &str| checks.active.get(name).map(|active| *active.borrow());
+        checks.note_active("A", true);
+        checks.go_by(&config(RELEASE), |name| name == "A");
+        assert_eq!(is_active(&checks, "A"), Some(true));
+        let renamed = INSTANCE.replace("name: A", "name: B") + RELEASE + "] }\n";
+        let renamed = Config::parse(&renamed, Path::new("x.yaml")).unwrap().config;
+        checks.go_by(&renamed, |name| name == "B");
+        assert_eq!((is_active(&checks, "A"), is_active(&checks, "B")), (None, Some(true)));
+        checks.go_by(&renamed, |_| false);
+        assert_eq!(is_active(&checks, "B"), Some(false), "another router by that name");
     }
 
     #[tokio::test]
@@ -274,14 +294,14 @@ mod tests {
         act(&mut checks, "r", Verdict::Dead);
         act(&mut checks, "w", Verdict::Dead);
         assert_eq!(stands(&checks), (70, 1));
-        checks.go_by(&config(&[RELEASE, BONUS].join(", ")));
+        checks.go_by(&config(&[RELEASE, BONUS].join(", ")), |_| false);
         assert_eq!(stands(&checks), (105, 1), "the weight is gone, the hold stays");
         let under_way = told(&checks, "r", Verdict::Dead);
-        checks.go_by(&config(&RELEASE.replace("255", "254")));
+        checks.go_by(&config(&RELEASE.replace("255", "254")), |_| false);
         checks.act(&under_way);
         assert_eq!(stands(&checks), (100, 0), "another check begins anew, whatever was said of the former");
         assert_eq!(checks.of("A").count(), 1);
-        checks.go_by(&config(""));
+        checks.go_by(&config(""), |_| false);
         act(&mut checks, "r", Verdict::Dead);
         assert_eq!(stands(&checks), (100, 0), "nobody asks any more");
     }
