@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use crate::config::{Config, Instance};
 use crate::daemon::standing::{Holder, Standing};
 use crate::daemon::witness;
-use crate::health::process::Witness;
+use crate::health::process::{Witness, is_here};
 use crate::health::settings::{Check, Kind, Reaction};
 use crate::health::verdict::Verdict;
 use crate::health::watch::{Context, Told, Watch};
@@ -31,13 +31,31 @@ pub(super) struct Checks {
     runs: u64,
 }
 
+/// A check that the configuration wants.
+struct Wanted<'c> {
+    check: &'c Check,
+    is_managed: bool,
+    /// Of a database server: of this host's own.
+    is_own: bool,
+}
+
 struct Running {
     check: Check,
+    is_own: bool,
     run: u64,
     /// The last that was acted on.
     verdict: Verdict,
     /// Dropping it ends the check.
     watch: Watch,
+}
+
+impl Running {
+    fn is_of_this_hosts_server(&self) -> bool {
+        match &self.check.kind {
+            Kind::Mysql(mysql) => self.is_own && (mysql.socket.is_some() || is_here(mysql.address)),
+            Kind::Tcp(_) | Kind::Script(_) => false,
+        }
+    }
 }
 
 impl Checks {
@@ -61,13 +79,20 @@ impl Checks {
             .instances
             .iter()
             .flat_map(|instance| {
-                let key = |check: &Check| (instance.name.clone(), check.name.clone());
-                instance.checks.iter().map(move |check| (key(check), (check, instance.role.is_some())))
+                instance.checks.iter().map(move |check| {
+                    let is_own = match &check.kind {
+                        Kind::Mysql(mysql) => config.is_own_server(instance, mysql),
+                        Kind::Tcp(_) | Kind::Script(_) => false,
+                    };
+                    let key = (instance.name.clone(), check.name.clone());
+                    (key, Wanted { check, is_managed: instance.role.is_some(), is_own })
+                })
             })
             .collect();
         let standing = &self.standing;
         self.running.retain(|key, running| {
-            let stays = wanted.get(key).is_some_and(|(check, _)| **check == running.check);
+            let stays = (wanted.get(key))
+                .is_some_and(|wanted| *wanted.check == running.check && wanted.is_own == running.is_own);
             if !stays {
                 // An instance that is gone has no seat either.
                 standing.forget(&key.0, &key.1);
@@ -80,15 +105,21 @@ impl Checks {
             self.active.entry(name.clone()).or_insert_with(|| watch::Sender::new(false));
             self.note_active(name, is_active(name));
         }
-        for (key, (check, is_managed)) in wanted {
+        for (key, wanted) in wanted {
             if !self.running.contains_key(&key) {
-                self.start(key, check, is_managed);
+                self.start(key, &wanted);
             }
         }
     }
 
-    fn start(&mut self, key: (String, String), check: &Check, is_managed: bool) {
-        let is_watched = matches!(&check.kind, Kind::Mysql(mysql) if mysql.process);
+    fn start(&mut self, key: (String, String), wanted: &Wanted<'_>) {
+        let Wanted { check, is_managed, is_own } = *wanted;
+        let mut started = check.clone();
+        if let Kind::Mysql(mysql) = &mut started.kind {
+            // Whoever listens here is not whom the check asks.
+            mysql.process &= is_own;
+        }
+        let is_watched = matches!(&started.kind, Kind::Mysql(mysql) if mysql.process);
         if is_watched && self.witness.is_none() {
             self.witness = witness::start();
         }
@@ -103,10 +134,10 @@ impl Checks {
             witness: self.witness.clone(),
             told: self.told_in.clone(),
         };
-        let watch = Watch::start(check.clone(), context);
+        let watch = Watch::start(started, context);
         let standing = watch.standing();
         self.running
-            .insert(key.clone(), Running { check: check.clone(), run, verdict: standing.verdict, watch });
+            .insert(key.clone(), Running { check: check.clone(), is_own, run, verdict: standing.verdict, watch });
         self.act(&Told {
             instance: Arc::from(key.0.as_str()),
             check: key.1,
@@ -149,12 +180,13 @@ impl Checks {
         true
     }
 
-    /// The worst that is said of an instance's database server, and not of a port or by a script; None if nobody looks.
+    /// The worst that is said of an instance's database server on this host, and not of a port or by a script; None if nobody
+    /// looks.
     pub(super) fn server_verdict(&self, instance: &str) -> Option<Verdict> {
         let of_server = self
             .running
             .iter()
-            .filter(|((name, _), running)| name == instance && matches!(running.check.kind, Kind::Mysql(_)));
+            .filter(|((name, _), running)| name == instance && running.is_of_this_hosts_server());
         of_server.map(|(_, running)| running.verdict).max_by_key(|verdict| verdict.rank())
     }
 
@@ -266,6 +298,34 @@ mod tests {
         assert_eq!(checks.server_verdict("A"), Some(Verdict::Healthy), "another one knows nothing yet");
         checks.go_by(&config(RELEASE), |_| false);
         assert_eq!(checks.server_verdict("A"), None);
+    }
+
+    #[tokio::test]
+    async fn another_hosts_server_is_not_this_ones() {
+        let at = |place: &str| format!("{{ name: m, mysql: {{ {place}, user: u }}, fall: 255, on_failure: report }}");
+        let mut checks = checks(&config(&at("port: 1")));
+        let dead = |checks: &mut Checks| {
+            act(checks, "m", Verdict::Dead);
+            checks.server_verdict("A")
+        };
+        assert_eq!(dead(&mut checks), Some(Verdict::Dead));
+        let elsewhere = "peers: [10.0.0.2], checks: [";
+        let of = |place: &str| {
+            let text = format!("{}{}] }}\n", INSTANCE.replace("checks: [", elsewhere), at(place));
+            Config::parse(&text, Path::new("x.yaml")).unwrap().config
+        };
+        for (place, expected) in [
+            ("address: 10.0.0.2", None),
+            // The virtual address: whoever is MASTER.
+            ("address: 10.0.0.9", None),
+            // Nobody's whom the configuration knows, and not this host's.
+            ("address: 192.0.2.7", None),
+            ("address: 10.0.0.2, socket: /s", Some(Verdict::Dead)),
+            ("address: 127.0.0.2", Some(Verdict::Dead)),
+        ] {
+            checks.go_by(&of(place), |_| false);
+            assert_eq!(dead(&mut checks), expected, "{place}");
+        }
     }
 
     #[tokio::test]
