@@ -19,6 +19,7 @@ fn context() -> Context {
         places: vec![("eth0".to_owned(), Ipv4Addr::new(10, 99, 0, 200))],
         service_addresses: vec!["10.99.0.200".to_owned()],
         daemon_user: "vrrp".to_owned(),
+        role_users: vec!["manager".to_owned()],
         watch_users: vec!["vrrp_probe".to_owned()],
         login_users: vec!["app".to_owned()],
         heartbeats: vec![Heartbeat { table: "vrrp.heartbeat".to_owned(), user: "vrrp".to_owned() }],
