@@ -37,6 +37,8 @@ pub(super) struct Answers {
     pub(super) read_only_origin: Option<String>,
     /// The server's clock less ours, in milliseconds.
     pub(super) clock_offset_ms: Option<i64>,
+    /// What was asked, and did not come in time.
+    pub(super) unanswered: Vec<&'static str>,
 }
 
 /// What only the host itself can tell.

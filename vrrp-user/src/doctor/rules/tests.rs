@@ -115,6 +115,7 @@ fn mysql8(number: usize) -> Answers {
         heartbeat_interval: Some("1.000".to_owned()),
         read_only_origin: Some("DYNAMIC".to_owned()),
         clock_offset_ms: Some(3),
+        unanswered: Vec::new(),
     }
 }
 
