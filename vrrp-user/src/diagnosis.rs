@@ -67,7 +67,10 @@ fn question(options: &Doctor) -> Result<Question> {
         Place::Tcp(address, _) => address.is_loopback(),
     };
     let configured = load(&options.file.config)?;
-    let context = Context { daemon_user: daemon_user(options.daemon_user.as_deref(), &place, &configured), ..named(&configured) };
+    let context = Context {
+        daemon_user: daemon_user(options.daemon_user.as_deref(), &place, &configured),
+        ..named(&configured)
+    };
     let password = password(options.password_file.as_deref(), PASSWORD_VARIABLE)?;
     let tls = tls_to(options, &place, options.tls_server_name.as_ref(), &configured)?;
     let local = Login { place, user: options.user.clone(), password: password.clone(), tls };

@@ -136,8 +136,10 @@ impl Checks {
         };
         let watch = Watch::start(started, context);
         let standing = watch.standing();
-        self.running
-            .insert(key.clone(), Running { check: check.clone(), is_own, run, verdict: standing.verdict, watch });
+        self.running.insert(
+            key.clone(),
+            Running { check: check.clone(), is_own, run, verdict: standing.verdict, watch },
+        );
         self.act(&Told {
             instance: Arc::from(key.0.as_str()),
             check: key.1,
@@ -302,7 +304,9 @@ mod tests {
 
     #[tokio::test]
     async fn another_hosts_server_is_not_this_ones() {
-        let at = |place: &str| format!("{{ name: m, mysql: {{ {place}, user: u }}, fall: 255, on_failure: report }}");
+        let at = |place: &str| {
+            format!("{{ name: m, mysql: {{ {place}, user: u }}, fall: 255, on_failure: report }}")
+        };
         let mut checks = checks(&config(&at("port: 1")));
         let dead = |checks: &mut Checks| {
             act(checks, "m", Verdict::Dead);

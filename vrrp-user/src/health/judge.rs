@@ -278,10 +278,9 @@ impl Judge {
     /// Whoever spoke goes on until another has worse to say.
     fn worst(&self) -> View {
         let rank = |view: View| self.track(view).settled.rank();
-        View::ALL.into_iter().fold(
-            self.speaker,
-            |worst, view| if rank(view) > rank(worst) { view } else { worst },
-        )
+        View::ALL
+            .into_iter()
+            .fold(self.speaker, |worst, view| if rank(view) > rank(worst) { view } else { worst })
     }
 
     const fn track(&self, view: View) -> &Track {

@@ -454,9 +454,13 @@ mod tests {
             Reason { view: View::State, symptom: Symptom::Impaired, cause }
         }
         said.begin(reason(&lag(31)));
-        for (cause, is_news) in
-            [(lag(32), false), (lag(4000), false), (stopped.clone(), true), (lag(31), false), (stopped, false)]
-        {
+        for (cause, is_news) in [
+            (lag(32), false),
+            (lag(4000), false),
+            (stopped.clone(), true),
+            (lag(31), false),
+            (stopped, false),
+        ] {
             assert_eq!(said.is_news(reason(&cause)), is_news, "{cause}");
         }
         let gone = |cause| Reason { view: View::Fast, symptom: Symptom::Gone, cause };

@@ -43,7 +43,9 @@ fn names((names, until): Need, flavour: Flavour) -> Vec<&'static str> {
 pub(super) fn rights_past_read_only(facts: &Facts, context: &Context, findings: &mut Findings) {
     let is_application = |account: &&Account| {
         let user = account.user.as_str();
-        !SYSTEM.contains(&user) && user != context.daemon_user && !context.role_users.iter().any(|own| own == user)
+        !SYSTEM.contains(&user)
+            && user != context.daemon_user
+            && !context.role_users.iter().any(|own| own == user)
     };
     let past = match facts.flavour.is_mariadb() {
         true => names(READ_ONLY, facts.flavour),

@@ -124,7 +124,7 @@ fn host() -> HostFacts {
     HostFacts {
         disks: vec![disk],
         binlog_shares_disk: Some(false),
-        starts_as: Some(StartsAs { read_only: true, super_read_only: true }),
+        starts_as: Some(StartsAs { read_only: true, super_read_only: true, without_replication: false }),
         has_daemon: true,
         clock: Clock::Kept,
         addresses: Some(["127.0.0.1", "10.99.0.1", "10.99.0.200"].map(str::to_owned).to_vec()),

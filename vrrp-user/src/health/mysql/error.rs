@@ -18,9 +18,7 @@ pub(super) fn finding(error: &Error, doing: &str) -> Finding {
         Error::Io(IoError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
             Finding::new(Symptom::Wrong, format!("{doing}: {error}"))
         }
-        Error::Io(IoError::Io(error)) => {
-            Finding::new(os::symptom(error), format!("{doing}: {error}"))
-        }
+        Error::Io(IoError::Io(error)) => Finding::new(os::symptom(error), format!("{doing}: {error}")),
         Error::Driver(error) => driver(error, doing),
         Error::Io(IoError::Tls(_)) | Error::Url(_) | Error::Other(_) => {
             Finding::new(Symptom::Wrong, format!("{doing}: {error}"))

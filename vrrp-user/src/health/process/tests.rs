@@ -111,7 +111,9 @@ fn another_hosts_server_is_not_whoever_listens_here() {
     let port = child_listens.local_addr().unwrap().port();
     let mut child = listening_child(child_listens);
     let at = |address: &str| {
-        find(&Listener { address: address.parse().unwrap(), port, socket: None }).unwrap().map(|found| found.pid)
+        find(&Listener { address: address.parse().unwrap(), port, socket: None })
+            .unwrap()
+            .map(|found| found.pid)
     };
     assert_eq!((at("127.0.0.2"), at("192.0.2.7")), (Some(child.id()), None));
     child.kill().unwrap();

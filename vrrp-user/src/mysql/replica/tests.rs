@@ -188,7 +188,10 @@ fn an_errors_text_ends_before_the_statement_that_it_quotes() {
              IDENTIFIED BY 'secret''",
             "Error 'Operation CREATE USER failed for 'x'@'%'' on query.",
         ),
-        ("Query partially completed on the master. Query: 'SET PASSWORD = 'secret''", "Query partially completed on the master."),
+        (
+            "Query partially completed on the master. Query: 'SET PASSWORD = 'secret''",
+            "Query partially completed on the master.",
+        ),
         ("Could not execute Write_rows_v1 event on table shop.t; Duplicate entry", ""),
     ] {
         let text = MARIADB.replace("Last_SQL_Errno: 0", "Last_SQL_Errno: 1396");

@@ -70,7 +70,9 @@ fn on_mariadb(version: &str, user: &str, all: &[&str]) -> Vec<(String, String)> 
     local.accounts = vec![recorded(&format!("user: {user}\nhost: localhost\nplugin: ed25519"))];
     local.privileges = rights(user, all);
     let found = judge(&Facts::read(&local, None).unwrap(), None, &context());
-    let found = found.into_iter().filter(|finding| finding.check.contains("rights") && finding.check != "heartbeat-rights");
+    let found = found
+        .into_iter()
+        .filter(|finding| finding.check.contains("rights") && finding.check != "heartbeat-rights");
     found.map(|finding| (finding.check.to_owned(), finding.found)).collect()
 }
 
@@ -103,7 +105,10 @@ fn what_super_includes_on_mariadb_depends_on_its_version() {
         "REPLICATION SLAVE ADMIN",
     ];
     let lacks = on_mariadb("10.11.19", "vrrp", &all);
-    assert_eq!(lacks[0].1, "'vrrp'@'localhost' lacks REPLICATION MASTER ADMIN", "semi-sync could not be lowered");
+    assert_eq!(
+        lacks[0].1, "'vrrp'@'localhost' lacks REPLICATION MASTER ADMIN",
+        "semi-sync could not be lowered"
+    );
     assert_eq!(on_mariadb("10.11.19", "vrrp", &[&all[..], &["REPLICATION MASTER ADMIN"]].concat()), []);
 }
 
@@ -111,7 +116,9 @@ fn what_super_includes_on_mariadb_depends_on_its_version() {
 fn no_user_of_the_daemon_is_told_to_lose_its_rights() {
     for (user, count) in [("manager", 0), ("shop", 1)] {
         let found = judged(|local, _, _| {
-            local.accounts.push(recorded(&format!("user: {user}\nhost: localhost\nplugin: caching_sha2_password")));
+            local
+                .accounts
+                .push(recorded(&format!("user: {user}\nhost: localhost\nplugin: caching_sha2_password")));
             local.privileges.extend(rights(user, &["SUPER"]));
         });
         assert_eq!(found.len(), count, "{user}: {found:?}");
