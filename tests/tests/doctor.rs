@@ -92,7 +92,7 @@ fn faults_of_a_mariadb_pair_are_found_with_what_mends_them() {
         ("warning", "peer", "durability", "sync_binlog = 1"),
         ("error", "local", "channel-running", "START SLAVE"),
         ("error", "local", "daemon-rights", "GRANT PROCESS ON *.* TO 'vrrp'@'localhost'"),
-        ("warning", "local", "rights-past-read-only", "REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM 'shop'"),
+        ("warning", "local", "rights-past-read-only", "REVOKE READ_ONLY ADMIN ON *.* FROM 'shop'"),
         ("warning", "local", "primary-keys", "ADD PRIMARY KEY"),
         ("warning", "local", "engines", "ENGINE = InnoDB"),
         ("warning", "local", "semi-sync", "rpl_semi_sync_master_enabled = 1"),
