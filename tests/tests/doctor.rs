@@ -4,6 +4,7 @@
 use std::{
     os::unix::fs::PermissionsExt,
     process::{Command, ExitCode, Output},
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
@@ -26,10 +27,13 @@ fn main() -> ExitCode {
         the_address_without_its_daemon_and_a_backup_that_stops_writes_are_found,
         whoever_else_answers_for_the_address_is_found,
         a_server_that_does_not_answer_is_an_error_and_no_password_is_shown,
+        under_writes_a_standby_has_nothing_errant,
+        one_question_that_hangs_costs_its_answer_alone,
         a_peer_that_demands_tls_is_asked_over_it_by_option_or_by_the_configuration,
     ];
     all.extend(tests![[Lab, Daemon, MySql56];
         a_mysql_pair_with_the_shipped_settings_is_fit,
+        one_question_that_hangs_costs_its_answer_alone_without_a_bound_in_the_server,
         faults_of_a_mysql_pair_are_found_with_what_mends_them,
     ]);
     harness::run(all)
@@ -88,7 +92,7 @@ fn faults_of_a_mariadb_pair_are_found_with_what_mends_them() {
         ("warning", "peer", "durability", "sync_binlog = 1"),
         ("error", "local", "channel-running", "START SLAVE"),
         ("error", "local", "daemon-rights", "GRANT PROCESS ON *.* TO 'vrrp'@'localhost'"),
-        ("warning", "local", "rights-past-read-only", "REVOKE SUPER, READ_ONLY ADMIN ON *.* FROM 'shop'"),
+        ("warning", "local", "rights-past-read-only", "REVOKE READ_ONLY ADMIN ON *.* FROM 'shop'"),
         ("warning", "local", "primary-keys", "ADD PRIMARY KEY"),
         ("warning", "local", "engines", "ENGINE = InnoDB"),
         ("warning", "local", "semi-sync", "rpl_semi_sync_master_enabled = 1"),
@@ -262,6 +266,72 @@ fn a_server_that_does_not_answer_is_an_error_and_no_password_is_shown() {
     assert!(shown.contains("did not answer within"), "{shown}");
     assert!(!shown.contains(PASSWORD), "{shown}");
     pair.a.thaw();
+}
+
+fn under_writes_a_standby_has_nothing_errant() {
+    let lab = Lab::pair("written").unwrap();
+    let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    pair.a.set_read_only(false).unwrap();
+    pair.wait_replicating(LIMIT).unwrap();
+    let is_over = AtomicBool::new(false);
+    let asked = ["--json", "--peer", "10.99.0.2", "--peer-user", "doctor", "--config", "/nonexistent"];
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut connection = pair.a.connect().unwrap();
+            let mut number = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                number += 1;
+                let insert = format!("INSERT INTO lab.writes (number, server) VALUES ({number}, 1)");
+                mysql::prelude::Queryable::query_drop(&mut connection, insert).unwrap();
+            }
+            number
+        });
+        let outputs: Vec<Output> = (0..5).map(|_| doctor(&lab, &pair, &asked)).collect();
+        is_over.store(true, Ordering::Relaxed);
+        let written = writer.join().unwrap();
+        println!("{written} rows were written");
+        assert!(written > 100, "{written}");
+        for report in outputs.iter().map(read) {
+            let all = report["findings"].as_array().unwrap();
+            let wrong: Vec<&Value> =
+                all.iter().filter(|one| one["check"] == "errant" || one["check"] == "divergence").collect();
+            assert!(wrong.is_empty(), "{wrong:#?}");
+        }
+    });
+    // What is errant is found as ever.
+    pair.a.sql("STOP SLAVE").unwrap();
+    pair.b.write_errant().unwrap();
+    let report = examine(&lab, &pair, "10.99.0.2");
+    assert_has(&report, "warning", "pair", "errant", "SHOW BINLOG EVENTS");
+}
+
+fn one_question_that_hangs_costs_its_answer_alone() {
+    a_locked_table_costs_one_answer("locked", Flavour::MariaDb, "mysql.global_priv");
+}
+
+fn one_question_that_hangs_costs_its_answer_alone_without_a_bound_in_the_server() {
+    a_locked_table_costs_one_answer("locked56", Flavour::MySql56, "mysql.user");
+}
+
+fn a_locked_table_costs_one_answer(name: &str, flavour: Flavour, table: &str) {
+    let lab = Lab::pair(name).unwrap();
+    let pair = Pair::start(&lab, flavour).unwrap();
+    pair.a.set_read_only(false).unwrap();
+    pair.a.sql("CREATE TABLE lab.raw (x INT PRIMARY KEY) ENGINE = MyISAM").unwrap();
+    let mut locker = pair.a.connect().unwrap();
+    mysql::prelude::Queryable::query_drop(&mut locker, format!("LOCK TABLES {table} WRITE")).unwrap();
+    let report = read(&doctor(&lab, &pair, &["--json", "--config", "/nonexistent"]));
+    drop(locker);
+    assert_eq!(report["local"]["role"], "writable", "{report:#}");
+    let answers: Vec<&Value> = found(&report, "warning").filter(|one| one["check"] == "answers").collect();
+    assert!(
+        matches!(answers[..], [one] if one["found"] == "no answer in time about its accounts"),
+        "{report:#}"
+    );
+    assert_eq!(checks(&report, "error"), 0, "{report:#}");
+    // What was asked later has its answer.
+    assert_has(&report, "warning", "local", "engines", "ENGINE = InnoDB");
+    assert_has(&report, "info", "local", "daemon-user", "root");
 }
 
 /// The login for the other side, made here: it may read all and change nothing.

@@ -344,9 +344,9 @@ pub(crate) struct Doctor {
     /// Any certificate will do; means --tls
     #[arg(long)]
     pub(crate) tls_skip_verify: bool,
-    /// The daemon's own user on the servers, whose rights are checked.
-    #[arg(long, value_name = "USER", default_value = "vrrp")]
-    pub(crate) daemon_user: String,
+    /// The daemon's own user on the servers, whose rights are checked [default: as the configuration's `mysql` has it, else vrrp]
+    #[arg(long, value_name = "USER")]
+    pub(crate) daemon_user: Option<String>,
     /// JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,

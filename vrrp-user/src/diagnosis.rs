@@ -24,6 +24,8 @@ const PORT: NonZeroU16 = NonZeroU16::new(3306).expect("3306 is not 0");
 const PASSWORD_VARIABLE: &str = "VRRP_DOCTOR_PASSWORD";
 const PEER_PASSWORD_VARIABLE: &str = "VRRP_DOCTOR_PEER_PASSWORD";
 const WIDTH: usize = 100;
+/// As the files in config/ call it.
+const DAEMON_USER: &str = "vrrp";
 
 pub(crate) fn run(options: &Doctor) -> ExitCode {
     match report(options) {
@@ -64,8 +66,12 @@ fn question(options: &Doctor) -> Result<Question> {
         Place::Socket(_) => true,
         Place::Tcp(address, _) => address.is_loopback(),
     };
-    let password = password(options.password_file.as_deref(), PASSWORD_VARIABLE)?;
     let configured = load(&options.file.config)?;
+    let context = Context {
+        daemon_user: daemon_user(options.daemon_user.as_deref(), &place, &configured),
+        ..named(&configured)
+    };
+    let password = password(options.password_file.as_deref(), PASSWORD_VARIABLE)?;
     let tls = tls_to(options, &place, options.tls_server_name.as_ref(), &configured)?;
     let local = Login { place, user: options.user.clone(), password: password.clone(), tls };
     let peer = match &options.peer {
@@ -83,8 +89,15 @@ fn question(options: &Doctor) -> Result<Question> {
         Place::Tcp(address, _) if !address.is_loopback() => Some(address.to_string()),
         Place::Tcp(..) | Place::Socket(_) => None,
     });
-    let context = Context { daemon_user: options.daemon_user.clone(), peer_address, ..named(&configured) };
-    Ok(Question { local, is_here, peer, context })
+    Ok(Question { local, is_here, peer, context: Context { peer_address, ..context } })
+}
+
+/// By the option, else whoever manages that server by the configuration, else any that it names.
+fn daemon_user(option: Option<&str>, place: &Place, configured: &[Instance]) -> String {
+    let roles = || configured.iter().filter_map(|instance| instance.role.as_deref());
+    let named = || roles().find(|role| role.local.place == *place).or_else(|| roles().next());
+    let user = option.map(str::to_owned).or_else(|| Some(named()?.local.account.user.clone()));
+    user.unwrap_or_else(|| DAEMON_USER.to_owned())
 }
 
 /// What the configuration says, if there is one: the doctor may come before it.
@@ -160,7 +173,8 @@ fn named(instances: &[Instance]) -> Context {
             let user = role.local.account.user.clone();
             let table = role.settings.heartbeat_table.clone();
             context.heartbeats.push(Heartbeat { table, user: user.clone() });
-            context.login_users.push(user);
+            context.login_users.push(user.clone());
+            context.role_users.push(user);
             context.watch_users.extend(role.peer.iter().map(|peer| peer.account.user.clone()));
         }
     }
@@ -212,6 +226,28 @@ mod tests {
         let writers: Vec<(&str, &str)> =
             context.heartbeats.iter().map(|one| (one.table.as_str(), one.user.as_str())).collect();
         assert_eq!(writers, [("vrrp.heartbeat", "vrrp_probe"), ("vrrp.heartbeat", "vrrp")]);
+    }
+
+    #[test]
+    fn the_daemons_user_is_the_configured_one_unless_the_option_says_otherwise() {
+        let text = |number: u8, user: &str| {
+            format!(
+                "{{ name: {user}, interface: e, virtual_router_id: {number}, virtual_addresses: [10.0.0.{number}], role: manage, \
+                 mysql: {{ socket: /{user}, user: {user} }} }}"
+            )
+        };
+        let all = format!("instances: [{}, {}]\n", text(1, "one"), text(2, "two"));
+        let configured = Config::parse(&all, Path::new("x.yaml")).unwrap().config.instances;
+        let user = |socket: &str, configured: &[Instance], option: Option<&str>| {
+            daemon_user(option, &Place::Socket(socket.into()), configured)
+        };
+        for (socket, option, expected) in
+            [("/two", None, "two"), ("/other", None, "one"), ("/two", Some("three"), "three")]
+        {
+            assert_eq!(user(socket, &configured, option), expected, "{socket}");
+        }
+        assert_eq!(user("/two", &[], None), DAEMON_USER);
+        assert_eq!(named(&configured).role_users, ["one", "two"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Owns the order: ask, read, judge, show. Changes nothing on either server. Refuses to know the daemon, which need not run.
 
 use crate::database::{DatabaseError, Login};
+use crate::mysql::ServerState;
 use crate::mysql::row::transpose;
 
 mod collect;
@@ -42,9 +43,12 @@ pub async fn examine(question: &Question) -> Report {
     let host = |answers: &Answers| {
         question.is_here.then(|| host::look(&transpose(&answers.variables), &question.context))
     };
-    let local_facts = read(&local, host, Node::Local, &mut findings);
+    let mut local_facts = read(&local, host, Node::Local, &mut findings);
     let peer_facts =
         peer.as_ref().and_then(|(_, answers)| read(answers, |_| None, Node::Peer, &mut findings));
+    if let (Some(local), Some(peer)) = (&mut local_facts, &peer_facts) {
+        look_again(&question.local, local, peer).await;
+    }
     if let Some(facts) = &local_facts {
         findings.extend(rules::judge(facts, peer_facts.as_ref(), &question.context));
     }
@@ -52,6 +56,18 @@ pub async fn examine(question: &Question) -> Report {
         local: subject(&question.local, local_facts.as_ref()),
         peer: question.peer.as_ref().map(|peer| subject(peer, peer_facts.as_ref())),
         findings,
+    }
+}
+
+/// Under writes a standby that was asked later has more than the active server had before: not errant, but replicated since.
+/// The other way round the active one was asked later anyway.
+async fn look_again(login: &Login, local: &mut Facts, peer: &Facts) {
+    if !local.state.writability.is_writable() || peer.state.writability.is_writable() {
+        return;
+    }
+    let again = collect::identity(login).await.ok().and_then(|row| ServerState::read(&row));
+    if let Some(now) = again.filter(|now| now.server_id == local.state.server_id) {
+        local.state.position = now.position;
     }
 }
 
@@ -63,7 +79,10 @@ fn read(
 ) -> Option<Facts> {
     let reason = match outcome {
         Ok(answers) => match Facts::read(answers, host(answers)) {
-            Some(facts) => return Some(facts),
+            Some(facts) => {
+                findings.extend(unanswered(answers, node));
+                return Some(facts);
+            }
             None => "it answered without its server_id, read_only or version".to_owned(),
         },
         Err(error) => error.to_string(),
@@ -77,6 +96,19 @@ fn read(
     );
     findings.extend(own.into_all());
     None
+}
+
+fn unanswered(answers: &Answers, node: Node) -> Vec<finding::Finding> {
+    let mut own = Findings::on(node);
+    if !answers.unanswered.is_empty() {
+        own.warn(
+            "answers",
+            format!("no answer in time about {}", answers.unanswered.join(", ")),
+            "what depends on it was not looked at",
+            "see what the server waits for (SHOW PROCESSLIST), and ask again",
+        );
+    }
+    own.into_all()
 }
 
 fn subject(login: &Login, facts: Option<&Facts>) -> Subject {

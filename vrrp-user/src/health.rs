@@ -6,6 +6,7 @@
 pub mod code;
 pub mod judge;
 pub mod mysql;
+mod os;
 mod preflight;
 pub mod process;
 pub mod script;

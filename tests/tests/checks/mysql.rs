@@ -3,6 +3,7 @@
 use std::{fs, sync::mpsc, thread, time::Duration};
 
 use mysql::{Conn, OptsBuilder, prelude::Queryable as _};
+use rustix::process::Signal;
 use vrrp_lab::{
     Lab, Requirement, clock,
     daemon::{Instance, binary, yaml},
@@ -27,6 +28,7 @@ pub(crate) fn tests() -> Vec<Test> {
         too_many_connections_is_degraded_and_moves_no_address,
         a_killed_connection_of_a_probe_is_no_death,
         a_full_binlog_disk_is_seen_by_the_write_probe_alone,
+        what_a_reload_adds_or_renames_knows_who_is_master,
         a_read_only_server_where_the_address_is_is_degraded,
         secrets_of_a_role_that_cannot_be_read_are_named_before_the_start,
         a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake,
@@ -305,6 +307,30 @@ fn a_full_binlog_disk_is_seen_by_the_write_probe_alone() {
     assert!(stuck.unwrap().len() <= 1);
     disk.free().unwrap();
     site.wait_for_line("a", "-> healthy");
+}
+
+fn what_a_reload_adds_or_renames_knows_who_is_master() {
+    let (lab, a, b) = with_servers("reloaded", |setup| setup);
+    a.set_read_only(false).unwrap();
+    let mut site = Site::start(lab, "", "");
+    let beat = || a.ask("SELECT MAX(beat) FROM vrrp.heartbeat WHERE server_id = 1").unwrap();
+    assert_eq!(beat(), None, "nobody writes yet");
+    let file = site.a.config().to_owned();
+    let text = fs::read_to_string(&file).unwrap();
+    let write = "write: { table: vrrp.heartbeat, interval: 200ms },";
+    let with_check = text.replace("checks: []", &format!("checks: [{}]", mysql(&a, write, "")));
+    assert_ne!(with_check, text);
+    for (done, text) in [with_check.clone(), with_check.replace("VI_1", "renamed")].into_iter().enumerate() {
+        fs::write(&file, text).unwrap();
+        site.a.signal(Signal::HUP);
+        site.wait_until("it is in effect", || site.a.log().matches("is in effect").count() > done);
+        // Whatever the former check had still under way.
+        clock::sleep_ms(500);
+        a.sql("DELETE FROM vrrp.heartbeat").unwrap();
+        site.wait_until("the active host writes", || beat().is_some());
+    }
+    assert!(site.status("a").contains("renamed"), "{}", site.a.log());
+    drop(b);
 }
 
 fn a_read_only_server_where_the_address_is_is_degraded() {

@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab, MariaDb};
     tests![[Lab, Daemon, MariaDb];
         a_standby_that_does_not_apply_is_degraded,
+        what_stops_the_sql_thread_next_is_said_and_no_statement_is_shown,
         a_deaf_standby_is_degraded_and_status_shows_why,
         a_dead_peer_is_no_trouble_of_the_standby,
         commits_that_wait_for_nobody_are_said_once,
@@ -41,6 +42,30 @@ fn a_standby_that_does_not_apply_is_degraded() {
     site.wait_for_line("b", "degraded -> healthy");
     site.assert_stayed("a", began);
     assert!(!site.a.log().contains("check mysql"), "{}", site.a.log());
+}
+
+fn what_stops_the_sql_thread_next_is_said_and_no_statement_is_shown() {
+    const SECRET: &str = "not-for-the-log";
+    let (lab, pair) = pair("quoted");
+    let site = Site::start(lab, &mysql(&pair.a, "", ""), &mysql(&pair.b, "", "fall: 1,"));
+    pair.b.sql("STOP SLAVE SQL_THREAD").unwrap();
+    site.wait_for_line("b", "check mysql: healthy -> degraded: replication: the SQL thread is stopped");
+    // The standby has such a user already.
+    pair.b.sql("SET STATEMENT sql_log_bin = 0 FOR CREATE USER 'twice'@'%'").unwrap();
+    pair.a.sql(&format!("CREATE USER 'twice'@'%' IDENTIFIED BY '{SECRET}'")).unwrap();
+    pair.b.sql("START SLAVE SQL_THREAD").unwrap();
+    site.wait_until("the server quotes the statement", || {
+        let status = pair.b.rows("SHOW SLAVE STATUS").unwrap();
+        status.iter().any(|row| row["Last_SQL_Error"].contains("Query: '"))
+    });
+    let said = "replication: the SQL thread has error 1396: Error 'Operation CREATE USER failed for 'twice'@'%'' on query.";
+    site.wait_for_line("b", said);
+    site.wait_until("status shows it", || site.status("b").contains(said));
+    for shown in [site.b.log(), site.status("b")] {
+        assert!(!shown.contains(SECRET) && !shown.contains("Query: '"), "{shown}");
+    }
+    clock::sleep_ms(3000);
+    assert_eq!(site.b.log().matches(said).count(), 1, "{}", site.b.log());
 }
 
 fn a_deaf_standby_is_degraded_and_status_shows_why() {

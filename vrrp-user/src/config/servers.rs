@@ -12,10 +12,25 @@ use super::problem::Problems;
 use super::role::Role;
 use super::{Config, Instance};
 use crate::database::Place;
-use crate::health::settings::{Check, Kind};
+use crate::health::settings::{Check, Kind, Mysql};
 
 /// Each virtual address of the file, and whose it is.
 type Vips<'c> = HashMap<IpAddr, &'c str>;
+
+impl Config {
+    /// Whether a check looks at this host's own server as far as the file tells: whatever it asks goes neither to a
+    /// virtual address, where the server is that of whoever is MASTER, nor to the peer's.
+    pub fn is_own_server(&self, instance: &Instance, mysql: &Mysql) -> bool {
+        let mut vips = self.instances.iter().flat_map(|instance| &instance.virtual_addresses);
+        let is_elsewhere = vips.any(|vip| IpAddr::V4(vip.address) == mysql.address);
+        !asks_at_its_address(mysql) || !is_elsewhere && !is_peer(instance, mysql.address)
+    }
+}
+
+/// By the socket alone, nothing is asked at the address.
+const fn asks_at_its_address(mysql: &Mysql) -> bool {
+    mysql.socket.is_none() || mysql.login.is_some()
+}
 
 pub(super) fn judge(fields: &Fields<'_>, config: &Config, problems: &mut Problems) {
     let Some(instances) = fields.find("instances") else { return };
@@ -93,8 +108,7 @@ fn alone<'c>(
 fn checked(check: &Check, instance: &Instance, value: &Value<'_>, vips: &Vips<'_>, problems: &mut Problems) {
     let (key, address) = match &check.kind {
         Kind::Tcp(tcp) => ("tcp", tcp.address),
-        // By the socket alone, nothing is asked at the address.
-        Kind::Mysql(mysql) if mysql.socket.is_none() || mysql.login.is_some() => ("mysql", mysql.address),
+        Kind::Mysql(mysql) if asks_at_its_address(mysql) => ("mysql", mysql.address),
         Kind::Mysql(_) | Kind::Script(_) => return,
     };
     let remedy = "write an address of this host's own server, as in 127.0.0.1, or `on_failure: report`";

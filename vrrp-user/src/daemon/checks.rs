@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::config::Config;
+use crate::config::{Config, Instance};
 use crate::daemon::standing::{Holder, Standing};
 use crate::daemon::witness;
-use crate::health::process::Witness;
+use crate::health::process::{Witness, is_here};
 use crate::health::settings::{Check, Kind, Reaction};
 use crate::health::verdict::Verdict;
 use crate::health::watch::{Context, Told, Watch};
@@ -31,13 +31,31 @@ pub(super) struct Checks {
     runs: u64,
 }
 
+/// A check that the configuration wants.
+struct Wanted<'c> {
+    check: &'c Check,
+    is_managed: bool,
+    /// Of a database server: of this host's own.
+    is_own: bool,
+}
+
 struct Running {
     check: Check,
+    is_own: bool,
     run: u64,
     /// The last that was acted on.
     verdict: Verdict,
     /// Dropping it ends the check.
     watch: Watch,
+}
+
+impl Running {
+    fn is_of_this_hosts_server(&self) -> bool {
+        match &self.check.kind {
+            Kind::Mysql(mysql) => self.is_own && (mysql.socket.is_some() || is_here(mysql.address)),
+            Kind::Tcp(_) | Kind::Script(_) => false,
+        }
+    }
 }
 
 impl Checks {
@@ -55,19 +73,26 @@ impl Checks {
     }
 
     /// Runs what the configuration wants: a check that is the same goes on, all else starts anew. The instances must have
-    /// their seats.
-    pub(super) fn go_by(&mut self, config: &Config) {
+    /// their seats; `is_active` says of each whether it is MASTER here, also under a new name.
+    pub(super) fn go_by(&mut self, config: &Config, is_active: impl Fn(&str) -> bool) {
         let wanted: BTreeMap<_, _> = config
             .instances
             .iter()
             .flat_map(|instance| {
-                let key = |check: &Check| (instance.name.clone(), check.name.clone());
-                instance.checks.iter().map(move |check| (key(check), (check, instance.role.is_some())))
+                instance.checks.iter().map(move |check| {
+                    let is_own = match &check.kind {
+                        Kind::Mysql(mysql) => config.is_own_server(instance, mysql),
+                        Kind::Tcp(_) | Kind::Script(_) => false,
+                    };
+                    let key = (instance.name.clone(), check.name.clone());
+                    (key, Wanted { check, is_managed: instance.role.is_some(), is_own })
+                })
             })
             .collect();
         let standing = &self.standing;
         self.running.retain(|key, running| {
-            let stays = wanted.get(key).is_some_and(|(check, _)| **check == running.check);
+            let stays = (wanted.get(key))
+                .is_some_and(|wanted| *wanted.check == running.check && wanted.is_own == running.is_own);
             if !stays {
                 // An instance that is gone has no seat either.
                 standing.forget(&key.0, &key.1);
@@ -75,15 +100,26 @@ impl Checks {
             stays
         });
         self.active.retain(|name, _| config.instances.iter().any(|instance| instance.name == *name));
-        for (key, (check, is_managed)) in wanted {
+        for Instance { name, .. } in &config.instances {
+            // Also of one without checks: it may get one while it is MASTER, and no transition would say so then.
+            self.active.entry(name.clone()).or_insert_with(|| watch::Sender::new(false));
+            self.note_active(name, is_active(name));
+        }
+        for (key, wanted) in wanted {
             if !self.running.contains_key(&key) {
-                self.start(key, check, is_managed);
+                self.start(key, &wanted);
             }
         }
     }
 
-    fn start(&mut self, key: (String, String), check: &Check, is_managed: bool) {
-        let is_watched = matches!(&check.kind, Kind::Mysql(mysql) if mysql.process);
+    fn start(&mut self, key: (String, String), wanted: &Wanted<'_>) {
+        let Wanted { check, is_managed, is_own } = *wanted;
+        let mut started = check.clone();
+        if let Kind::Mysql(mysql) = &mut started.kind {
+            // Whoever listens here is not whom the check asks.
+            mysql.process &= is_own;
+        }
+        let is_watched = matches!(&started.kind, Kind::Mysql(mysql) if mysql.process);
         if is_watched && self.witness.is_none() {
             self.witness = witness::start();
         }
@@ -98,10 +134,12 @@ impl Checks {
             witness: self.witness.clone(),
             told: self.told_in.clone(),
         };
-        let watch = Watch::start(check.clone(), context);
+        let watch = Watch::start(started, context);
         let standing = watch.standing();
-        self.running
-            .insert(key.clone(), Running { check: check.clone(), run, verdict: standing.verdict, watch });
+        self.running.insert(
+            key.clone(),
+            Running { check: check.clone(), is_own, run, verdict: standing.verdict, watch },
+        );
         self.act(&Told {
             instance: Arc::from(key.0.as_str()),
             check: key.1,
@@ -144,12 +182,13 @@ impl Checks {
         true
     }
 
-    /// The worst that is said of an instance's database server, and not of a port or by a script; None if nobody looks.
+    /// The worst that is said of an instance's database server on this host, and not of a port or by a script; None if nobody
+    /// looks.
     pub(super) fn server_verdict(&self, instance: &str) -> Option<Verdict> {
         let of_server = self
             .running
             .iter()
-            .filter(|((name, _), running)| name == instance && matches!(running.check.kind, Kind::Mysql(_)));
+            .filter(|((name, _), running)| name == instance && running.is_of_this_hosts_server());
         of_server.map(|(_, running)| running.verdict).max_by_key(|verdict| verdict.rank())
     }
 
@@ -187,7 +226,7 @@ mod tests {
         let standing = Standing::default();
         standing.start(&[Chair { instance: "A".into(), router: 0, base: NonZeroU8::new(100).unwrap() }]);
         let mut checks = Checks::new(standing);
-        checks.go_by(config);
+        checks.go_by(config, |_| false);
         checks
     }
 
@@ -255,12 +294,57 @@ mod tests {
             act(&mut checks, check, verdict);
             assert_eq!(checks.server_verdict("A"), Some(expected), "{check} {verdict}");
         }
-        checks.go_by(&config(&mysql("m")));
+        checks.go_by(&config(&mysql("m")), |_| false);
         assert_eq!(checks.server_verdict("A"), Some(Verdict::Degraded), "the same check goes on");
-        checks.go_by(&config(&mysql("m").replace("255", "254")));
+        checks.go_by(&config(&mysql("m").replace("255", "254")), |_| false);
         assert_eq!(checks.server_verdict("A"), Some(Verdict::Healthy), "another one knows nothing yet");
-        checks.go_by(&config(RELEASE));
+        checks.go_by(&config(RELEASE), |_| false);
         assert_eq!(checks.server_verdict("A"), None);
+    }
+
+    #[tokio::test]
+    async fn another_hosts_server_is_not_this_ones() {
+        let at = |place: &str| {
+            format!("{{ name: m, mysql: {{ {place}, user: u }}, fall: 255, on_failure: report }}")
+        };
+        let mut checks = checks(&config(&at("port: 1")));
+        let dead = |checks: &mut Checks| {
+            act(checks, "m", Verdict::Dead);
+            checks.server_verdict("A")
+        };
+        assert_eq!(dead(&mut checks), Some(Verdict::Dead));
+        let elsewhere = "peers: [10.0.0.2], checks: [";
+        let of = |place: &str| {
+            let text = format!("{}{}] }}\n", INSTANCE.replace("checks: [", elsewhere), at(place));
+            Config::parse(&text, Path::new("x.yaml")).unwrap().config
+        };
+        for (place, expected) in [
+            ("address: 10.0.0.2", None),
+            // The virtual address: whoever is MASTER.
+            ("address: 10.0.0.9", None),
+            // Nobody's whom the configuration knows, and not this host's.
+            ("address: 192.0.2.7", None),
+            ("address: 10.0.0.2, socket: /s", Some(Verdict::Dead)),
+            ("address: 127.0.0.2", Some(Verdict::Dead)),
+        ] {
+            checks.go_by(&of(place), |_| false);
+            assert_eq!(dead(&mut checks), expected, "{place}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_instance_is_known_as_master_before_it_has_a_check_and_under_a_new_name() {
+        let mut checks = checks(&config(""));
+        let is_active = |checks: &Checks, name: &str| checks.active.get(name).map(|active| *active.borrow());
+        checks.note_active("A", true);
+        checks.go_by(&config(RELEASE), |name| name == "A");
+        assert_eq!(is_active(&checks, "A"), Some(true));
+        let renamed = INSTANCE.replace("name: A", "name: B") + RELEASE + "] }\n";
+        let renamed = Config::parse(&renamed, Path::new("x.yaml")).unwrap().config;
+        checks.go_by(&renamed, |name| name == "B");
+        assert_eq!((is_active(&checks, "A"), is_active(&checks, "B")), (None, Some(true)));
+        checks.go_by(&renamed, |_| false);
+        assert_eq!(is_active(&checks, "B"), Some(false), "another router by that name");
     }
 
     #[tokio::test]
@@ -274,14 +358,14 @@ mod tests {
         act(&mut checks, "r", Verdict::Dead);
         act(&mut checks, "w", Verdict::Dead);
         assert_eq!(stands(&checks), (70, 1));
-        checks.go_by(&config(&[RELEASE, BONUS].join(", ")));
+        checks.go_by(&config(&[RELEASE, BONUS].join(", ")), |_| false);
         assert_eq!(stands(&checks), (105, 1), "the weight is gone, the hold stays");
         let under_way = told(&checks, "r", Verdict::Dead);
-        checks.go_by(&config(&RELEASE.replace("255", "254")));
+        checks.go_by(&config(&RELEASE.replace("255", "254")), |_| false);
         checks.act(&under_way);
         assert_eq!(stands(&checks), (100, 0), "another check begins anew, whatever was said of the former");
         assert_eq!(checks.of("A").count(), 1);
-        checks.go_by(&config(""));
+        checks.go_by(&config(""), |_| false);
         act(&mut checks, "r", Verdict::Dead);
         assert_eq!(stands(&checks), (100, 0), "nobody asks any more");
     }

@@ -161,7 +161,11 @@ impl Running {
             outcome.unconfirmed = !self.go_by(next, &difference, sockets).await;
         }
         self.config = config;
-        self.checks.go_by(&self.config);
+        let masters: BTreeSet<&str> = (self.wiring.routers.iter())
+            .filter(|wired| self.arrivals.is_master(wired.router))
+            .map(|wired| wired.name.as_str())
+            .collect();
+        self.checks.go_by(&self.config, |name| masters.contains(name));
         // What a check said that is no more must not decide a hand-over.
         for instance in &self.config.instances {
             self.note_server(&instance.name);

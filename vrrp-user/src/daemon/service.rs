@@ -129,7 +129,7 @@ impl Running {
         standing.start(&chairs(&wiring));
         let drained = drained::recall(&config.control.state_dir, &standing);
         let mut checks = Checks::new(standing.clone());
-        checks.go_by(&config);
+        checks.go_by(&config, |_| false);
         let (mut cores, mut initial) = (Vec::new(), Vec::new());
         for router in &wiring.routers {
             let (suspended, priority) =

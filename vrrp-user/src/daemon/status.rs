@@ -118,6 +118,11 @@ impl Arrivals {
         self.histories.remove(&router);
     }
 
+    /// Whether it is MASTER, by the last notice.
+    pub(super) fn is_master(&self, router: usize) -> bool {
+        self.latest.get(&router).is_some_and(|arrival| arrival.label == Label::Master)
+    }
+
     /// Whether it takes no part, by the last notice.
     pub(super) fn is_out(&self, router: usize) -> bool {
         self.latest.get(&router).is_some_and(|arrival| match arrival.label {

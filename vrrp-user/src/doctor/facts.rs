@@ -37,6 +37,8 @@ pub(super) struct Answers {
     pub(super) read_only_origin: Option<String>,
     /// The server's clock less ours, in milliseconds.
     pub(super) clock_offset_ms: Option<i64>,
+    /// What was asked, and did not come in time.
+    pub(super) unanswered: Vec<&'static str>,
 }
 
 /// What only the host itself can tell.
@@ -79,6 +81,8 @@ pub(super) struct Claims {
 pub(super) struct StartsAs {
     pub(super) read_only: bool,
     pub(super) super_read_only: bool,
+    /// Its replication waits to be started.
+    pub(super) without_replication: bool,
 }
 
 impl StartsAs {
@@ -230,6 +234,11 @@ impl Facts {
     /// A variable under whichever of its names the server has.
     pub(super) fn variable(&self, names: &[&str]) -> Option<&str> {
         self.variables.get(names)
+    }
+
+    /// What the server calls a variable: the first of these names that it has, else the last.
+    pub(super) fn name_of(&self, names: [&'static str; 2]) -> &'static str {
+        if self.variables.has(names[0]) { names[0] } else { names[1] }
     }
 
     pub(super) fn number(&self, names: &[&str]) -> Option<u64> {

@@ -94,7 +94,7 @@ fn apply_text(text: &str, value: &mut StartsAs, include: &mut dyn FnMut(Include<
 fn apply_persisted(text: &str, value: &mut StartsAs) {
     let Ok(all) = serde_json::from_str::<serde_json::Value>(text) else { return };
     for group in all.as_object().into_iter().flat_map(|all| all.values()) {
-        for name in ["read_only", "super_read_only"] {
+        for name in ["read_only", "super_read_only", "skip_slave_start", "skip_replica_start"] {
             if let Some(kept) = group.get(name).and_then(|variable| variable.get("Value")?.as_str()) {
                 apply_option(&format!("{name}={kept}"), value);
             }
@@ -112,6 +112,7 @@ fn apply_option(option: &str, value: &mut StartsAs) {
     match name.as_str() {
         "read_only" => value.read_only = is_on,
         "super_read_only" => value.super_read_only = is_on,
+        "skip_slave_start" | "skip_replica_start" => value.without_replication = is_on,
         "skip_read_only" | "disable_read_only" => value.read_only = false,
         "skip_super_read_only" | "disable_super_read_only" => value.super_read_only = false,
         _ => {}
@@ -155,6 +156,19 @@ mod tests {
         ] {
             let found = reads(text);
             assert_eq!((found.read_only, found.super_read_only), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn replication_that_waits_to_be_started_is_read_from_the_files() {
+        for (text, expected) in [
+            ("[mysqld]\nskip-slave-start", true),
+            ("[mariadb]\nskip_slave_start = 1", true),
+            ("[mysqld]\nskip_replica_start = OFF", false),
+            ("[client]\nskip-slave-start", false),
+            ("[mysqld]\nread_only", false),
+        ] {
+            assert_eq!(reads(text).without_replication, expected, "{text}");
         }
     }
 

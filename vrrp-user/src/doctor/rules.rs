@@ -33,8 +33,10 @@ pub struct Context {
     pub places: Vec<(String, Ipv4Addr)>,
     /// Those of them at which clients reach the server.
     pub service_addresses: Vec<String>,
-    /// The daemon's own user on the servers.
+    /// The daemon's own user on this server, whose rights are judged.
     pub daemon_user: String,
+    /// All that the configuration names as such, on whatever server.
+    pub role_users: Vec<String>,
     /// Users that ask for role and replication: probes, and the other host's daemon.
     pub watch_users: Vec<String>,
     /// Users that only log in.

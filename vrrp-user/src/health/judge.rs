@@ -26,7 +26,7 @@ pub enum View {
 }
 
 impl View {
-    const COUNT: usize = 5;
+    const ALL: [Self; 5] = [Self::Plain, Self::Fast, Self::Login, Self::State, Self::Write];
 
     /// As metrics and status call it.
     pub const fn name(self) -> &'static str {
@@ -51,7 +51,7 @@ impl View {
 }
 
 /// What one look showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Symptom {
     Good,
     /// Our question was wrong; whoever said so is alive.
@@ -98,6 +98,14 @@ pub struct Change {
     pub cause: String,
 }
 
+/// Why the verdict is what it is, by the last look that bears it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason<'j> {
+    pub view: View,
+    pub symptom: Symptom,
+    pub cause: &'j str,
+}
+
 /// How one view counts.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
@@ -121,6 +129,8 @@ const RANKED: [Verdict; 6] = [
 struct Track {
     rule: Rule,
     settled: Verdict,
+    /// Of the last look that bears it out.
+    symptom: Symptom,
     cause: String,
     /// Results in a row at least as bad as each rank.
     bad: [u8; RANKED.len()],
@@ -136,6 +146,7 @@ impl Track {
         Self {
             rule,
             settled,
+            symptom: Symptom::Good,
             cause,
             bad: [0; RANKED.len()],
             better: None,
@@ -144,7 +155,7 @@ impl Track {
         }
     }
 
-    fn hear(&mut self, result: Verdict, at_once: bool, cause: &str, now: Instant) {
+    fn hear(&mut self, result: Verdict, at_once: bool, finding: &Finding, now: Instant) {
         for (rank_here, count) in self.bad.iter_mut().enumerate() {
             *count = if result.rank() >= rank_here { count.saturating_add(1) } else { 0 };
         }
@@ -159,28 +170,34 @@ impl Track {
             .max_by_key(|verdict| verdict.rank())
             .unwrap_or(Verdict::Healthy);
         if reached.rank() > self.settled.rank() {
-            self.settle(reached, cause);
-        } else if result.rank() < self.settled.rank() {
-            self.improve(result, cause, now);
-        } else {
+            self.settle(reached, finding);
+        } else if result == self.settled {
+            self.settle(result, finding);
+        } else if result.rank() > self.settled.rank() {
             self.better = None;
+        } else if result == Verdict::Misconfigured {
+            // A question that cannot be put shows nothing of the server, least of all that it is well again.
+            self.settle(self.settled, finding);
+            self.cause = format!("whether it still is cannot be told: {}", finding.cause);
+        } else {
+            self.improve(result, finding, now);
         }
     }
 
-    fn improve(&mut self, result: Verdict, cause: &str, now: Instant) {
+    fn improve(&mut self, result: Verdict, finding: &Finding, now: Instant) {
         let (count, since, worst) = self.better.unwrap_or((0, now, result));
         let worst = if result.rank() > worst.rank() { result } else { worst };
         let count = count.saturating_add(1);
         if count >= self.rule.rise && now.since(since) >= self.rule.hold_down {
-            self.settle(worst, cause);
+            self.settle(worst, finding);
         } else {
             self.better = Some((count, since, worst));
         }
     }
 
-    fn settle(&mut self, verdict: Verdict, cause: &str) {
-        self.settled = verdict;
-        cause.clone_into(&mut self.cause);
+    fn settle(&mut self, verdict: Verdict, Finding { symptom, cause }: &Finding) {
+        (self.settled, self.symptom) = (verdict, *symptom);
+        self.cause.clone_from(cause);
         self.better = None;
     }
 }
@@ -188,8 +205,10 @@ impl Track {
 /// All views of one check.
 #[derive(Clone, Debug)]
 pub struct Judge {
-    tracks: [Track; View::COUNT],
+    tracks: [Track; View::ALL.len()],
     verdict: Verdict,
+    /// Whose word the verdict is.
+    speaker: View,
     since: Option<Instant>,
 }
 
@@ -198,8 +217,9 @@ impl Judge {
     pub fn new(check: &Check) -> Self {
         let rule = Rule { rise: check.rise.get(), fall: check.fall.get(), hold_down: check.hold_down };
         let mut judge = Self {
-            tracks: [(); View::COUNT].map(|()| Track::new(rule, Verdict::Healthy, String::new())),
+            tracks: [(); View::ALL.len()].map(|()| Track::new(rule, Verdict::Healthy, String::new())),
             verdict: Verdict::Healthy,
+            speaker: View::Plain,
             since: None,
         };
         match &check.kind {
@@ -227,7 +247,13 @@ impl Judge {
 
     /// Why the verdict is what it is; empty when healthy.
     pub fn cause(&self) -> &str {
-        &self.worst().cause
+        self.reason().cause
+    }
+
+    /// The same, and who saw what.
+    pub fn reason(&self) -> Reason<'_> {
+        let Track { symptom, cause, .. } = self.track(self.speaker);
+        Reason { view: self.speaker, symptom: *symptom, cause }
     }
 
     /// One result; a change if it made one.
@@ -237,8 +263,10 @@ impl Judge {
         if finding.symptom == Symptom::Good {
             track.last_good = Some(now);
         }
-        track.hear(result, at_once, &finding.cause, now);
-        let (to, cause) = (self.worst().settled, self.worst().cause.clone());
+        track.hear(result, at_once, finding, now);
+        self.speaker = self.worst();
+        let Track { settled: to, cause, .. } = self.track(self.speaker);
+        let (to, cause) = (*to, cause.clone());
         if to == self.verdict {
             return None;
         }
@@ -247,12 +275,16 @@ impl Judge {
         Some(Change { from, to, after, cause })
     }
 
-    fn worst(&self) -> &Track {
-        let [first, rest @ ..] = &self.tracks;
-        rest.iter().fold(
-            first,
-            |worst, track| if track.settled.rank() > worst.settled.rank() { track } else { worst },
-        )
+    /// Whoever spoke goes on until another has worse to say.
+    fn worst(&self) -> View {
+        let rank = |view: View| self.track(view).settled.rank();
+        View::ALL
+            .into_iter()
+            .fold(self.speaker, |worst, view| if rank(view) > rank(worst) { view } else { worst })
+    }
+
+    const fn track(&self, view: View) -> &Track {
+        &self.tracks[view.index()]
     }
 
     /// What a symptom means where it was seen, and whether once is enough.

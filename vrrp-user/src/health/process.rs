@@ -7,7 +7,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -184,6 +184,23 @@ fn find(listener: &Listener) -> io::Result<Option<Process>> {
     Ok(Some(Process { pid, name: name.trim_end().to_owned(), place, handle }))
 }
 
+/// Whether an address is this host's: whatever it connects from to get there is the address itself. Sends nothing, and is not
+/// misled by ip_nonlocal_bind.
+pub fn is_here(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let any = match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let source = || {
+        let socket = UdpSocket::bind((any, 0))?;
+        // Any port: none is reached.
+        socket.connect((address, 9))?;
+        socket.local_addr()
+    };
+    address.is_loopback() || address.is_unspecified() || source().is_ok_and(|source| source.ip() == address)
+}
+
 /// The listening sockets, and where they are, for people.
 fn sockets(listener: &Listener) -> io::Result<(Vec<u64>, String)> {
     if let Some(socket) = &listener.socket {
@@ -192,6 +209,10 @@ fn sockets(listener: &Listener) -> io::Result<(Vec<u64>, String)> {
             return Ok((inodes, socket.display().to_string()));
         }
         // Bound by a path of another mount namespace, a container's perhaps: the port is the same server's.
+    }
+    if !is_here(listener.address) {
+        // Whoever listens here at any address is another server.
+        return Ok((Vec::new(), String::new()));
     }
     let tcp = fs::read_to_string("/proc/net/tcp")?;
     // Without IPv6 there is no such file.

@@ -1,5 +1,6 @@
 //! The plain recipe: whether a port accepts connections. A frozen server's does, so this is no sign of life.
 
+use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::judge::{Finding, Symptom, View};
+use super::os;
 use super::settings::Tcp;
 use super::watch::Desk;
 
@@ -34,12 +36,17 @@ pub(super) async fn look(settings: &Tcp) -> Finding {
     finding
 }
 
+/// A router between may say that the host is not there; else only what this host lacks is no word on the server.
+fn symptom(error: &Error) -> Symptom {
+    if error.kind() == ErrorKind::HostUnreachable { Symptom::Gone } else { os::symptom(error) }
+}
+
 async fn connect(settings: &Tcp) -> Finding {
     let place = SocketAddr::new(settings.address, settings.port.get());
     let doing = format!("connect to {place}");
     match timeout(settings.connect_timeout, TcpStream::connect(place)).await {
         Ok(Ok(_)) => Finding::good(),
-        Ok(Err(error)) => Finding::new(Symptom::Gone, format!("{doing}: {error}")),
+        Ok(Err(error)) => Finding::new(symptom(&error), format!("{doing}: {error}")),
         Err(_elapsed) => {
             Finding::new(Symptom::Timeout, format!("{doing}: nothing within {:?}", settings.connect_timeout))
         }
@@ -76,6 +83,22 @@ mod tests {
         assert_eq!(finding.symptom, Symptom::Gone);
         assert!(finding.cause.starts_with(&format!("connect to 127.0.0.1:{port}: ")), "{}", finding.cause);
         assert!(began.elapsed() >= Duration::from_millis(60), "three retries, 20 ms apart");
+    }
+
+    #[tokio::test]
+    async fn what_this_host_lacks_is_no_word_on_the_server() {
+        for (number, expected) in [
+            (libc::EADDRNOTAVAIL, Symptom::Wrong),
+            (libc::EMFILE, Symptom::Wrong),
+            (libc::ENETUNREACH, Symptom::Wrong),
+            (libc::EHOSTUNREACH, Symptom::Gone),
+            (libc::ECONNREFUSED, Symptom::Gone),
+        ] {
+            assert_eq!(symptom(&Error::from_raw_os_error(number)), expected, "{number}");
+        }
+        // A broadcast address: the kernel lets nobody connect there.
+        let nowhere = Tcp { address: std::net::Ipv4Addr::BROADCAST.into(), ..settings(1, 0) };
+        assert_eq!(look(&nowhere).await.symptom, Symptom::Wrong);
     }
 
     #[tokio::test]

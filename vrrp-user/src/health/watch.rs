@@ -3,7 +3,7 @@
 //! Owns their lifetimes: dropping the [`Watch`] ends them all. Refuses to know what a verdict does to an address.
 //! The way of a death is short on purpose: probe, judge, told; the log comes after.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::judge::{Change, Finding, Judge, Symptom, View};
+use super::judge::{Change, Finding, Judge, Reason, Symptom, View};
 use super::mysql;
 use super::mysql::Seen;
 use super::process::Witness;
@@ -259,6 +259,7 @@ async fn supervise(
             View::State
         }
     };
+    let mut said = Said::default();
     let herald = Herald { check: &check, instance: Arc::clone(&context.instance), queue: Arc::default() };
     loop {
         let (view, finding) = tokio::select! {
@@ -272,8 +273,22 @@ async fn supervise(
             }
         };
         let now = vrrp::Instant::from_nanos(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        let Some(change) = judge.hear(view, &finding, now) else { continue };
+        let Some(change) = judge.hear(view, &finding, now) else {
+            let reason = judge.reason();
+            standing.send_if_modified(|standing| {
+                let is_other = standing.cause != reason.cause;
+                if is_other {
+                    reason.cause.clone_into(&mut standing.cause);
+                }
+                is_other
+            });
+            if said.is_news(reason) {
+                herald.explain(judge.verdict(), reason.cause);
+            }
+            continue;
+        };
         tell(&context, &check.name, &change).await;
+        said.begin(judge.reason());
         standing.send_modify(|standing| {
             standing.verdict = change.to;
             standing.since = Some(Instant::now());
@@ -297,6 +312,38 @@ async fn tell(context: &Context, check: &str, change: &Change) {
     }
 }
 
+/// Reasons that the log has for the present verdict.
+#[derive(Default)]
+struct Said(BTreeSet<(View, Symptom, String)>);
+
+impl Said {
+    /// A server that has something else to say each time is not listened to for ever.
+    const MOST: usize = 16;
+
+    /// The verdict is another one, and was said with this reason.
+    fn begin(&mut self, reason: Reason<'_>) {
+        self.0.clear();
+        self.is_news(reason);
+    }
+
+    fn is_news(&mut self, Reason { view, symptom, cause }: Reason<'_>) -> bool {
+        let words = match symptom {
+            // It answers, and what it says is what has to be mended; another number in it is no other trouble.
+            Symptom::Wrong | Symptom::Impaired => {
+                cause.chars().filter(|one| !one.is_ascii_digit() && *one != '.').collect()
+            }
+            // The ways in which the same death shows.
+            Symptom::Good
+            | Symptom::Timeout
+            | Symptom::Stuck
+            | Symptom::Closed
+            | Symptom::Leaving
+            | Symptom::Gone => String::new(),
+        };
+        symptom != Symptom::Good && self.0.len() < Self::MOST && self.0.insert((view, symptom, words))
+    }
+}
+
 /// Says a change: to the log, and to whoever asked to be notified.
 struct Herald<'c> {
     check: &'c Check,
@@ -306,6 +353,11 @@ struct Herald<'c> {
 }
 
 impl Herald<'_> {
+    /// The verdict stays, and has another reason.
+    fn explain(&self, verdict: Verdict, cause: &str) {
+        tracing::warn!(instance = &*self.instance, "check {}: still {verdict}: {cause}", self.check.name);
+    }
+
     fn announce(&self, change: &Change) {
         let (instance, name) = (&*self.instance, &self.check.name);
         let Change { from, to, after, cause } = change;
@@ -392,5 +444,32 @@ mod tests {
             assert_eq!(probes.next_death().await, "fast");
             assert!(began.elapsed() < AFTER_PANIC, "it is said at once");
         }
+    }
+    #[test]
+    fn another_trouble_behind_the_same_verdict_is_news_once_and_another_number_is_none() {
+        let lag = |seconds: u32| format!("replication is {seconds}s behind, more than 30s");
+        let stopped = "replication: the SQL thread has error 1062: Duplicate entry".to_owned();
+        let mut said = Said::default();
+        fn reason(cause: &str) -> Reason<'_> {
+            Reason { view: View::State, symptom: Symptom::Impaired, cause }
+        }
+        said.begin(reason(&lag(31)));
+        for (cause, is_news) in [
+            (lag(32), false),
+            (lag(4000), false),
+            (stopped.clone(), true),
+            (lag(31), false),
+            (stopped, false),
+        ] {
+            assert_eq!(said.is_news(reason(&cause)), is_news, "{cause}");
+        }
+        let gone = |cause| Reason { view: View::Fast, symptom: Symptom::Gone, cause };
+        said.begin(gone("process 1 ended"));
+        assert!(!said.is_news(gone("refused")), "the same death");
+        let wrong = Reason { symptom: Symptom::Wrong, ..gone("1045") };
+        assert!(said.is_news(wrong) && !said.is_news(wrong));
+        said.begin(reason("x"));
+        let many = (0..1000_u32).filter(|n| said.is_news(reason(&"y".repeat(*n as usize)))).count();
+        assert!(many < Said::MOST, "{many}");
     }
 }

@@ -3,9 +3,23 @@
 use super::Context;
 use crate::doctor::facts::{Account, Facts};
 use crate::doctor::finding::Findings;
+use crate::mysql::Flavour;
 
-/// Rights that make read_only no obstacle, in every flavour's words.
-const PAST_READ_ONLY: [&str; 4] = ["SUPER", "READ_ONLY ADMIN", "READ ONLY ADMIN", "CONNECTION_ADMIN"];
+/// A right that the daemon needs on MariaDB, under each of its names, and the version from which SUPER is no longer enough for
+/// it: for read_only that of MDEV-29596, for the rest the one that took the split rights out of SUPER.
+type Need = (&'static [&'static str], Option<(u16, u16, u16)>);
+const READ_ONLY: Need = (&["READ_ONLY ADMIN", "READ ONLY ADMIN"], Some((10, 11, 0)));
+const NO_MORE_IN_SUPER: Option<(u16, u16, u16)> = Some((11, 0, 1));
+const ON_MARIADB: [Need; 7] = [
+    READ_ONLY,
+    (&["CONNECTION ADMIN"], NO_MORE_IN_SUPER),
+    (&["PROCESS"], None),
+    (&["SLAVE MONITOR", "REPLICA MONITOR", "REPLICATION CLIENT"], NO_MORE_IN_SUPER),
+    (&["REPLICATION SLAVE ADMIN", "REPLICATION REPLICA ADMIN"], NO_MORE_IN_SUPER),
+    // To lower semi-synchronous replication: SET GLOBAL rpl_semi_sync_master_enabled.
+    (&["REPLICATION MASTER ADMIN"], NO_MORE_IN_SUPER),
+    (&["BINLOG MONITOR", "REPLICATION CLIENT"], NO_MORE_IN_SUPER),
+];
 /// The servers' own.
 const SYSTEM: [&str; 6] = ["root", "mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "mysql"];
 /// What this program can log in with.
@@ -20,15 +34,26 @@ const PLUGINS: [&str; 8] = [
     "auth_socket",
 ];
 
+/// The names of a right there, SUPER among them where it includes it.
+fn names((names, until): Need, flavour: Flavour) -> Vec<&'static str> {
+    let has_super = until.is_some_and(|(major, minor, patch)| !flavour.is_mariadb_from(major, minor, patch));
+    names.iter().copied().chain(has_super.then_some("SUPER")).collect()
+}
+
 pub(super) fn rights_past_read_only(facts: &Facts, context: &Context, findings: &mut Findings) {
-    let is_application =
-        |account: &&Account| !SYSTEM.contains(&account.user.as_str()) && account.user != context.daemon_user;
+    let is_application = |account: &&Account| {
+        let user = account.user.as_str();
+        !SYSTEM.contains(&user)
+            && user != context.daemon_user
+            && !context.role_users.iter().any(|own| own == user)
+    };
+    let past = match facts.flavour.is_mariadb() {
+        true => names(READ_ONLY, facts.flavour),
+        false => vec!["SUPER", "CONNECTION_ADMIN"],
+    };
     for account in facts.accounts.iter().filter(is_application) {
-        let rights: Vec<&str> = PAST_READ_ONLY
-            .iter()
-            .copied()
-            .filter(|right| account.rights.iter().any(|has| has == right))
-            .collect();
+        let rights: Vec<&str> =
+            past.iter().copied().filter(|right| account.rights.iter().any(|has| has == right)).collect();
         if !rights.is_empty() {
             findings.warn(
                 "rights-past-read-only",
@@ -52,28 +77,19 @@ pub(super) fn daemon_user(facts: &Facts, context: &Context, findings: &mut Findi
         return;
     }
     let flavour = facts.flavour;
-    let (needs, file) = if flavour.is_mariadb() {
-        let needs: &[&[&str]] = &[
-            &["READ_ONLY ADMIN", "READ ONLY ADMIN", "SUPER"],
-            &["CONNECTION ADMIN", "SUPER"],
-            &["PROCESS"],
-            &["SLAVE MONITOR", "REPLICA MONITOR", "REPLICATION CLIENT", "SUPER"],
-            &["REPLICATION SLAVE ADMIN", "REPLICATION REPLICA ADMIN", "SUPER"],
-            &["BINLOG MONITOR", "REPLICATION CLIENT"],
-        ];
-        (needs, "mysql-users-mariadb.sql")
+    let (needs, file): (Vec<Vec<&str>>, _) = if flavour.is_mariadb() {
+        (ON_MARIADB.map(|need| names(need, flavour)).to_vec(), "mysql-users-mariadb.sql")
     } else if flavour.is_mysql_from(8, 0, 0) {
-        let needs: &[&[&str]] = &[
-            &["SYSTEM_VARIABLES_ADMIN", "SUPER"],
-            &["CONNECTION_ADMIN", "SUPER"],
-            &["REPLICATION_SLAVE_ADMIN", "SUPER"],
-            &["PROCESS"],
-            &["REPLICATION CLIENT"],
+        let needs = vec![
+            vec!["SYSTEM_VARIABLES_ADMIN", "SUPER"],
+            vec!["CONNECTION_ADMIN", "SUPER"],
+            vec!["REPLICATION_SLAVE_ADMIN", "SUPER"],
+            vec!["PROCESS"],
+            vec!["REPLICATION CLIENT"],
         ];
         (needs, "mysql-users-8.sql")
     } else {
-        let needs: &[&[&str]] = &[&["SUPER"], &["PROCESS"], &["REPLICATION CLIENT"]];
-        (needs, "mysql-users-5.6.sql")
+        (vec![vec!["SUPER"], vec!["PROCESS"], vec!["REPLICATION CLIENT"]], "mysql-users-5.6.sql")
     };
     let mut is_there = false;
     for account in facts.accounts_of(user) {
@@ -108,10 +124,10 @@ pub(super) fn watch_users(facts: &Facts, context: &Context, findings: &mut Findi
     if facts.accounts.is_empty() {
         return;
     }
-    let needs: &[&str] = if facts.flavour.is_mariadb_from(10, 5, 0) {
-        &["SLAVE MONITOR", "REPLICA MONITOR", "SUPER"]
+    let needs = if facts.flavour.is_mariadb_from(10, 5, 0) {
+        names((&["SLAVE MONITOR", "REPLICA MONITOR"], NO_MORE_IN_SUPER), facts.flavour)
     } else {
-        &["REPLICATION CLIENT", "SUPER"]
+        vec!["REPLICATION CLIENT", "SUPER"]
     };
     for user in &context.watch_users {
         let mut is_there = false;

@@ -117,13 +117,14 @@ pub(super) fn parallel_applying(facts: &Facts, _context: &Context, findings: &mu
         }
         return;
     }
-    let name = if facts.flavour.says_replica() { "replica" } else { "slave" };
+    let has_new_names = facts.variables.has("replica_parallel_workers");
+    let name = if has_new_names { "replica" } else { "slave" };
     if can && threads.is_some_and(|threads| threads <= 1) {
         findings.info(
             "parallel-apply",
             "changes are applied by one thread",
             SLOW,
-            match facts.flavour.says_replica() {
+            match has_new_names {
                 true => "my.cnf: replica_parallel_workers = 4 and replica_preserve_commit_order = ON",
                 false => {
                     "my.cnf: slave_parallel_workers = 4, slave_parallel_type = LOGICAL_CLOCK and \

@@ -4,7 +4,7 @@ use super::Context;
 use super::channel::change;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Findings;
-use crate::mysql::Thread;
+use crate::mysql::{ReplicaStatus, Thread};
 
 pub(super) fn server_id(facts: &Facts, _context: &Context, findings: &mut Findings) {
     if facts.state.server_id == 0 {
@@ -30,7 +30,7 @@ pub(super) fn binary_log(facts: &Facts, _context: &Context, findings: &mut Findi
 
 pub(super) fn replica_updates_logged(facts: &Facts, _context: &Context, findings: &mut Findings) {
     if facts.is_on(&["log_replica_updates", "log_slave_updates"]) == Some(false) {
-        let name = if facts.flavour.says_replica() { "log_replica_updates" } else { "log_slave_updates" };
+        let name = facts.name_of(["log_replica_updates", "log_slave_updates"]);
         findings.error(
             "replica-updates-logged",
             format!("{name} is OFF"),
@@ -112,7 +112,7 @@ pub(super) fn channel(facts: &Facts, context: &Context, findings: &mut Findings)
             "channel",
             "replicates from nobody",
             "what the other server writes never comes here, so this one cannot take over",
-            "CHANGE MASTER TO (or CHANGE REPLICATION SOURCE TO) the other server's own address; START SLAVE",
+            change(facts.flavour, "HOST = the other server's own address, with user and password"),
         );
     }
     for replica in &facts.replicas {
@@ -144,12 +144,8 @@ pub(super) fn channel(facts: &Facts, context: &Context, findings: &mut Findings)
             } else {
                 "this server falls behind; what it lacks is lost by a failover"
             };
-            findings.error(
-                "channel-running",
-                format!("the {name} of the channel from {source} {state}{detail}"),
-                why,
-                if error.is_some() { "mend the error it names, then START SLAVE" } else { "START SLAVE" },
-            );
+            let found = format!("the {name} of the channel from {source} {state}{detail}");
+            findings.error("channel-running", found, why, start(facts, replica, error.is_some()));
         }
         if replica.seconds_behind.is_some_and(|seconds| seconds > 10) {
             findings.warn(
@@ -168,7 +164,13 @@ pub(super) fn channel(facts: &Facts, context: &Context, findings: &mut Findings)
             );
         }
     }
-    if facts.is_on(&["skip_replica_start", "skip_slave_start"]) == Some(true) {
+    // A variable of MySQL 8 alone.
+    let by_files = facts
+        .host
+        .as_ref()
+        .and_then(|host| host.starts_as)
+        .is_some_and(|starts_as| starts_as.without_replication);
+    if facts.is_on(&["skip_replica_start", "skip_slave_start"]).unwrap_or(by_files) {
         findings.error(
             "autostart",
             "replication does not start with the server",
@@ -178,11 +180,21 @@ pub(super) fn channel(facts: &Facts, context: &Context, findings: &mut Findings)
     }
 }
 
+/// The daemon of a server that is written to keeps it from receiving on purpose, until the other one is seen to be harmless.
+fn start(facts: &Facts, replica: &ReplicaStatus, has_error: bool) -> String {
+    let has_daemon = facts.host.as_ref().is_some_and(|host| host.has_daemon);
+    let then = match has_daemon && facts.state.writability.is_writable() {
+        true => "see vrrp status: the daemon starts the replication of a server that it manages".to_owned(),
+        false => facts.flavour.start_replication(&facts.flavour.channel(&replica.channel)),
+    };
+    if has_error { format!("mend the error it names, then {then}") } else { then }
+}
+
 pub(super) fn channel_timeouts(facts: &Facts, _context: &Context, findings: &mut Findings) {
     const WHY: &str = "a dead source is noticed, and a living one found again, only after that time";
     let names = ["replica_net_timeout", "slave_net_timeout"];
     if let Some(seconds) = facts.number(&names).filter(|seconds| *seconds > 10) {
-        let name = if facts.flavour.says_replica() { names[0] } else { names[1] };
+        let name = facts.name_of(names);
         findings.warn(
             "net-timeout",
             format!("{name} is {seconds} s"),
@@ -239,14 +251,10 @@ pub(super) fn filters(facts: &Facts, _context: &Context, findings: &mut Findings
 
 pub(super) fn tolerance(facts: &Facts, _context: &Context, findings: &mut Findings) {
     const WHY: &str = "it hides that the servers differ";
-    let mode = facts.variable(&["replica_exec_mode", "slave_exec_mode"]).unwrap_or("STRICT");
+    let names = ["replica_exec_mode", "slave_exec_mode"];
+    let (name, mode) = (facts.name_of(names), facts.variable(&names).unwrap_or("STRICT"));
     if !mode.eq_ignore_ascii_case("STRICT") {
-        findings.warn(
-            "exec-mode",
-            format!("slave_exec_mode is {mode}"),
-            WHY,
-            "SET GLOBAL slave_exec_mode = 'STRICT'",
-        );
+        findings.warn("exec-mode", format!("{name} is {mode}"), WHY, format!("SET GLOBAL {name} = 'STRICT'"));
     }
     let skipped = facts.variable(&["replica_skip_errors", "slave_skip_errors"]).unwrap_or("OFF");
     if !skipped.is_empty() && !skipped.eq_ignore_ascii_case("OFF") {

@@ -39,13 +39,18 @@ pub(super) fn judge(local: &Facts, peer: &Facts, context: &Context, findings: &m
     values(local, peer, findings);
 }
 
+/// Of a pair's two numbers the one that both lack.
+const fn other(number: u64) -> u64 {
+    if number == 2 { 1 } else { 2 }
+}
+
 fn identities(local: &Facts, peer: &Facts, findings: &mut Findings) {
     if local.state.server_id == peer.state.server_id {
         findings.error(
             "server-id",
             format!("both have server_id {}", local.state.server_id),
             "replication stops with 1593, or drops what it takes for its own",
-            "my.cnf on one of them: server_id = 2, and restart it",
+            format!("my.cnf on one of them: server_id = {}, and restart it", other(local.state.server_id)),
         );
     }
     if local.state.uuid.is_some() && local.state.uuid == peer.state.uuid {
@@ -135,12 +140,14 @@ fn keys(local: &Facts, peer: &Facts, findings: &mut Findings) {
     }
     let found = format!("auto_increment_offset is {} on both", offset(local));
     const WHY: &str = "should both ever write, their new keys meet (1062) and replication stops";
-    const MEND: &str =
-        "SET GLOBAL auto_increment_offset = 2 on one of them; my.cnf: auto_increment_offset = 2";
+    let other = other(offset(local));
+    let mend = format!(
+        "SET GLOBAL auto_increment_offset = {other} on one of them; my.cnf: auto_increment_offset = {other}"
+    );
     if local.state.writability.is_writable() && peer.state.writability.is_writable() {
-        findings.error("auto-increment", found, WHY, MEND);
+        findings.error("auto-increment", found, WHY, mend);
     } else {
-        findings.warn("auto-increment", found, WHY, MEND);
+        findings.warn("auto-increment", found, WHY, mend);
     }
 }
 

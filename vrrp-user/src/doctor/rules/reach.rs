@@ -1,5 +1,7 @@
 //! Can clients reach the server at the virtual address, and the daemon when clients cannot?
 
+use std::net::IpAddr;
+
 use super::Context;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Findings;
@@ -13,14 +15,20 @@ pub(super) fn listener(facts: &Facts, context: &Context, findings: &mut Findings
     let is_everywhere =
         bind.is_empty() || bind.split(',').any(|one| ["*", "0.0.0.0", "::"].contains(&one.trim()));
     let covers = |address: &String| bind.split(',').any(|one| one.trim() == address);
-    if !is_everywhere && !context.virtual_addresses.iter().all(covers) {
+    // Without a configuration nothing is known of the virtual address, but that it is none of these.
+    let is_loopback =
+        |one: &str| one == "localhost" || one.parse().is_ok_and(|one: IpAddr| one.is_loopback());
+    let is_closed = bind.split(',').all(|one| is_loopback(one.trim()));
+    if !is_everywhere && (is_closed || !context.virtual_addresses.iter().all(covers)) {
         findings.error(
             "listener",
             format!("it listens on {bind} only"),
             WHY,
             "my.cnf: bind_address = 0.0.0.0 (or *)",
         );
-    } else if !is_everywhere && facts.host.as_ref().and_then(|host| host.allows_nonlocal_bind) == Some(false)
+    } else if !is_everywhere
+        && !context.virtual_addresses.is_empty()
+        && facts.host.as_ref().and_then(|host| host.allows_nonlocal_bind) == Some(false)
     {
         findings.error(
             "listener",

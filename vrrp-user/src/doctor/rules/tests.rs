@@ -19,6 +19,7 @@ fn context() -> Context {
         places: vec![("eth0".to_owned(), Ipv4Addr::new(10, 99, 0, 200))],
         service_addresses: vec!["10.99.0.200".to_owned()],
         daemon_user: "vrrp".to_owned(),
+        role_users: vec!["manager".to_owned()],
         watch_users: vec!["vrrp_probe".to_owned()],
         login_users: vec!["app".to_owned()],
         heartbeats: vec![Heartbeat { table: "vrrp.heartbeat".to_owned(), user: "vrrp".to_owned() }],
@@ -114,6 +115,7 @@ fn mysql8(number: usize) -> Answers {
         heartbeat_interval: Some("1.000".to_owned()),
         read_only_origin: Some("DYNAMIC".to_owned()),
         clock_offset_ms: Some(3),
+        unanswered: Vec::new(),
     }
 }
 
@@ -122,7 +124,7 @@ fn host() -> HostFacts {
     HostFacts {
         disks: vec![disk],
         binlog_shares_disk: Some(false),
-        starts_as: Some(StartsAs { read_only: true, super_read_only: true }),
+        starts_as: Some(StartsAs { read_only: true, super_read_only: true, without_replication: false }),
         has_daemon: true,
         clock: Clock::Kept,
         addresses: Some(["127.0.0.1", "10.99.0.1", "10.99.0.200"].map(str::to_owned).to_vec()),

@@ -61,7 +61,8 @@ fn verdicts(judge: &mut Judge, results: &[(View, Symptom)]) -> Vec<Verdict> {
         .iter()
         .map(|(view, symptom)| {
             now = now + SECOND / 10;
-            judge.hear(*view, &Finding::new(*symptom, "why"), now);
+            let cause = if *symptom == Good { "" } else { "why" };
+            judge.hear(*view, &Finding::new(*symptom, cause), now);
             judge.verdict()
         })
         .collect()
@@ -163,7 +164,37 @@ fn a_full_disk_is_a_hang_and_a_state_query_that_waits_is_not() {
 fn a_wrong_password_is_said_at_once_and_never_more_than_misconfigured() {
     let mut judge = Judge::new(&check(mysql(1), 1, 1, Duration::ZERO));
     assert_eq!(one_view(&mut judge, View::Fast, &[Wrong; 4]), [Misconfigured; 4]);
-    assert_eq!(one_view(&mut judge, View::Fast, &[Good, Gone, Wrong]), [Healthy, Dead, Misconfigured]);
+    // And ends no failure: nobody has seen that the server is well.
+    assert_eq!(one_view(&mut judge, View::Fast, &[Good, Gone, Wrong, Good]), [Healthy, Dead, Dead, Healthy]);
+}
+
+#[test]
+fn a_look_that_could_not_be_made_ends_no_failure_and_is_told() {
+    for (failure, verdict) in [(Stuck, Hung), (Leaving, Verdict::Leaving), (Gone, Dead)] {
+        let mut judge = Judge::new(&check(mysql(1), 2, 1, Duration::ZERO));
+        let seen = one_view(&mut judge, View::Fast, &[failure, Good, Wrong, Good, Wrong, Wrong, Wrong]);
+        assert_eq!(seen, [verdict; 7]);
+        assert_eq!(judge.cause(), "whether it still is cannot be told: why");
+        assert_eq!(judge.reason().symptom, Wrong);
+        assert_eq!(one_view(&mut judge, View::Fast, &[Impaired, Impaired])[1], Degraded, "it answers");
+        assert_eq!(one_view(&mut judge, View::Fast, &[Wrong, Wrong])[1], Degraded);
+        assert_eq!(one_view(&mut judge, View::Fast, &[Good, Good, Wrong])[1..], [Healthy, Misconfigured]);
+    }
+}
+
+#[test]
+fn the_cause_is_that_of_the_last_look_that_bears_the_verdict_out() {
+    let at = |seconds: u64| Instant::from_nanos(seconds * 1_000_000_000);
+    let mut judge = Judge::new(&check(mysql(1), 2, 1, Duration::ZERO));
+    judge.hear(View::State, &Finding::new(Wrong, "error 1045"), at(1));
+    assert_eq!(judge.hear(View::State, &Finding::new(Wrong, "error 1227"), at(2)), None);
+    assert_eq!(judge.cause(), "error 1227");
+    // Whoever spoke first goes on until it is better, or another worse.
+    judge.hear(View::Fast, &Finding::new(Wrong, "error 1130"), at(3));
+    assert_eq!((judge.cause(), judge.reason().view), ("error 1227", View::State));
+    judge.hear(View::State, &Finding::good(), at(4));
+    judge.hear(View::State, &Finding::good(), at(5));
+    assert_eq!((judge.cause(), judge.reason().view), ("error 1130", View::Fast));
 }
 
 #[test]
@@ -250,7 +281,7 @@ proptest! {
         let seen = one_view(&mut judge, View::Fast, &symptoms);
         for end in 1..seen.len() {
             if is_failure(seen[end - 1]) && !is_failure(seen[end]) {
-                let calm = (0..=end).rev().take_while(|at| matches!(symptoms[*at], Good | Wrong | Impaired)).count();
+                let calm = (0..=end).rev().take_while(|at| matches!(symptoms[*at], Good | Impaired)).count();
                 prop_assert!(calm >= usize::from(rise), "{symptoms:?} {seen:?}");
                 prop_assert!(calm > hold as usize, "{symptoms:?} {seen:?}");
             }
@@ -279,7 +310,7 @@ proptest! {
         let mut judge = Judge::new(&check(mysql(2), 3, 2, SECOND / 2));
         let mut results = results;
         for view in [View::Fast, View::Login, View::State, View::Write] {
-            // Twice the hold-down: from failed to misconfigured, and from there.
+            // Twice the hold-down: from failed to degraded, and from there.
             results.extend([(view, Good); 15]);
         }
         verdicts(&mut judge, &results);

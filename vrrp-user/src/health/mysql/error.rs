@@ -6,7 +6,7 @@ use std::time::Duration;
 use mysql_async::{DriverError, Error, IoError, ServerError};
 
 use crate::health::judge::{Finding, Symptom};
-use crate::health::{code, tls};
+use crate::health::{code, os, tls};
 
 /// `doing` completes "while ...".
 pub(super) fn finding(error: &Error, doing: &str) -> Finding {
@@ -18,9 +18,7 @@ pub(super) fn finding(error: &Error, doing: &str) -> Finding {
         Error::Io(IoError::Io(error)) if error.kind() == ErrorKind::InvalidData => {
             Finding::new(Symptom::Wrong, format!("{doing}: {error}"))
         }
-        Error::Io(IoError::Io(error)) => {
-            Finding::new(io(error.kind(), error.raw_os_error()), format!("{doing}: {error}"))
-        }
+        Error::Io(IoError::Io(error)) => Finding::new(os::symptom(error), format!("{doing}: {error}")),
         Error::Driver(error) => driver(error, doing),
         Error::Io(IoError::Tls(_)) | Error::Url(_) | Error::Other(_) => {
             Finding::new(Symptom::Wrong, format!("{doing}: {error}"))
@@ -37,37 +35,6 @@ fn server(error: &ServerError, doing: &str) -> Finding {
     let ServerError { code: number, message, .. } = error;
     let remedy = code::remedy(*number).map(|remedy| format!("; {remedy}")).unwrap_or_default();
     Finding::new(code::symptom(*number), format!("{doing}: error {number}: {message}{remedy}"))
-}
-
-fn io(kind: ErrorKind, number: Option<i32>) -> Symptom {
-    // Many kinds have no name in std: what is not known to say more is silence, which other views may contradict.
-    if kind == ErrorKind::ConnectionRefused || kind == ErrorKind::NotFound {
-        Symptom::Gone
-    } else if [
-        ErrorKind::UnexpectedEof,
-        ErrorKind::ConnectionReset,
-        ErrorKind::ConnectionAborted,
-        ErrorKind::BrokenPipe,
-        ErrorKind::NotConnected,
-    ]
-    .contains(&kind)
-    {
-        Symptom::Closed
-    } else if [
-        ErrorKind::PermissionDenied,
-        ErrorKind::AddrNotAvailable,
-        ErrorKind::NetworkUnreachable,
-        ErrorKind::HostUnreachable,
-        ErrorKind::InvalidInput,
-    ]
-    .contains(&kind)
-        || matches!(number, None | Some(libc::EMFILE | libc::ENFILE))
-    {
-        // Without a number it is not the kernel that speaks, but the client library or TLS in its words.
-        Symptom::Wrong
-    } else {
-        Symptom::Timeout
-    }
 }
 
 fn driver(error: &DriverError, doing: &str) -> Finding {
@@ -87,30 +54,12 @@ mod tests {
 
     use super::*;
 
-    fn of_io(error: io::Error) -> Symptom {
-        finding(&Error::Io(IoError::Io(error)), "ping").symptom
-    }
-
     #[test]
-    fn what_the_kernel_says_is_told_apart() {
-        for (number, symptom) in [
-            (libc::ECONNREFUSED, Symptom::Gone),
-            (libc::ENOENT, Symptom::Gone),
-            (libc::ECONNRESET, Symptom::Closed),
-            (libc::EPIPE, Symptom::Closed),
-            (libc::EACCES, Symptom::Wrong),
-            (libc::ENETUNREACH, Symptom::Wrong),
-            (libc::EMFILE, Symptom::Wrong),
-            // The backlog of a Unix socket is full.
-            (libc::EAGAIN, Symptom::Timeout),
-            (libc::ETIMEDOUT, Symptom::Timeout),
-        ] {
-            assert_eq!(of_io(io::Error::from_raw_os_error(number)), symptom, "{number}");
-        }
-        assert_eq!(of_io(ErrorKind::UnexpectedEof.into()), Symptom::Closed);
+    fn what_is_not_the_kernels_word_is_our_mistake() {
+        let of_io = |error: io::Error| finding(&Error::Io(IoError::Io(error)), "ping").symptom;
+        assert_eq!(of_io(io::Error::from_raw_os_error(libc::ECONNREFUSED)), Symptom::Gone);
         // A certificate that is not trusted, as rustls says it.
         assert_eq!(of_io(io::Error::new(ErrorKind::InvalidData, "invalid peer certificate")), Symptom::Wrong);
-        assert_eq!(of_io(io::Error::other("whatever")), Symptom::Wrong);
     }
 
     #[test]

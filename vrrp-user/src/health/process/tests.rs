@@ -104,3 +104,19 @@ async fn the_listening_process_is_found_and_its_end_is_seen() {
     child.wait().unwrap();
     assert!(find(&place).unwrap().is_none());
 }
+
+#[test]
+fn another_hosts_server_is_not_whoever_listens_here() {
+    let child_listens = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = child_listens.local_addr().unwrap().port();
+    let mut child = listening_child(child_listens);
+    let at = |address: &str| {
+        find(&Listener { address: address.parse().unwrap(), port, socket: None })
+            .unwrap()
+            .map(|found| found.pid)
+    };
+    assert_eq!((at("127.0.0.2"), at("192.0.2.7")), (Some(child.id()), None));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(is_here(Ipv6Addr::LOCALHOST.into()) && !is_here("2001:db8::7".parse().unwrap()));
+}

@@ -179,3 +179,24 @@ fn each_sign_of_having_caught_up_counts() {
     assert!(!cut.is_caught_up(flavour, Some(&own("0-1-3")), false), "others may be at work");
     assert!(ReplicaStatus::read(&recorded(MARIADB)).is_caught_up(flavour, None, true), "by place");
 }
+
+#[test]
+fn an_errors_text_ends_before_the_statement_that_it_quotes() {
+    for (said, kept) in [
+        (
+            "Error 'Operation CREATE USER failed for 'x'@'%'' on query. Default database: 'shop'. Query: 'CREATE USER x \
+             IDENTIFIED BY 'secret''",
+            "Error 'Operation CREATE USER failed for 'x'@'%'' on query.",
+        ),
+        (
+            "Query partially completed on the master. Query: 'SET PASSWORD = 'secret''",
+            "Query partially completed on the master.",
+        ),
+        ("Could not execute Write_rows_v1 event on table shop.t; Duplicate entry", ""),
+    ] {
+        let text = MARIADB.replace("Last_SQL_Errno: 0", "Last_SQL_Errno: 1396");
+        let text = text.replace("Last_SQL_Error: ", &format!("Last_SQL_Error: {said}"));
+        let error = ReplicaStatus::read(&recorded(&text)).applier_error.unwrap();
+        assert_eq!(error.text, if kept.is_empty() { said } else { kept });
+    }
+}

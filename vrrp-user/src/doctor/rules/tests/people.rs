@@ -62,3 +62,65 @@ fn the_heartbeat_table_must_be_there_and_its_writer_may_write() {
     });
     assert_eq!(everywhere, []);
 }
+
+/// The local server as MariaDB of that version, with an account that has these rights: what is said of rights.
+fn on_mariadb(version: &str, user: &str, all: &[&str]) -> Vec<(String, String)> {
+    let mut local = mysql8(0);
+    local.identity = recorded(&show(&local.identity).replace("8.0.36", &format!("{version}-MariaDB")));
+    local.accounts = vec![recorded(&format!("user: {user}\nhost: localhost\nplugin: ed25519"))];
+    local.privileges = rights(user, all);
+    let found = judge(&Facts::read(&local, None).unwrap(), None, &context());
+    let found = found
+        .into_iter()
+        .filter(|finding| finding.check.contains("rights") && finding.check != "heartbeat-rights");
+    found.map(|finding| (finding.check.to_owned(), finding.found)).collect()
+}
+
+/// As MariaDB 10.11.19 answers: 1227 to SET GLOBAL read_only, 1290 to an INSERT; semi-sync, threads and positions are allowed.
+#[test]
+fn what_super_includes_on_mariadb_depends_on_its_version() {
+    for (version, lacks) in [
+        ("10.6.12", ""),
+        ("10.11.19", "READ_ONLY ADMIN"),
+        (
+            "11.4.2",
+            "READ_ONLY ADMIN, CONNECTION ADMIN, SLAVE MONITOR, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN, BINLOG \
+             MONITOR",
+        ),
+    ] {
+        let found = on_mariadb(version, "vrrp", &["SUPER", "PROCESS"]);
+        let expected = format!("'vrrp'@'localhost' lacks {lacks}");
+        let expected = (!lacks.is_empty()).then(|| ("daemon-rights".to_owned(), expected));
+        assert_eq!(found, Vec::from_iter(expected), "{version}");
+        let is_past = !on_mariadb(version, "shop", &["SUPER"]).is_empty();
+        assert_eq!(is_past, version == "10.6.12", "{version}");
+        assert_eq!(on_mariadb(version, "shop", &["READ_ONLY ADMIN"]).len(), 1, "{version}");
+    }
+    let all = [
+        "READ_ONLY ADMIN",
+        "CONNECTION ADMIN",
+        "PROCESS",
+        "SLAVE MONITOR",
+        "BINLOG MONITOR",
+        "REPLICATION SLAVE ADMIN",
+    ];
+    let lacks = on_mariadb("10.11.19", "vrrp", &all);
+    assert_eq!(
+        lacks[0].1, "'vrrp'@'localhost' lacks REPLICATION MASTER ADMIN",
+        "semi-sync could not be lowered"
+    );
+    assert_eq!(on_mariadb("10.11.19", "vrrp", &[&all[..], &["REPLICATION MASTER ADMIN"]].concat()), []);
+}
+
+#[test]
+fn no_user_of_the_daemon_is_told_to_lose_its_rights() {
+    for (user, count) in [("manager", 0), ("shop", 1)] {
+        let found = judged(|local, _, _| {
+            local
+                .accounts
+                .push(recorded(&format!("user: {user}\nhost: localhost\nplugin: caching_sha2_password")));
+            local.privileges.extend(rights(user, &["SUPER"]));
+        });
+        assert_eq!(found.len(), count, "{user}: {found:?}");
+    }
+}

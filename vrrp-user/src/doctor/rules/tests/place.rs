@@ -104,10 +104,10 @@ fn an_address_that_others_answer_for_is_told_of() {
 #[test]
 fn the_strict_kind_of_read_only_must_be_in_the_files_too() {
     let weak =
-        judged(|_, _, host| host.starts_as = Some(StartsAs { read_only: true, super_read_only: false }));
+        judged(|_, _, host| host.starts_as = Some(StartsAs { read_only: true, ..StartsAs::default() }));
     assert_eq!(weak, at(Error, "starts-super-read-only"));
     let strict =
-        judged(|_, _, host| host.starts_as = Some(StartsAs { read_only: false, super_read_only: true }));
+        judged(|_, _, host| host.starts_as = Some(StartsAs { super_read_only: true, ..StartsAs::default() }));
     assert_eq!(strict, [], "it includes the other");
     assert_eq!(
         judged(|_, _, host| host.starts_as = Some(StartsAs::default())),
@@ -159,4 +159,24 @@ fn hardware_that_differs_is_told_of() {
         set(&mut peer.variables, "version_compile_machine", "aarch64");
     });
     assert_eq!(found, [(Info, Node::Pair, "parity")]);
+}
+
+#[test]
+fn a_listener_on_loopback_alone_is_wrong_whatever_the_addresses_are() {
+    let said = |bind: &str, virtual_addresses: &[&str]| {
+        let mut local = mysql8(0);
+        set(&mut local.variables, "bind_address", bind);
+        let mut context = context();
+        context.virtual_addresses = virtual_addresses.iter().map(|one| (*one).to_owned()).collect();
+        let mut findings = Findings::on(Node::Local);
+        reach::listener(&Facts::read(&local, Some(host())).unwrap(), &context, &mut findings);
+        findings.into_all().into_iter().map(|finding| finding.found).collect::<Vec<_>>()
+    };
+    for bind in ["127.0.0.1", "localhost", "127.0.0.1,::1"] {
+        assert_eq!(said(bind, &[]), [format!("it listens on {bind} only")]);
+        assert_eq!(said(bind, &["10.99.0.200"]), [format!("it listens on {bind} only")]);
+    }
+    assert!(said("10.99.0.1", &[]).is_empty(), "nothing is known of the virtual address");
+    assert!(said("*", &[]).is_empty());
+    assert_eq!(said("10.99.0.200", &["10.99.0.200"]).len(), 1);
 }

@@ -145,3 +145,102 @@ fn filters_that_differ_are_an_error() {
     });
     assert_eq!(same, [(Warning, Node::Local, "filters"), (Warning, Node::Peer, "filters")]);
 }
+
+/// The mends of one rule for the local server of a MySQL 8 pair, with one thing changed.
+fn mends(rule: Rule, has_daemon: bool, change: impl FnOnce(&mut Answers)) -> Vec<String> {
+    let mut local = mysql8(0);
+    change(&mut local);
+    let facts = Facts::read(&local, Some(HostFacts { has_daemon, ..host() })).unwrap();
+    found_by(rule, &facts).into_iter().map(|(_, mend)| mend).collect()
+}
+
+#[test]
+fn a_stopped_channel_is_started_in_its_servers_own_words_or_by_the_daemon() {
+    let stopped =
+        |answers: &mut Answers| change(answers, "Replica_SQL_Running: Yes", "Replica_SQL_Running: No");
+    assert_eq!(mends(history::channel, false, stopped), ["START REPLICA"]);
+    let by_daemon = mends(history::channel, true, stopped);
+    assert!(
+        by_daemon[0].starts_with("see vrrp status"),
+        "the daemon of the active host has its reasons: {by_daemon:?}"
+    );
+    let standby = mends(history::channel, true, |answers| {
+        stopped(answers);
+        answers.identity = recorded(&show(&answers.identity).replace("read_only: 0", "read_only: 1"));
+    });
+    assert_eq!(standby, ["START REPLICA"]);
+    let named = mariadb(
+        "",
+        "Connection_name: other\nMaster_Host: 10.99.0.2\nUsing_Gtid: Slave_Pos\nLast_SQL_Errno: 1062",
+    );
+    let mends = found_by(history::channel, &named);
+    assert_eq!(mends[1].1, "mend the error it names, then START SLAVE 'other'");
+}
+
+/// MySQL 8.0.22 to 8.0.25 have the new statements and the old variables.
+#[test]
+fn a_setting_is_called_as_its_server_calls_it() {
+    let old_names = |answers: &mut Answers| {
+        answers.identity = recorded(&show(&answers.identity).replace("8.0.36", "8.0.23"));
+        for (new, old) in [
+            ("replica_net_timeout", "slave_net_timeout: 60"),
+            ("replica_exec_mode", "slave_exec_mode: IDEMPOTENT"),
+            ("log_replica_updates", "log_slave_updates: OFF"),
+            ("replica_parallel_workers", "slave_parallel_workers: 0"),
+        ] {
+            answers.variables.retain(|row| row.at(0) != Some(new));
+            answers.variables.extend(pairs(old));
+        }
+    };
+    for (rule, mend) in [
+        (
+            history::channel_timeouts as Rule,
+            "SET GLOBAL slave_net_timeout = 4; my.cnf: slave_net_timeout = 4",
+        ),
+        (history::tolerance, "SET GLOBAL slave_exec_mode = 'STRICT'"),
+        (history::replica_updates_logged, "my.cnf: log_slave_updates = ON"),
+    ] {
+        assert_eq!(mends(rule, false, old_names), [mend]);
+    }
+    assert!(mends(channel::parallel_applying, false, old_names)[0].contains("slave_parallel_workers = 4"));
+    let new =
+        mends(history::tolerance, false, |answers| set(&mut answers.variables, "replica_exec_mode", "x"));
+    assert_eq!(new, ["SET GLOBAL replica_exec_mode = 'STRICT'"]);
+}
+
+#[test]
+fn replication_that_waits_to_be_started_is_no_variable_before_mysql_8() {
+    let waits = |starts_as: StartsAs| {
+        let mut facts = mariadb(
+            "",
+            "Master_Host: 10.99.0.2\nUsing_Gtid: Slave_Pos\nSlave_IO_Running: Yes\nSlave_SQL_Running: Yes",
+        );
+        facts.host = Some(HostFacts { starts_as: Some(starts_as), ..host() });
+        !found_by(history::channel, &facts).is_empty()
+    };
+    assert!(!waits(StartsAs::default()));
+    assert!(waits(StartsAs { without_replication: true, ..StartsAs::default() }));
+}
+
+#[test]
+fn a_number_that_both_have_is_left_to_one_of_them() {
+    for (own, other) in [("1", "2"), ("2", "1")] {
+        let (mut local, mut peer) = (mysql8(0), mysql8(1));
+        for answers in [&mut local, &mut peer] {
+            set(&mut answers.variables, "auto_increment_offset", own);
+            let identity = show(&answers.identity);
+            let is_first = identity.contains("server_id: 1");
+            let id = if is_first { "server_id: 1" } else { "server_id: 2" };
+            answers.identity = recorded(&identity.replace(id, &format!("server_id: {own}")));
+        }
+        let (local, peer) = (Facts::read(&local, None).unwrap(), Facts::read(&peer, None).unwrap());
+        let mut findings = Findings::on(Node::Pair);
+        pair::judge(&local, &peer, &context(), &mut findings);
+        let mends: Vec<String> = findings.into_all().into_iter().map(|finding| finding.mend).collect();
+        assert!(
+            mends.iter().any(|mend| mend.contains(&format!("auto_increment_offset = {other} on one"))),
+            "{mends:?}"
+        );
+        assert!(mends.iter().any(|mend| mend.contains(&format!("server_id = {other},"))), "{mends:?}");
+    }
+}
