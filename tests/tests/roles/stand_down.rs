@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use mysql::{Conn, OptsBuilder, prelude::Queryable as _};
 use vrrp_lab::{Instance, Requirement, clock, daemon, harness::Test, mysql::Flavour, tests};
 
-use super::duo::{Duo, VIP};
+use super::duo::{Duo, Plan, VIP};
 
 pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab, MariaDb};
@@ -13,6 +13,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_file_broken_under_a_killed_daemon_keeps_no_server_writable,
         the_session_of_the_peers_daemon_outlives_the_daemon,
         a_server_that_the_configuration_does_not_know_is_named,
+        a_reload_gives_a_managed_server_no_other_virtual_router,
     ]
 }
 
@@ -83,4 +84,23 @@ fn a_server_that_the_configuration_does_not_know_is_named() {
     let lines = |words: &str| said.lines().filter(|line| line.contains(words)).count();
     assert_eq!(lines("the configuration has no such instance"), 1, "{said}");
     assert!(said.contains("VI_9") && said.contains("VI_1: the role is given up"), "{said}");
+}
+
+/// Its task would never hear of another router, which would win and never have its address.
+fn a_reload_gives_a_managed_server_no_other_virtual_router() {
+    let duo = Duo::start_with("another", &Plan { more: "peer_limit: 1s,", ..Plan::new(Flavour::MariaDb) });
+    let file = duo.a.config().to_owned();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("virtual_router_id: 51", "virtual_router_id: 52")).unwrap();
+    let refused = duo.command("a", &["reload"]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && error.contains("virtual_router_id"), "{error}\n{}", duo.logs());
+    assert!(duo.lab.host("a").holds(VIP).unwrap(), "{}", duo.logs());
+    // And its orders still reach its server.
+    fs::write(&file, text).unwrap();
+    duo.order("a", &["reload"]);
+    duo.drain("a");
+    duo.wait_for("b");
+    duo.wait_until("b takes writes", || !duo.pair.b.is_read_only().unwrap());
+    assert!(duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
 }
