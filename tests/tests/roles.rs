@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         a_full_binlog_disk_does_not_keep_the_loser,
         semi_sync_is_lowered_so_that_the_test_write_does_not_stall,
         what_was_received_is_applied_before_writes,
+        what_one_domain_has_left_is_waited_for_although_another_is_further,
         a_client_of_the_address_sees_a_reset_and_others_keep_their_connections,
     ];
     all.extend(tests![[Lab, MySql56];
@@ -377,6 +378,44 @@ fn what_was_received_is_applied_before_writes() {
     assert!(won.is_ok(), "{won:?}");
     assert!(took >= Duration::from_millis(400), "it waited for the applier: {}", in_ms(took));
     assert_eq!(pair.b.ask("SELECT COUNT(*) FROM lab.writes").unwrap().as_deref(), Some("20"));
+}
+
+/// Several appliers, and the place in the source's log is that of the one that is furthest.
+fn what_one_domain_has_left_is_waited_for_although_another_is_further() {
+    let lab = Lab::pair("domains").unwrap();
+    let parallel = |node| Setup::new(Flavour::MariaDb, node).with("slave_parallel_threads = 4");
+    let mut pair = Pair::start_with(&lab, parallel(1), parallel(2)).unwrap();
+    let (mut a, mut b) = patient_nodes(&lab, &pair);
+    assert!(a.win().0.is_ok());
+    pair.a.sql("CREATE TABLE lab.slow (id INT PRIMARY KEY) ENGINE=InnoDB").unwrap();
+    pair.wait_equal(LIMIT).unwrap();
+    // The first domain's applier waits for this lock.
+    let mut lock = pair.b.connect().unwrap();
+    lock.query_drop("LOCK TABLES lab.slow READ").unwrap();
+    for (domain, statement) in
+        [(1, "INSERT INTO lab.slow VALUES (1)"), (2, "INSERT INTO lab.writes (number, server) VALUES (1, 1)")]
+    {
+        let mut client = pair.a.connect().unwrap();
+        client.query_drop(format!("SET SESSION gtid_domain_id = {domain}")).unwrap();
+        client.query_drop(statement).unwrap();
+    }
+    let is_further = || {
+        let status = pair.b.replica_status().unwrap().unwrap();
+        let is_there = pair.b.ask("SELECT COUNT(*) FROM lab.writes").unwrap().as_deref() == Some("1");
+        is_there && status["Exec_Master_Log_Pos"] == status["Read_Master_Log_Pos"]
+    };
+    assert!(clock::wait_until(LIMIT, is_further), "{:?}", pair.b.replica_status());
+    b.look();
+    pair.a.kill();
+    let release = std::thread::spawn(move || {
+        clock::sleep_ms(700);
+        drop(lock);
+    });
+    let (won, _) = b.win();
+    let slow = pair.b.ask("SELECT COUNT(*) FROM lab.slow").unwrap();
+    release.join().unwrap();
+    assert!(won.is_ok(), "{won:?}");
+    assert_eq!(slow.as_deref(), Some("1"), "it was promoted before all was applied");
 }
 
 /// The client sits in a read; nothing but a reset tells it.
