@@ -56,6 +56,7 @@ fn main() -> ExitCode {
     all.extend(tests![[Lab, MySql56];
         a_planned_change_on_mysql_loses_nothing_under_load,
         a_killed_mysql_is_followed_by_its_peer,
+        what_was_left_unapplied_is_not_applied_after_the_promotion,
     ]);
     all.extend(
         [
@@ -416,6 +417,71 @@ fn what_one_domain_has_left_is_waited_for_although_another_is_further() {
     release.join().unwrap();
     assert!(won.is_ok(), "{won:?}");
     assert_eq!(slow.as_deref(), Some("1"), "it was promoted before all was applied");
+}
+
+/// MySQL keeps its relay log over STOP SLAVE and START SLAVE.
+fn what_was_left_unapplied_is_not_applied_after_the_promotion() {
+    let lab = Lab::pair("unapplied").unwrap();
+    let mut pair = Pair::start(&lab, Flavour::MySql56).unwrap();
+    let (mut a, mut b) = patient_nodes(&lab, &pair);
+    assert!(a.win().0.is_ok());
+    pair.wait_equal(LIMIT).unwrap();
+    pair.b.sql("STOP SLAVE SQL_THREAD").unwrap();
+    pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (1, 1)").unwrap();
+    pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (2, 1)").unwrap();
+    let received = || {
+        let status = pair.b.replica_status().unwrap().unwrap();
+        status["Read_Master_Log_Pos"] == pair.a.rows("SHOW MASTER STATUS").unwrap()[0]["Position"]
+    };
+    assert!(clock::wait_until(LIMIT, received), "{:?}", pair.b.replica_status());
+    b.look();
+    pair.a.kill();
+    let (won, _) = b.win();
+    assert!(won.is_ok(), "{won:?}");
+    pair.b.sql("INSERT INTO lab.writes (number, server) VALUES (3, 2)").unwrap();
+    pair.a.restart(lab.host("a")).unwrap();
+    let found = b.look().relation();
+    assert!(matches!(found, Some(Relation::Diverged { .. })), "{found:?}");
+    rebuild_mysql(&pair.a, &pair.b);
+    b.follow();
+    clock::sleep_ms(2_000);
+    let numbers = || {
+        let rows = pair.b.rows("SELECT number FROM lab.writes ORDER BY number").unwrap();
+        rows.iter().map(|row| row["number"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(), ["3"], "the former master's old writes are among the new ones");
+    // And the channel is as it was: what the other writes from now on comes in, also after a restart.
+    pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (4, 1)").unwrap();
+    assert!(clock::wait_until(LIMIT, || numbers() == ["3", "4"]), "{:?}", pair.b.replica_status());
+    pair.b.restart(lab.host("b")).unwrap();
+    pair.wait_replicating(LIMIT).unwrap();
+    pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (5, 1)").unwrap();
+    pair.wait_equal(LIMIT).unwrap();
+    assert_eq!(pair.b.replica_status().unwrap().unwrap()["Auto_Position"], "1");
+}
+
+/// As after a restored dump of the other.
+fn rebuild_mysql(stale: &Server, good: &Server) {
+    let position = good.position().unwrap();
+    let rows = good.rows("SELECT id, number, server FROM lab.writes").unwrap();
+    let mut connection = stale.connect().unwrap();
+    let mut run = |statement: &str| connection.query_drop(statement).unwrap();
+    run("STOP SLAVE");
+    run("SET SESSION sql_log_bin = 0");
+    run("DELETE FROM lab.writes");
+    for row in rows {
+        run(&format!("INSERT INTO lab.writes VALUES ({}, {}, {})", row["id"], row["number"], row["server"]));
+    }
+    run("DELETE FROM vrrp.heartbeat");
+    for beat in good.rows("SELECT server_id, beat FROM vrrp.heartbeat").unwrap() {
+        run(&format!(
+            "INSERT INTO vrrp.heartbeat (server_id, beat) VALUES ({}, {})",
+            beat["server_id"], beat["beat"]
+        ));
+    }
+    run("RESET MASTER");
+    run(&format!("SET GLOBAL gtid_purged = '{}'", position.replace('\n', "")));
+    run("START SLAVE");
 }
 
 /// The client sits in a read; nothing but a reset tells it.

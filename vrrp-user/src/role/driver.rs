@@ -5,6 +5,7 @@
 
 mod look;
 mod peer;
+mod relay;
 #[cfg(test)]
 mod tests;
 

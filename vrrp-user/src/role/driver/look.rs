@@ -95,8 +95,9 @@ impl<S: Sockets> Driver<S> {
         self.perform(Ask::AllowWrites, self.soon()).await.checked()
     }
 
-    /// Takes in and applies what the peer writes.
+    /// Takes in and applies what the peer writes, which was just looked at, and nothing of a history that is no more.
     pub async fn receive(&mut self) -> Result<(), String> {
+        self.forget_what_nobody_has().await?;
         self.on_channels(Flavour::start_replication, self.soon()).await.checked()
     }
 
