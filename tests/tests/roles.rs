@@ -51,11 +51,13 @@ fn main() -> ExitCode {
         semi_sync_is_lowered_so_that_the_test_write_does_not_stall,
         what_was_received_is_applied_before_writes,
         what_one_domain_has_left_is_waited_for_although_another_is_further,
+        an_idle_session_with_a_table_lock_on_mariadb_is_ended,
         a_client_of_the_address_sees_a_reset_and_others_keep_their_connections,
     ];
     all.extend(tests![[Lab, MySql56];
         a_planned_change_on_mysql_loses_nothing_under_load,
         a_killed_mysql_is_followed_by_its_peer,
+        an_idle_session_with_a_table_lock_on_mysql_is_ended,
         what_was_left_unapplied_is_not_applied_after_the_promotion,
     ]);
     all.extend(
@@ -314,6 +316,45 @@ fn a_statement_that_blocks_read_only_is_ended() {
     println!("lost past a blocking statement in {}", in_ms(took));
     assert!(took < Duration::from_secs(5), "{}", in_ms(took));
     assert!(worker.join().unwrap(), "the statement was ended");
+}
+
+fn an_idle_session_with_a_table_lock_on_mariadb_is_ended() {
+    lock_holders(Flavour::MariaDb);
+}
+
+fn an_idle_session_with_a_table_lock_on_mysql_is_ended() {
+    lock_holders(Flavour::MySql56);
+}
+
+/// Read-only waits for it, and it does nothing.
+fn lock_holders(flavour: Flavour) {
+    let lab = Lab::pair("holders").unwrap();
+    let pair = Pair::start(&lab, flavour).unwrap();
+    let settings = Settings {
+        statement_limit: Duration::from_secs(1),
+        peer_limit: Duration::from_secs(2),
+        ..Settings::default()
+    };
+    let mut a = Node::new(&lab, &pair.a, &pair.b, settings);
+    let lock = || {
+        let mut holder = pair.a.connect().unwrap();
+        holder.query_drop("LOCK TABLES lab.writes WRITE").unwrap();
+        holder
+    };
+    assert!(a.win().0.is_ok());
+    for occasion in [Occasion::Forced, Occasion::Planned, Occasion::Offered] {
+        let mut holder = lock();
+        let (lost, took) = a.lose(occasion);
+        println!("{occasion:?} in {}", in_ms(took));
+        assert!(lost.is_read_only && pair.a.is_read_only().unwrap(), "{occasion:?}: {lost:?}");
+        assert_eq!(lost.is_handed_over, occasion != Occasion::Forced, "{occasion:?}: {lost:?}");
+        assert!(holder.query_drop("SELECT 1").is_err(), "{occasion:?}: its session goes on");
+        assert_eq!(a.inside(async |driver| driver.allow_writes().await).0, Ok(()));
+    }
+    // Found writable without the address.
+    let _holder = lock();
+    assert_eq!(a.inside(async |driver| driver.refuse_writes().await).0, Ok(()));
+    assert!(pair.a.is_read_only().unwrap());
 }
 
 fn a_full_binlog_disk_does_not_keep_the_loser() {

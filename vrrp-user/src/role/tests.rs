@@ -1,5 +1,6 @@
 //! Every branch of both orders, with answers made up here.
 
+mod sessions;
 mod waiting;
 
 use std::time::Duration;
@@ -431,37 +432,6 @@ fn a_planned_loss_waits_for_the_peer_and_ends_sessions_last() {
 }
 
 #[test]
-fn an_offer_ends_nobodys_session_whatever_comes_of_it() {
-    let start = || vec![(Ask::RefuseWrites, Outcome::Done), (Ask::State, own("0-1-9"))];
-    let lost = |answers: Vec<(Ask, Outcome)>| {
-        let (last, remarks) = lose(Occasion::Offered, &answers);
-        let Do::Finished(lost) = last else { panic!("{last:?}") };
-        assert!(!remarks.iter().any(|remark| matches!(remark, Remark::LeftAt(_))), "it has not left");
-        lost
-    };
-    let taken = lost(then(start(), vec![(Ask::Peer, peer(1, "0-1-9"))]));
-    assert!(taken.is_handed_over && taken.obstacle.is_none(), "{taken:?}");
-    for (answer, why) in [(silent(), "does not answer"), (peer(1, ""), "lacks 0-1-1..9")] {
-        let mut answers = start();
-        // As many looks, 5 ms apart and each answered within another, as `stall` allows.
-        let count = if why.starts_with("lacks") { 335 } else { 1 };
-        answers.extend(vec![(Ask::Peer, answer); count]);
-        let refused = lost(answers);
-        assert!(
-            !refused.is_handed_over && refused.obstacle.as_ref().is_some_and(|o| o.contains(why)),
-            "{refused:?}"
-        );
-    }
-    let stuck = vec![
-        (Ask::RefuseWrites, Outcome::Late),
-        (Ask::EndWriters, Outcome::Done),
-        (Ask::RefuseWrites, Outcome::Late),
-    ];
-    let refused = lost(stuck);
-    assert!(!refused.is_read_only && refused.obstacle.is_some_and(|o| o.contains("read-only")));
-}
-
-#[test]
 fn a_forced_loss_waits_for_nobody() {
     let answers = [
         (Ask::RefuseWrites, Outcome::Done),
@@ -478,27 +448,6 @@ fn a_dead_server_is_left_at_once() {
     let (last, _) =
         lose(Occasion::Planned, &[(Ask::RefuseWrites, Outcome::Gone("connection refused".into()))]);
     assert_eq!(last, Do::Finished(Lost { is_gone: true, ..Lost::default() }));
-}
-
-#[test]
-fn writers_that_block_are_ended_once_and_then_the_network_part_goes_on() {
-    let start = || vec![(Ask::RefuseWrites, Outcome::Late), (Ask::EndWriters, Outcome::Done)];
-    let second = vec![
-        (Ask::RefuseWrites, Outcome::Done),
-        (Ask::State, own("0-1-9")),
-        (Ask::EndSessions, Outcome::Done),
-        (Ask::State, own("0-1-9")),
-    ];
-    let (last, _) = lose(Occasion::Forced, &then(start(), second));
-    assert!(matches!(last, Do::Finished(Lost { is_read_only: true, .. })), "{last:?}");
-    let never = vec![
-        (Ask::RefuseWrites, Outcome::Late),
-        (Ask::EndSessions, Outcome::Late),
-        (Ask::State, Outcome::Late),
-    ];
-    let (last, _) = lose(Occasion::Planned, &then(start(), never));
-    let Do::Finished(lost) = last else { panic!("{last:?}") };
-    assert!(!lost.is_read_only && lost.obstacle.is_some(), "and gone all the same: {lost:?}");
 }
 
 #[test]
