@@ -454,6 +454,10 @@ impl<S: Sockets> Driver<S> {
                 "{name}: what the peer's server had is known from the process before this one only: what it wrote later may be \
                  lost, too, and cannot be named"
             ),
+            Remark::SeenLongAgo { age } => tracing::warn!(
+                "{name}: the peer's server last said what it had {age:.1?} before this: what it wrote later may be lost, too, and \
+                 cannot be named"
+            ),
             Remark::NotApplied { waited } => {
                 tracing::error!("{name}: what was received from the peer is not applied after {waited:?}");
             }

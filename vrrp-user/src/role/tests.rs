@@ -84,7 +84,8 @@ fn win(settings: &Settings, known: Option<&str>, answers: &[(Ask, Outcome)]) -> 
 }
 
 fn seen(position: &str, is_remembered: bool) -> Seen {
-    Seen { position: Position::parse_mariadb(position).unwrap(), at: 0, is_remembered }
+    let heard = (!is_remembered).then(|| Instant::from_nanos(1));
+    Seen { position: Position::parse_mariadb(position).unwrap(), at: 0, heard }
 }
 
 fn win_knowing(settings: &Settings, known: Option<Seen>, answers: &[(Ask, Outcome)]) -> WinResult {
@@ -189,6 +190,34 @@ fn what_was_only_remembered_makes_nobody_less_careful() {
     );
     let (last, remarks) = win_knowing(&with(Behind::Refuse), Some(seen("0-1-12", true)), &alive);
     assert_eq!((last, remarks), (won_over_a_follower(), vec![]));
+}
+
+/// It lived on, and could not be asked: a changed password, no more connections.
+#[test]
+fn what_was_seen_long_before_the_peer_died_is_no_word_of_what_it_had() {
+    let dead = |position| then(vec![(Ask::Peer, silent())], rest(position));
+    let long_ago = |before: Duration, behind, answers: &[(Ask, Outcome)]| {
+        let now = Instant::from_nanos(1) + before;
+        let settings = Settings { behind, ..Settings::default() };
+        let (machine, next) = Winning::begin(&settings, Some(seen("0-1-9", false)), false, now);
+        let mut play = Play { machine, now, remarks: Vec::new() };
+        (play.through(next, answers), play.remarks)
+    };
+    let hour = Duration::from_secs(3_600);
+    for behind in [Behind::Wait, Behind::PromoteAnyway, Behind::Refuse] {
+        let (last, remarks) = long_ago(hour, behind, &dead("0-1-9"));
+        assert_eq!(last, won(false));
+        assert!(remarks.contains(&Remark::SeenLongAgo { age: hour }), "{remarks:?}");
+        // Its death took the election that long to see.
+        let (last, remarks) = long_ago(MS * 4_500, behind, &dead("0-1-9"));
+        assert_eq!((last, remarks.len()), (won(false), 1), "{remarks:?}");
+    }
+    // One that answers says what it has.
+    let alive = then(
+        vec![(Ask::Peer, peer(1, "0-1-9")), (Ask::State, own("0-1-9"))],
+        rest_looking_again("0-1-9", peer(1, "0-1-9")),
+    );
+    assert_eq!(long_ago(hour, Behind::Refuse, &alive), (won_over_a_follower(), vec![]));
 }
 
 #[test]
