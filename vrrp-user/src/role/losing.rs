@@ -17,8 +17,8 @@ pub enum Occasion {
     Planned,
     /// Another is MASTER already, or our server failed: nobody is waited for.
     Forced,
-    /// As planned, but nothing is given up yet: sessions go on, and if the peer cannot have everything, whoever offered goes
-    /// on as before.
+    /// As planned, but nothing is given up yet: sessions go on unless they hold read-only up, and if the peer cannot have
+    /// everything, whoever offered goes on as before.
     Offered,
 }
 

@@ -8,7 +8,7 @@ fn to_the_end() -> Vec<(Ask, Outcome)> {
 }
 
 #[test]
-fn an_offer_ends_nobodys_session_whatever_comes_of_it() {
+fn an_offer_that_nobody_holds_up_ends_nobodys_session_whatever_comes_of_it() {
     let start = || vec![(Ask::RefuseWrites, Outcome::Done), (Ask::State, own("0-1-9"))];
     let lost = |answers: Vec<(Ask, Outcome)>| {
         let (last, remarks) = lose(Occasion::Offered, &answers);
