@@ -68,20 +68,22 @@ enum State {
     LastPosition,
 }
 
-/// Who may still hold read-only up.
+/// Whose sessions were ended so that read-only need not wait for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Try {
-    BesideAll,
-    /// Nobody who was at work; an idle session with a table lock, perhaps.
-    BesideIdle,
-    BesideNobody,
+    /// Nobody's.
+    First,
+    /// Theirs who were at work: an idle one may hold a table's lock.
+    WithoutWriters,
+    /// Everybody's.
+    Alone,
 }
 
 type Next = Do<Lost>;
 
 impl Losing {
     pub fn begin(settings: &Settings, occasion: Occasion, now: Instant) -> (Self, Next) {
-        let state = State::RefuseWrites { tries: Try::BesideAll };
+        let state = State::RefuseWrites { tries: Try::First };
         let losing =
             Self { settings: settings.clone(), occasion, state, lost: Lost::default(), remarks: Vec::new() };
         let next = losing.ask(Ask::RefuseWrites, now);
@@ -105,7 +107,7 @@ impl Losing {
             State::Taker => self.taker(outcome, now),
             State::End { who } => {
                 self.note_failure(who, outcome);
-                let tries = if who == Ask::EndWriters { Try::BesideIdle } else { Try::BesideNobody };
+                let tries = if who == Ask::EndWriters { Try::WithoutWriters } else { Try::Alone };
                 self.enter(State::RefuseWrites { tries }, Ask::RefuseWrites, now)
             }
             State::Position => {
@@ -148,15 +150,13 @@ impl Losing {
             return self.finish();
         }
         match (tries, self.occasion) {
-            (Try::BesideAll, Occasion::Offered) => self.enter(State::Taker, Ask::Peer, now),
+            (Try::First, Occasion::Offered) => self.enter(State::Taker, Ask::Peer, now),
             // They all end soon in any case, and whoever holds it up is among them.
-            (Try::BesideAll, Occasion::Planned | Occasion::Forced) if is_late => {
-                self.end(Ask::EndSessions, now)
-            }
-            (Try::BesideAll, Occasion::Planned | Occasion::Forced) => self.end(Ask::EndWriters, now),
-            (Try::BesideIdle, _) if is_late => self.end(Ask::EndSessions, now),
+            (Try::First, Occasion::Planned | Occasion::Forced) if is_late => self.end(Ask::EndSessions, now),
+            (Try::First, Occasion::Planned | Occasion::Forced) => self.end(Ask::EndWriters, now),
+            (Try::WithoutWriters, _) if is_late => self.end(Ask::EndSessions, now),
             // The network part goes on regardless; policy decides about the server afterwards.
-            (Try::BesideIdle | Try::BesideNobody, _) => {
+            (Try::WithoutWriters | Try::Alone, _) => {
                 self.not_handed_over(format!("the server cannot be made read-only: {how}"), now)
             }
         }
