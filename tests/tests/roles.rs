@@ -50,11 +50,15 @@ fn main() -> ExitCode {
         a_full_binlog_disk_does_not_keep_the_loser,
         semi_sync_is_lowered_so_that_the_test_write_does_not_stall,
         what_was_received_is_applied_before_writes,
+        what_one_domain_has_left_is_waited_for_although_another_is_further,
+        an_idle_session_with_a_table_lock_on_mariadb_is_ended,
         a_client_of_the_address_sees_a_reset_and_others_keep_their_connections,
     ];
     all.extend(tests![[Lab, MySql56];
         a_planned_change_on_mysql_loses_nothing_under_load,
         a_killed_mysql_is_followed_by_its_peer,
+        an_idle_session_with_a_table_lock_on_mysql_is_ended,
+        what_was_left_unapplied_is_not_applied_after_the_promotion,
     ]);
     all.extend(
         [
@@ -314,6 +318,45 @@ fn a_statement_that_blocks_read_only_is_ended() {
     assert!(worker.join().unwrap(), "the statement was ended");
 }
 
+fn an_idle_session_with_a_table_lock_on_mariadb_is_ended() {
+    lock_holders(Flavour::MariaDb);
+}
+
+fn an_idle_session_with_a_table_lock_on_mysql_is_ended() {
+    lock_holders(Flavour::MySql56);
+}
+
+/// Read-only waits for it, and it does nothing.
+fn lock_holders(flavour: Flavour) {
+    let lab = Lab::pair("holders").unwrap();
+    let pair = Pair::start(&lab, flavour).unwrap();
+    let settings = Settings {
+        statement_limit: Duration::from_secs(1),
+        peer_limit: Duration::from_secs(2),
+        ..Settings::default()
+    };
+    let mut a = Node::new(&lab, &pair.a, &pair.b, settings);
+    let lock = || {
+        let mut holder = pair.a.connect().unwrap();
+        holder.query_drop("LOCK TABLES lab.writes WRITE").unwrap();
+        holder
+    };
+    assert!(a.win().0.is_ok());
+    for occasion in [Occasion::Forced, Occasion::Planned, Occasion::Offered] {
+        let mut holder = lock();
+        let (lost, took) = a.lose(occasion);
+        println!("{occasion:?} in {}", in_ms(took));
+        assert!(lost.is_read_only && pair.a.is_read_only().unwrap(), "{occasion:?}: {lost:?}");
+        assert_eq!(lost.is_handed_over, occasion != Occasion::Forced, "{occasion:?}: {lost:?}");
+        assert!(holder.query_drop("SELECT 1").is_err(), "{occasion:?}: its session goes on");
+        assert_eq!(a.inside(async |driver| driver.allow_writes().await).0, Ok(()));
+    }
+    // Found writable without the address.
+    let _holder = lock();
+    assert_eq!(a.inside(async |driver| driver.refuse_writes().await).0, Ok(()));
+    assert!(pair.a.is_read_only().unwrap());
+}
+
 fn a_full_binlog_disk_does_not_keep_the_loser() {
     let lab = Lab::pair("fullrole").unwrap();
     let disk = Tmpfs::mount(&lab.host("a").file("binlog"), 8).unwrap();
@@ -377,6 +420,109 @@ fn what_was_received_is_applied_before_writes() {
     assert!(won.is_ok(), "{won:?}");
     assert!(took >= Duration::from_millis(400), "it waited for the applier: {}", in_ms(took));
     assert_eq!(pair.b.ask("SELECT COUNT(*) FROM lab.writes").unwrap().as_deref(), Some("20"));
+}
+
+/// Several appliers, and the place in the source's log is that of the one that is furthest.
+fn what_one_domain_has_left_is_waited_for_although_another_is_further() {
+    let lab = Lab::pair("domains").unwrap();
+    let parallel = |node| Setup::new(Flavour::MariaDb, node).with("slave_parallel_threads = 4");
+    let mut pair = Pair::start_with(&lab, parallel(1), parallel(2)).unwrap();
+    let (mut a, mut b) = patient_nodes(&lab, &pair);
+    assert!(a.win().0.is_ok());
+    pair.a.sql("CREATE TABLE lab.slow (id INT PRIMARY KEY) ENGINE=InnoDB").unwrap();
+    pair.wait_equal(LIMIT).unwrap();
+    // The first domain's applier waits for this lock.
+    let mut lock = pair.b.connect().unwrap();
+    lock.query_drop("LOCK TABLES lab.slow READ").unwrap();
+    for (domain, statement) in
+        [(1, "INSERT INTO lab.slow VALUES (1)"), (2, "INSERT INTO lab.writes (number, server) VALUES (1, 1)")]
+    {
+        let mut client = pair.a.connect().unwrap();
+        client.query_drop(format!("SET SESSION gtid_domain_id = {domain}")).unwrap();
+        client.query_drop(statement).unwrap();
+    }
+    let is_further = || {
+        let status = pair.b.replica_status().unwrap().unwrap();
+        let is_there = pair.b.ask("SELECT COUNT(*) FROM lab.writes").unwrap().as_deref() == Some("1");
+        is_there && status["Exec_Master_Log_Pos"] == status["Read_Master_Log_Pos"]
+    };
+    assert!(clock::wait_until(LIMIT, is_further), "{:?}", pair.b.replica_status());
+    b.look();
+    pair.a.kill();
+    let release = std::thread::spawn(move || {
+        clock::sleep_ms(700);
+        drop(lock);
+    });
+    let (won, _) = b.win();
+    let slow = pair.b.ask("SELECT COUNT(*) FROM lab.slow").unwrap();
+    release.join().unwrap();
+    assert!(won.is_ok(), "{won:?}");
+    assert_eq!(slow.as_deref(), Some("1"), "it was promoted before all was applied");
+}
+
+/// MySQL keeps its relay log over STOP SLAVE and START SLAVE.
+fn what_was_left_unapplied_is_not_applied_after_the_promotion() {
+    let lab = Lab::pair("unapplied").unwrap();
+    let mut pair = Pair::start(&lab, Flavour::MySql56).unwrap();
+    let (mut a, mut b) = patient_nodes(&lab, &pair);
+    assert!(a.win().0.is_ok());
+    pair.wait_equal(LIMIT).unwrap();
+    pair.b.sql("STOP SLAVE SQL_THREAD").unwrap();
+    pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (1, 1)").unwrap();
+    pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (2, 1)").unwrap();
+    let received = || {
+        let status = pair.b.replica_status().unwrap().unwrap();
+        status["Read_Master_Log_Pos"] == pair.a.rows("SHOW MASTER STATUS").unwrap()[0]["Position"]
+    };
+    assert!(clock::wait_until(LIMIT, received), "{:?}", pair.b.replica_status());
+    b.look();
+    pair.a.kill();
+    let (won, _) = b.win();
+    assert!(won.is_ok(), "{won:?}");
+    pair.b.sql("INSERT INTO lab.writes (number, server) VALUES (3, 2)").unwrap();
+    pair.a.restart(lab.host("a")).unwrap();
+    let found = b.look().relation();
+    assert!(matches!(found, Some(Relation::Diverged { .. })), "{found:?}");
+    rebuild_mysql(&pair.a, &pair.b);
+    b.follow();
+    clock::sleep_ms(2_000);
+    let numbers = || {
+        let rows = pair.b.rows("SELECT number FROM lab.writes ORDER BY number").unwrap();
+        rows.iter().map(|row| row["number"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(), ["3"], "the former master's old writes are among the new ones");
+    // And the channel is as it was: what the other writes from now on comes in, also after a restart.
+    pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (4, 1)").unwrap();
+    assert!(clock::wait_until(LIMIT, || numbers() == ["3", "4"]), "{:?}", pair.b.replica_status());
+    pair.b.restart(lab.host("b")).unwrap();
+    pair.wait_replicating(LIMIT).unwrap();
+    pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (5, 1)").unwrap();
+    pair.wait_equal(LIMIT).unwrap();
+    assert_eq!(pair.b.replica_status().unwrap().unwrap()["Auto_Position"], "1");
+}
+
+/// As after a restored dump of the other.
+fn rebuild_mysql(stale: &Server, good: &Server) {
+    let position = good.position().unwrap();
+    let rows = good.rows("SELECT id, number, server FROM lab.writes").unwrap();
+    let mut connection = stale.connect().unwrap();
+    let mut run = |statement: &str| connection.query_drop(statement).unwrap();
+    run("STOP SLAVE");
+    run("SET SESSION sql_log_bin = 0");
+    run("DELETE FROM lab.writes");
+    for row in rows {
+        run(&format!("INSERT INTO lab.writes VALUES ({}, {}, {})", row["id"], row["number"], row["server"]));
+    }
+    run("DELETE FROM vrrp.heartbeat");
+    for beat in good.rows("SELECT server_id, beat FROM vrrp.heartbeat").unwrap() {
+        run(&format!(
+            "INSERT INTO vrrp.heartbeat (server_id, beat) VALUES ({}, {})",
+            beat["server_id"], beat["beat"]
+        ));
+    }
+    run("RESET MASTER");
+    run(&format!("SET GLOBAL gtid_purged = '{}'", position.replace('\n', "")));
+    run("START SLAVE");
 }
 
 /// The client sits in a read; nothing but a reset tells it.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mysql::prelude::Queryable as _;
 use vrrp_lab::{
     Requirement, clock,
     harness::{Test, count},
@@ -18,6 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_daemon_that_is_told_to_end_hands_over_first,
         a_drain_that_would_leave_nobody_in_charge_is_refused_unless_it_is_forced,
         a_drain_to_a_server_that_does_not_apply_changes_nothing,
+        an_idle_session_with_a_table_lock_keeps_no_drain_and_no_end_of_the_daemon,
     ];
     all.extend(tests![[Lab, Daemon, MySql56];
         a_drained_mysql_hands_over_under_load,
@@ -153,4 +155,35 @@ fn a_drain_to_a_server_that_does_not_apply_changes_nothing() {
     let compare = || Ledger::read(&duo.pair.b).unwrap().compare(&record);
     clock::wait_until(Duration::from_secs(2), || compare().is_clean());
     assert!(compare().is_clean(), "{}\n{}", compare(), duo.logs());
+}
+
+/// It is ended as all are, only earlier, and named.
+fn an_idle_session_with_a_table_lock_keeps_no_drain_and_no_end_of_the_daemon() {
+    let plan = Plan { more: "peer_limit: 2s, statement_limit: 1s,", ..Plan::new(Flavour::MariaDb) };
+    let mut duo = Duo::start_with("locked", &plan);
+    let hold = |host: &str| {
+        let mut holder = duo.pair.on(host).connect().unwrap();
+        holder.query_drop("LOCK TABLES lab.writes WRITE").unwrap();
+        let id: u64 = holder.query_first("SELECT CONNECTION_ID()").unwrap().unwrap();
+        (holder, id)
+    };
+    let (_holder, id) = hold("a");
+    duo.drain("a");
+    duo.wait_for("b");
+    duo.wait_for_line("a", "the peer has everything: true");
+    let named = format!("{id} of root@");
+    let is_named = duo.a.log().lines().any(|line| line.contains("sessions ended:") && line.contains(&named));
+    assert!(is_named, "{named}\n{}", duo.logs());
+    duo.order("a", &["resume", "VI_1"]);
+    duo.wait_until_followed("b");
+
+    let (_holder, _) = hold("b");
+    duo.b.terminate();
+    let ending = duo.b.wait(Duration::from_secs(30));
+    assert!(ending.is_some_and(|status| status.success()), "{ending:?}\n{}", duo.logs());
+    assert!(duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+    assert!(duo.b.log().contains("the peer has everything: true"), "{}", duo.logs());
+    duo.wait_for("a");
+    duo.wait_until("a takes writes", || !duo.pair.a.is_read_only().unwrap());
+    duo.assert_never_two();
 }

@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
         the_session_of_the_peers_daemon_outlives_the_daemon,
         a_server_that_the_configuration_does_not_know_is_named,
         a_master_that_yields_is_not_taken_for_frozen,
+        a_reload_gives_a_managed_server_no_other_virtual_router,
     ]
 }
 
@@ -111,4 +112,23 @@ fn a_master_that_yields_is_not_taken_for_frozen() {
     assert!(log.contains("MASTER -> BACKUP") && !log.contains("frozen"), "{}", duo.logs());
     let held = duo.watch.timeline(VIP).unwrap().lost_at("a", from).unwrap() - from;
     assert!(held > 3 * clock::SECOND, "nothing held it up: {held} ns\n{}", duo.logs());
+}
+
+/// Its task would never hear of another router, which would win and never have its address.
+fn a_reload_gives_a_managed_server_no_other_virtual_router() {
+    let duo = Duo::start_with("another", &Plan { more: "peer_limit: 1s,", ..Plan::new(Flavour::MariaDb) });
+    let file = duo.a.config().to_owned();
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("virtual_router_id: 51", "virtual_router_id: 52")).unwrap();
+    let refused = duo.command("a", &["reload"]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && error.contains("virtual_router_id"), "{error}\n{}", duo.logs());
+    assert!(duo.lab.host("a").holds(VIP).unwrap(), "{}", duo.logs());
+    // And its orders still reach its server.
+    fs::write(&file, text).unwrap();
+    duo.order("a", &["reload"]);
+    duo.drain("a");
+    duo.wait_for("b");
+    duo.wait_until("b takes writes", || !duo.pair.b.is_read_only().unwrap());
+    assert!(duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
 }

@@ -62,8 +62,8 @@ pub(super) enum ReloadError {
     )]
     Role { instance: String },
     #[error(
-        "instance {instance}: the interface and the addresses of a managed server cannot change while the daemon runs; restart \
-         it (the addresses are handed over first)"
+        "instance {instance}: the interface, the virtual_router_id and the addresses of a managed server cannot change while the \
+         daemon runs; restart it (the addresses are handed over first)"
     )]
     Places { instance: String },
     #[error(transparent)]
@@ -496,10 +496,10 @@ fn keep_roles(running: &Config, file: &Config) -> Result<(), ReloadError> {
     if let Some(instance) = names.into_iter().find(|name| before.get(*name) != after.get(*name)) {
         return Err(ReloadError::Role { instance: instance.clone() });
     }
-    // What is blocked and reset while the service leaves is set up once.
+    // What is blocked and reset while the service leaves is set up once, and so is the way that orders take from the router.
     let places = |config: &Config, name: &String| {
         let instance = config.instances.iter().find(|instance| instance.name == *name)?;
-        Some((instance.interface.clone(), instance.virtual_addresses.clone()))
+        Some((instance.interface.clone(), instance.virtual_router_id, instance.virtual_addresses.clone()))
     };
     match before.keys().find(|name| places(running, name) != places(file, name)) {
         Some(instance) => Err(ReloadError::Places { instance: instance.clone() }),
@@ -513,3 +513,6 @@ fn say(outcome: &Outcome) {
     }
     tracing::info!("{outcome}");
 }
+
+#[cfg(test)]
+mod tests;

@@ -262,7 +262,13 @@ fn dispatch(lines: &Lines, ways: BTreeMap<usize, mpsc::Sender<Order>>) -> Result
                     RoleOrder::Drop { router, job, is_release } => (router, Order::Drop { job, is_release }),
                     RoleOrder::Rival { router } => (router, Order::Rival),
                 };
-                let Some(way) = ways.get(&router) else { continue };
+                let Some(way) = ways.get(&router) else {
+                    tracing::error!(
+                        "virtual router {router} has nobody who changes its server's role, which is a fault of this program: \
+                         restart the daemon"
+                    );
+                    continue;
+                };
                 if way.send(order).await.is_err() {
                     tracing::error!(
                         "a server's role has nobody who changes it any more, which is a fault of this program"

@@ -64,15 +64,25 @@ impl Position {
         Ok(Self::MariaDb { last, is_linear: false })
     }
 
-    /// MariaDB: with what that one says beside it, and in strict mode or not.
+    /// With what that one says beside it; MariaDB: in strict mode or not.
     #[must_use]
     pub fn joined_with(mut self, other: &Self, is_strict: bool) -> Self {
-        if let (Self::MariaDb { last, is_linear }, Self::MariaDb { last: more, .. }) = (&mut self, other) {
-            for (key, sequence) in more {
-                let known = last.entry(*key).or_default();
-                *known = (*sequence).max(*known);
+        match (&mut self, other) {
+            (Self::MariaDb { last, is_linear }, Self::MariaDb { last: more, .. }) => {
+                for (key, sequence) in more {
+                    let known = last.entry(*key).or_default();
+                    *known = (*sequence).max(*known);
+                }
+                *is_linear = is_strict;
             }
-            *is_linear = is_strict;
+            (Self::MySql(sets), Self::MySql(more)) => {
+                for (name, intervals) in more {
+                    let known = sets.entry(name.clone()).or_default();
+                    known.extend(intervals);
+                    merge(known);
+                }
+            }
+            (Self::MariaDb { .. }, Self::MySql(_)) | (Self::MySql(_), Self::MariaDb { .. }) => {}
         }
         self
     }

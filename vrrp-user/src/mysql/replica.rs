@@ -150,17 +150,19 @@ impl ReplicaStatus {
     /// by transaction id; a transaction cut in half by the source's death is received and can never be applied.
     ///
     /// `is_applied_in_turn`: one thread applies all. With several the one that hands out has read all while others are still
-    /// at work.
+    /// at work, and MariaDB's place is that of whichever domain came furthest, where it tells domains apart: by transaction id.
+    /// MySQL's is the one before which nothing is left.
     pub fn is_caught_up(&self, flavour: Flavour, own: Option<&Position>, is_applied_in_turn: bool) -> bool {
         let has_all = || {
             let lacks = self.received_position(flavour)?.beyond(own?)?;
             Some(lacks.is_empty())
         };
+        let has_one_place = is_applied_in_turn || !self.is_by_gtid || flavour.product == Product::MySql;
         // A channel that never reached its source has nothing to apply.
         let has_nothing =
             self.received.file.is_empty() && self.received_gtid.as_deref().is_none_or(str::is_empty);
         has_nothing
-            || self.received == self.applied
+            || (self.received == self.applied && has_one_place)
             || has_all() == Some(true)
             || (self.receiver == Thread::Stopped
                 && self.applier == Thread::Running

@@ -81,6 +81,20 @@ impl Flavour {
         format!("STOP {}{channel}", self.replica())
     }
 
+    /// Drops what was taken in and not applied, and asks the source from here on for what this server has not; of a channel
+    /// that goes by transaction id, with both threads stopped. MySQL keeps it over a stop and a start; MariaDB does not.
+    pub fn forget_received(self, channel: &str) -> String {
+        let words = if self.is_mysql_from(8, 0, 23) {
+            "CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION = 1"
+        } else {
+            "CHANGE MASTER TO MASTER_AUTO_POSITION = 1"
+        };
+        // Before 5.7 there are no named ones.
+        let of =
+            if channel.is_empty() { String::new() } else { format!(" FOR CHANNEL {}", literal(channel)) };
+        format!("{words}{of}")
+    }
+
     /// One of MariaDB's connections in the words above: their names are no part of MySQL's, which mean all channels at once.
     pub fn channel(self, name: &str) -> String {
         match self.product {
@@ -202,6 +216,11 @@ mod tests {
         assert_eq!(
             (m10.stop_receiver(&m10.channel("")), v84.stop_receiver(&v84.channel("other"))),
             ("STOP SLAVE IO_THREAD".into(), "STOP REPLICA IO_THREAD".into())
+        );
+        assert_eq!(v56.forget_received(""), "CHANGE MASTER TO MASTER_AUTO_POSITION = 1");
+        assert_eq!(
+            v84.forget_received("it's"),
+            "CHANGE REPLICATION SOURCE TO SOURCE_AUTO_POSITION = 1 FOR CHANNEL 'it''s'"
         );
         assert_eq!(m10.start_receiver(&m10.channel("c")), "START SLAVE 'c' IO_THREAD");
         assert_eq!(m10.start_replication(&m10.channel("it's")), r"START SLAVE 'it\'s'");

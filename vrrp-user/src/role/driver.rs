@@ -5,6 +5,8 @@
 
 mod look;
 mod peer;
+mod relay;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -421,50 +423,6 @@ impl<S: Sockets> Driver<S> {
         }
     }
 
-    /// The sessions of clients; `only_busy`: those that are in the middle of something. Their sockets go whatever the server
-    /// says.
-    async fn end_sessions(&mut self, by: Instant, only_busy: bool) -> Outcome {
-        let ended = self.kill_sessions(by, only_busy).await;
-        if only_busy {
-            return ended;
-        }
-        match self.sockets.destroy() {
-            Ok(_) => ended,
-            Err(how) => Outcome::Gone(how),
-        }
-    }
-
-    async fn kill_sessions(&mut self, by: Instant, only_busy: bool) -> Outcome {
-        let asked = |words: &'static str| move |_: Flavour| vec![words.to_owned()];
-        let own = match self.ask_ours(by, asked(statements::OWN_SESSION)).await {
-            Ok((rows, _)) => rows.first().and_then(|row| row.at(0)?.parse::<u64>().ok()),
-            Err(error) => return outcome_of(error),
-        };
-        let (rows, flavour) = match self.ask_ours(by, asked(statements::SESSIONS)).await {
-            Ok(answer) => answer,
-            Err(error) => return outcome_of(error),
-        };
-        let mut outcome = Outcome::Done;
-        for row in rows {
-            let Some(id) = row.number(&["id"]) else { continue };
-            let is_idle = row.get(&["command"]) == Some("Sleep");
-            // The peer's daemon is about to ask, and has no rights to write.
-            let is_peers =
-                self.peer.as_ref().is_some_and(|peer| row.get(&["user"]) == Some(&peer.login.user));
-            if Some(id) == own || is_peers || (only_busy && is_idle) {
-                continue;
-            }
-            match self.ask_ours(by, |_| vec![flavour.end_session(id)]).await {
-                // It has ended by itself.
-                Ok(_) | Err(DatabaseError::Refused { code: 1094, .. }) => {}
-                // One whom we may not end, MySQL's administrators above all, is no reason to spare the others.
-                Err(error @ DatabaseError::Refused { .. }) => outcome = outcome_of(error),
-                Err(error) => return outcome_of(error),
-            }
-        }
-        outcome
-    }
-
     fn note_lowered(&mut self, is_lowered: bool) {
         self.lowered.set(&self.instance, is_lowered);
     }
@@ -495,6 +453,10 @@ impl<S: Sockets> Driver<S> {
             Remark::OnlyRemembered => tracing::warn!(
                 "{name}: what the peer's server had is known from the process before this one only: what it wrote later may be \
                  lost, too, and cannot be named"
+            ),
+            Remark::SeenLongAgo { age } => tracing::warn!(
+                "{name}: the peer's server last said what it had {age:.1?} before this: what it wrote later may be lost, too, and \
+                 cannot be named"
             ),
             Remark::NotApplied { waited } => {
                 tracing::error!("{name}: what was received from the peer is not applied after {waited:?}");

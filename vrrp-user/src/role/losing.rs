@@ -5,7 +5,7 @@
 
 use super::settings::Settings;
 use super::step::{Ask, Do, Outcome, PeerAnswer, Progress, Remark, in_words};
-use crate::mysql::Position;
+use crate::mysql::{Position, ServerState};
 use crate::vrrp::Instant;
 
 const LOOK_AGAIN: core::time::Duration = core::time::Duration::from_millis(5);
@@ -17,8 +17,8 @@ pub enum Occasion {
     Planned,
     /// Another is MASTER already, or our server failed: nobody is waited for.
     Forced,
-    /// As planned, but nothing is given up yet: sessions go on, and if the peer cannot have everything, whoever offered goes
-    /// on as before.
+    /// As planned, but nothing is given up yet: sessions go on unless they hold read-only up, and if the peer cannot have
+    /// everything, whoever offered goes on as before.
     Offered,
 }
 
@@ -48,20 +48,42 @@ pub struct Losing {
 
 #[derive(Clone, Debug)]
 enum State {
-    RefuseWrites { is_second: bool },
-    EndWriters,
+    RefuseWrites {
+        tries: Try,
+    },
+    /// Nobody's session ends for an offer that comes to nothing anyway.
+    Taker,
+    /// Those whose sessions these are may be what keeps the server from it.
+    End {
+        who: Ask,
+    },
     Position,
-    Peer { progress: Progress },
-    PeerPause { progress: Progress },
+    Peer {
+        progress: Progress,
+    },
+    PeerPause {
+        progress: Progress,
+    },
     EndSessions,
     LastPosition,
+}
+
+/// Whose sessions were ended so that read-only need not wait for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Try {
+    /// Nobody's.
+    First,
+    /// Theirs who were at work: an idle one may hold a table's lock.
+    WithoutWriters,
+    /// Everybody's.
+    Alone,
 }
 
 type Next = Do<Lost>;
 
 impl Losing {
     pub fn begin(settings: &Settings, occasion: Occasion, now: Instant) -> (Self, Next) {
-        let state = State::RefuseWrites { is_second: false };
+        let state = State::RefuseWrites { tries: Try::First };
         let losing =
             Self { settings: settings.clone(), occasion, state, lost: Lost::default(), remarks: Vec::new() };
         let next = losing.ask(Ask::RefuseWrites, now);
@@ -81,10 +103,12 @@ impl Losing {
     /// Takes what came of the last thing asked; the next one.
     pub fn answer(&mut self, outcome: Outcome, now: Instant) -> Next {
         match self.state.clone() {
-            State::RefuseWrites { is_second } => self.refused(outcome, is_second, now),
-            State::EndWriters => {
-                self.note_failure(Ask::EndWriters, outcome);
-                self.enter(State::RefuseWrites { is_second: true }, Ask::RefuseWrites, now)
+            State::RefuseWrites { tries } => self.refused(outcome, tries, now),
+            State::Taker => self.taker(outcome, now),
+            State::End { who } => {
+                self.note_failure(who, outcome);
+                let tries = if who == Ask::EndWriters { Try::WithoutWriters } else { Try::Alone };
+                self.enter(State::RefuseWrites { tries }, Ask::RefuseWrites, now)
             }
             State::Position => {
                 self.keep_position(outcome);
@@ -111,9 +135,11 @@ impl Losing {
         }
     }
 
-    fn refused(&mut self, outcome: Outcome, is_second: bool, now: Instant) -> Next {
+    fn refused(&mut self, outcome: Outcome, tries: Try, now: Instant) -> Next {
         // A dead server has no writers, no sessions, and no word about its position.
         let is_gone = matches!(outcome, Outcome::Gone(_));
+        // Else it is no session that holds it up.
+        let is_late = outcome == Outcome::Late;
         let Err(how) = outcome.checked() else {
             self.lost.is_read_only = true;
             return self.enter(State::Position, Ask::State, now);
@@ -121,27 +147,53 @@ impl Losing {
         self.remarks.push(Remark::StepFailed { what: Ask::RefuseWrites, how: how.clone() });
         if is_gone {
             self.lost.is_gone = true;
-            self.finish()
-        } else if is_second {
+            return self.finish();
+        }
+        match (tries, self.occasion) {
+            (Try::First, Occasion::Offered) => self.enter(State::Taker, Ask::Peer, now),
+            // They all end soon in any case, and whoever holds it up is among them.
+            (Try::First, Occasion::Planned | Occasion::Forced) if is_late => self.end(Ask::EndSessions, now),
+            (Try::First, Occasion::Planned | Occasion::Forced) => self.end(Ask::EndWriters, now),
+            (Try::WithoutWriters, _) if is_late => self.end(Ask::EndSessions, now),
             // The network part goes on regardless; policy decides about the server afterwards.
-            self.not_handed_over(format!("the server cannot be made read-only: {how}"), now)
-        } else {
-            self.enter(State::EndWriters, Ask::EndWriters, now)
+            (Try::WithoutWriters | Try::Alone, _) => {
+                self.not_handed_over(format!("the server cannot be made read-only: {how}"), now)
+            }
         }
     }
 
-    fn peer(&mut self, outcome: Outcome, mut progress: Progress, now: Instant) -> Next {
-        let theirs = match outcome.peer() {
-            PeerAnswer::State(state) => state.position.ok(),
+    fn end(&mut self, who: Ask, now: Instant) -> Next {
+        self.enter(State::End { who }, who, now)
+    }
+
+    /// Before anybody's session ends for an offer: whether there is anybody to take it.
+    fn taker(&mut self, outcome: Outcome, now: Instant) -> Next {
+        match self.answer_of_peer(outcome) {
+            Ok(_) => self.end(Ask::EndWriters, now),
+            Err(why) => self.not_handed_over(why, now),
+        }
+    }
+
+    /// Or why there is none.
+    fn answer_of_peer(&mut self, outcome: Outcome) -> Result<Box<ServerState>, String> {
+        match outcome.peer() {
+            PeerAnswer::State(state) => Ok(state),
             PeerAnswer::Silent(how) => {
                 self.remarks.push(Remark::PeerSilent(how.clone()));
-                return self.not_handed_over(format!("the peer's server does not answer: {how}"), now);
+                Err(format!("the peer's server does not answer: {how}"))
             }
             PeerAnswer::Unaskable { code, text } => {
                 let why = format!("the peer's server refuses to be asked: {}", in_words(code, &text));
                 self.remarks.push(Remark::PeerUnaskable { code, text });
-                return self.not_handed_over(why, now);
+                Err(why)
             }
+        }
+    }
+
+    fn peer(&mut self, outcome: Outcome, mut progress: Progress, now: Instant) -> Next {
+        let theirs = match self.answer_of_peer(outcome) {
+            Ok(state) => state.position.ok(),
+            Err(why) => return self.not_handed_over(why, now),
         };
         let lacks = match (&self.lost.position, &theirs) {
             (Some(ours), Some(theirs)) => ours.beyond(theirs),

@@ -27,14 +27,14 @@ pub struct Seen {
     pub position: Position,
     /// By the host's clock, for people: ms since 1970.
     pub at: u64,
-    /// By the process before this one: what the peer has written since is not known.
-    pub is_remembered: bool,
+    /// By the clock that nobody sets. None: by the process before this one.
+    pub heard: Option<Instant>,
 }
 
 impl Seen {
     /// Just now.
     pub fn now(position: Position) -> Self {
-        Self { position, at: clock::unix_ms(), is_remembered: false }
+        Self { position, at: clock::unix_ms(), heard: Some(clock::now()) }
     }
 
     /// Nothing, if the clock was set back since.
@@ -114,7 +114,7 @@ impl Memory {
         let is_fresh = self.kept_at.is_some_and(|at| now.since(at) < FRESH);
         let is_kept = self.kept.as_ref() == Some(&seen.position) && is_fresh;
         // What was only remembered is there already.
-        let is_old = seen.is_remembered || is_kept && !self.has_failed.load(Ordering::Acquire);
+        let is_old = seen.heard.is_none() || is_kept && !self.has_failed.load(Ordering::Acquire);
         if is_old || is_early || self.turn.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -153,7 +153,7 @@ fn load(file: &Path) -> Result<Option<Seen>, MemoryError> {
         Kind::MySql => Position::parse_mysql(&content.position),
     };
     match position {
-        Ok(position) => Ok(Some(Seen { position, at: content.seen_at, is_remembered: true })),
+        Ok(position) => Ok(Some(Seen { position, at: content.seen_at, heard: None })),
         Err(source) => Err(MemoryError::Position { path, source }),
     }
 }
@@ -197,9 +197,9 @@ mod tests {
         assert_eq!(load(&file).unwrap(), None);
         let strict = maria("0-1-9,0-2-5").joined_with(&maria(""), true);
         for position in [maria(""), strict, Position::parse_mysql(&format!("{UUID}:1-5:7")).unwrap()] {
-            let seen = Seen { position, at: 1_000, is_remembered: false };
+            let seen = Seen { position, at: 1_000, heard: Some(clock::now()) };
             store(&file, &seen).unwrap();
-            assert_eq!(load(&file).unwrap(), Some(Seen { is_remembered: true, ..seen }));
+            assert_eq!(load(&file).unwrap(), Some(Seen { heard: None, ..seen }));
         }
     }
 
@@ -251,7 +251,7 @@ mod tests {
     async fn what_was_only_remembered_gets_no_younger_by_being_kept() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("peer");
-        let seen = Seen { position: maria("0-1-9"), at: 1_000, is_remembered: false };
+        let seen = Seen { position: maria("0-1-9"), at: 1_000, heard: Some(clock::now()) };
         store(&file, &seen).unwrap();
         let (mut memory, recalled) = Memory::recall("VI_1", file.clone(), Turn::default());
         memory.keep("VI_1", &recalled.unwrap(), true);

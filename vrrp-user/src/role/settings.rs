@@ -111,8 +111,9 @@ impl Settings {
         self.longest_win().saturating_sub(rest)
     }
 
-    /// The longest that losing in order takes.
+    /// The longest that losing in order takes: an offer that has to end first those who are at work and then everybody asks
+    /// the peer before that, too.
     pub fn longest_lose(&self) -> Duration {
-        self.statement_limit * 7 + self.catch_up + self.peer_limit
+        self.statement_limit * 8 + self.catch_up + self.peer_limit * 2
     }
 }

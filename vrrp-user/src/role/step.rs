@@ -186,6 +186,10 @@ pub enum Remark {
     LossUnknown,
     /// The peer's position is from before this process: what came after it has no name.
     OnlyRemembered,
+    /// It is from so long before the promotion: the same.
+    SeenLongAgo {
+        age: Duration,
+    },
     NotApplied {
         waited: Duration,
     },

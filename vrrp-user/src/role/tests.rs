@@ -1,5 +1,6 @@
 //! Every branch of both orders, with answers made up here.
 
+mod sessions;
 mod waiting;
 
 use std::time::Duration;
@@ -83,7 +84,8 @@ fn win(settings: &Settings, known: Option<&str>, answers: &[(Ask, Outcome)]) -> 
 }
 
 fn seen(position: &str, is_remembered: bool) -> Seen {
-    Seen { position: Position::parse_mariadb(position).unwrap(), at: 0, is_remembered }
+    let heard = (!is_remembered).then(|| Instant::from_nanos(1));
+    Seen { position: Position::parse_mariadb(position).unwrap(), at: 0, heard }
 }
 
 fn win_knowing(settings: &Settings, known: Option<Seen>, answers: &[(Ask, Outcome)]) -> WinResult {
@@ -188,6 +190,34 @@ fn what_was_only_remembered_makes_nobody_less_careful() {
     );
     let (last, remarks) = win_knowing(&with(Behind::Refuse), Some(seen("0-1-12", true)), &alive);
     assert_eq!((last, remarks), (won_over_a_follower(), vec![]));
+}
+
+/// It lived on, and could not be asked: a changed password, no more connections.
+#[test]
+fn what_was_seen_long_before_the_peer_died_is_no_word_of_what_it_had() {
+    let dead = |position| then(vec![(Ask::Peer, silent())], rest(position));
+    let long_ago = |before: Duration, behind, answers: &[(Ask, Outcome)]| {
+        let now = Instant::from_nanos(1) + before;
+        let settings = Settings { behind, ..Settings::default() };
+        let (machine, next) = Winning::begin(&settings, Some(seen("0-1-9", false)), false, now);
+        let mut play = Play { machine, now, remarks: Vec::new() };
+        (play.through(next, answers), play.remarks)
+    };
+    let hour = Duration::from_secs(3_600);
+    for behind in [Behind::Wait, Behind::PromoteAnyway, Behind::Refuse] {
+        let (last, remarks) = long_ago(hour, behind, &dead("0-1-9"));
+        assert_eq!(last, won(false));
+        assert!(remarks.contains(&Remark::SeenLongAgo { age: hour }), "{remarks:?}");
+        // Its death took the election that long to see.
+        let (last, remarks) = long_ago(MS * 4_500, behind, &dead("0-1-9"));
+        assert_eq!((last, remarks.len()), (won(false), 1), "{remarks:?}");
+    }
+    // One that answers says what it has.
+    let alive = then(
+        vec![(Ask::Peer, peer(1, "0-1-9")), (Ask::State, own("0-1-9"))],
+        rest_looking_again("0-1-9", peer(1, "0-1-9")),
+    );
+    assert_eq!(long_ago(hour, Behind::Refuse, &alive), (won_over_a_follower(), vec![]));
 }
 
 #[test]
@@ -431,37 +461,6 @@ fn a_planned_loss_waits_for_the_peer_and_ends_sessions_last() {
 }
 
 #[test]
-fn an_offer_ends_nobodys_session_whatever_comes_of_it() {
-    let start = || vec![(Ask::RefuseWrites, Outcome::Done), (Ask::State, own("0-1-9"))];
-    let lost = |answers: Vec<(Ask, Outcome)>| {
-        let (last, remarks) = lose(Occasion::Offered, &answers);
-        let Do::Finished(lost) = last else { panic!("{last:?}") };
-        assert!(!remarks.iter().any(|remark| matches!(remark, Remark::LeftAt(_))), "it has not left");
-        lost
-    };
-    let taken = lost(then(start(), vec![(Ask::Peer, peer(1, "0-1-9"))]));
-    assert!(taken.is_handed_over && taken.obstacle.is_none(), "{taken:?}");
-    for (answer, why) in [(silent(), "does not answer"), (peer(1, ""), "lacks 0-1-1..9")] {
-        let mut answers = start();
-        // As many looks, 5 ms apart and each answered within another, as `stall` allows.
-        let count = if why.starts_with("lacks") { 335 } else { 1 };
-        answers.extend(vec![(Ask::Peer, answer); count]);
-        let refused = lost(answers);
-        assert!(
-            !refused.is_handed_over && refused.obstacle.as_ref().is_some_and(|o| o.contains(why)),
-            "{refused:?}"
-        );
-    }
-    let stuck = vec![
-        (Ask::RefuseWrites, Outcome::Late),
-        (Ask::EndWriters, Outcome::Done),
-        (Ask::RefuseWrites, Outcome::Late),
-    ];
-    let refused = lost(stuck);
-    assert!(!refused.is_read_only && refused.obstacle.is_some_and(|o| o.contains("read-only")));
-}
-
-#[test]
 fn a_forced_loss_waits_for_nobody() {
     let answers = [
         (Ask::RefuseWrites, Outcome::Done),
@@ -478,27 +477,6 @@ fn a_dead_server_is_left_at_once() {
     let (last, _) =
         lose(Occasion::Planned, &[(Ask::RefuseWrites, Outcome::Gone("connection refused".into()))]);
     assert_eq!(last, Do::Finished(Lost { is_gone: true, ..Lost::default() }));
-}
-
-#[test]
-fn writers_that_block_are_ended_once_and_then_the_network_part_goes_on() {
-    let start = || vec![(Ask::RefuseWrites, Outcome::Late), (Ask::EndWriters, Outcome::Done)];
-    let second = vec![
-        (Ask::RefuseWrites, Outcome::Done),
-        (Ask::State, own("0-1-9")),
-        (Ask::EndSessions, Outcome::Done),
-        (Ask::State, own("0-1-9")),
-    ];
-    let (last, _) = lose(Occasion::Forced, &then(start(), second));
-    assert!(matches!(last, Do::Finished(Lost { is_read_only: true, .. })), "{last:?}");
-    let never = vec![
-        (Ask::RefuseWrites, Outcome::Late),
-        (Ask::EndSessions, Outcome::Late),
-        (Ask::State, Outcome::Late),
-    ];
-    let (last, _) = lose(Occasion::Planned, &then(start(), never));
-    let Do::Finished(lost) = last else { panic!("{last:?}") };
-    assert!(!lost.is_read_only && lost.obstacle.is_some(), "and gone all the same: {lost:?}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Nothing here waits for the old master longer than the gate's own limit. Refuses to announce anything: when this is
 //! finished the address may be taken.
 
+use std::time::Duration;
+
 use super::memory::Seen;
 use super::settings::{Behind, Divergence, SemiSyncPolicy, Settings, Split};
 use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Progress, Remark, in_words};
@@ -10,7 +12,10 @@ use crate::mysql::{Position, Relation, ServerState};
 use crate::vrrp::Instant;
 
 /// Between two looks at the same thing.
-const LOOK_AGAIN: core::time::Duration = core::time::Duration::from_millis(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// What the peer had this long before the order to win is no word of what it has now. A peer that dies was looked at within
+/// 250 ms, and at adverts of a second its death is known 4 s later.
+const TOO_OLD: Duration = Duration::from_secs(5);
 
 /// The server is writable; the address may be taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -283,7 +288,7 @@ impl Winning {
 
     fn weigh_peer(&mut self, peer: &ServerState, give_up: Instant, now: Instant) -> Next {
         if let Ok(position) = &peer.position {
-            self.last_known = Some(Seen::now(position.clone()));
+            self.last_known = Some(Seen { heard: Some(now), ..Seen::now(position.clone()) });
         }
         if peer.writability.is_writable() {
             if now < give_up {
@@ -388,9 +393,12 @@ impl Winning {
             (Ok(own), Some(known)) => known.position.beyond(own),
             (Ok(_) | Err(_), _) => None,
         };
-        let is_remembered = self.last_known.as_ref().is_some_and(|known| known.is_remembered);
-        if is_remembered && lacks.is_some() {
-            self.remarks.push(Remark::OnlyRemembered);
+        if lacks.is_some() {
+            match self.last_known.as_ref().map(|known| known.heard.map(|at| self.began.since(at))) {
+                Some(None) => self.remarks.push(Remark::OnlyRemembered),
+                Some(Some(age)) if age >= TOO_OLD => self.remarks.push(Remark::SeenLongAgo { age }),
+                Some(Some(_)) | None => {}
+            }
         }
         // Whoever goes on makes two histories of one, while the other one is there.
         let would_diverge = self.is_peer_known && self.settings.diverged == Divergence::ReadOnly;

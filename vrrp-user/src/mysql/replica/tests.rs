@@ -200,3 +200,22 @@ fn an_errors_text_ends_before_the_statement_that_it_quotes() {
         assert_eq!(error.text, if kept.is_empty() { said } else { kept });
     }
 }
+
+/// With several appliers a domain may be further than another, and the place is that of the furthest.
+#[test]
+fn with_several_appliers_a_place_speaks_for_one_domain_of_mariadb_only() {
+    let maria = Flavour::of("10.11.19-MariaDB");
+    let (lacking, whole) =
+        ["0-1-3,2-1-1", "0-1-3,1-1-1,2-1-1"].map(|text| Position::parse_mariadb(text).unwrap()).into();
+    let text = MARIADB
+        .replace("Gtid_IO_Pos: 0-1-4", "Gtid_IO_Pos: 0-1-3,1-1-1,2-1-1")
+        .replace("Slave_IO_Running: Yes", "Slave_IO_Running: No");
+    let status = ReplicaStatus::read(&recorded(&text));
+    assert_eq!(status.received, status.applied);
+    assert!(!status.is_caught_up(maria, Some(&lacking), false) && !status.is_caught_up(maria, None, false));
+    assert!(status.is_caught_up(maria, Some(&whole), false));
+    assert!(status.is_caught_up(maria, Some(&lacking), true), "one applier comes to the end of all");
+    // By place all domains are one.
+    let by_place = ReplicaStatus::read(&recorded(&text.replace("Using_Gtid: Slave_Pos", "Using_Gtid: No")));
+    assert!(by_place.is_caught_up(maria, None, false));
+}

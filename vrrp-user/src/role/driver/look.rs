@@ -80,14 +80,21 @@ impl<S: Sockets> Driver<S> {
         self.perform(Ask::State, by).await.state()
     }
 
-    /// Whoever is in the middle of a write is ended if it keeps the server from it.
+    /// Whoever is in the middle of a write is ended if it keeps the server from it, and if that is not enough everybody: one
+    /// who is idle may hold a table's lock.
     pub async fn refuse_writes(&mut self) -> Result<(), String> {
-        let Err(_held_up) = self.perform(Ask::RefuseWrites, self.soon()).await.checked() else {
-            return Ok(());
-        };
-        // Some of them may be beyond us, and not in the way.
-        self.perform(Ask::EndWriters, self.soon()).await;
-        self.perform(Ask::RefuseWrites, self.soon()).await.checked()
+        let mut outcome = self.perform(Ask::RefuseWrites, self.soon()).await;
+        for who in [Ask::EndWriters, Ask::EndSessions] {
+            // What fails at once is held up by nobody who is idle.
+            let may_help = who == Ask::EndWriters || outcome == Outcome::Late;
+            if outcome == Outcome::Done || !may_help {
+                break;
+            }
+            // Some of them may be beyond us, and not in the way.
+            self.perform(who, self.soon()).await;
+            outcome = self.perform(Ask::RefuseWrites, self.soon()).await;
+        }
+        outcome.checked()
     }
 
     /// Takes writes again, after an offer that came to nothing.
@@ -95,8 +102,9 @@ impl<S: Sockets> Driver<S> {
         self.perform(Ask::AllowWrites, self.soon()).await.checked()
     }
 
-    /// Takes in and applies what the peer writes.
+    /// Takes in and applies what the peer writes, which was just looked at, and nothing of a history that is no more.
     pub async fn receive(&mut self) -> Result<(), String> {
+        self.forget_what_nobody_has().await?;
         self.on_channels(Flavour::start_replication, self.soon()).await.checked()
     }
 
