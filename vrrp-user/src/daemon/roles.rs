@@ -8,6 +8,7 @@ mod active;
 mod commits;
 mod keeper;
 mod lag;
+mod matter;
 mod orders;
 mod post;
 mod stand_down;

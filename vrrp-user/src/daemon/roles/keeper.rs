@@ -16,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use super::Shown;
 use super::commits::Commits;
 use super::lag::Lag;
+use super::matter::matter;
 use super::orders::{Offer, Order, Orders};
 use super::post::Post;
 use crate::config::{Access, Role};
@@ -547,13 +548,4 @@ impl Keeper {
 pub(super) fn credentials(access: &Access) -> (Credentials, Option<SecretError>) {
     let Access { place, account, tls } = access;
     Credentials::read(place.clone(), &account.user, account.password.clone(), tls.clone())
-}
-
-/// What a text is about: the ends of ranges of transactions left out, which move with every write of the other server.
-fn matter(text: &str) -> String {
-    let mut parts = text.split("..");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |matter, part| {
-        matter + ".." + part.trim_start_matches(|digit: char| digit.is_ascii_digit())
-    })
 }
