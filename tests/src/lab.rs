@@ -269,6 +269,11 @@ impl Host {
         self.load_rules(&script)
     }
 
+    /// Undoes [`Host::mute_adverts`].
+    pub fn hear_adverts(&self) -> Result<()> {
+        self.load_rules(&format!("flush chain bridge {TABLE} mute_{}\n", self.name))
+    }
+
     /// Packets that its `eth0` has received so far, by the kernel's count: before any XDP program of the host.
     pub fn received(&self) -> Result<u64> {
         let read = || std::fs::read_to_string("/proc/thread-self/net/dev");

@@ -38,6 +38,9 @@ impl Keeper {
                 self.driver.note_read_only();
             }
         }
+        if is_peer_writable(&view) {
+            self.decision.give_way();
+        }
         let errant = self.find_errant(&view);
         let text = match view.relation() {
             None => {
@@ -83,7 +86,7 @@ impl Keeper {
                 // Behind alone may be a broken replica: another try would take the address from a server that is well.
                 if self.lag.has_caught_up() {
                     self.standing.let_go(&self.instance, &Holder::Role);
-                    self.set_undecided(false);
+                    self.decision.agree();
                 }
                 if self.is_deaf && matches!(&view.theirs, PeerAnswer::State(_)) {
                     match self.driver.receive().await {
@@ -168,4 +171,8 @@ impl Keeper {
             )
         })
     }
+}
+
+fn is_peer_writable(view: &View) -> bool {
+    matches!(&view.theirs, PeerAnswer::State(theirs) if theirs.writability.is_writable())
 }
