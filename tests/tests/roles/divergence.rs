@@ -21,6 +21,8 @@ pub(crate) fn tests() -> Vec<Test> {
         a_standby_whose_writes_do_not_come_in_is_a_divergence_too,
         the_one_that_serves_goes_on_after_another_was_master_for_a_moment,
         the_one_that_serves_goes_on_after_a_restart_of_its_daemon,
+        what_two_writers_left_is_decided_by_nobodys_death,
+        a_server_in_quarantine_that_somebody_makes_writable_is_closed_again,
         a_daemon_restarted_beside_a_dead_peer_still_knows_what_that_had,
     ]
 }
@@ -216,6 +218,42 @@ fn the_one_that_serves_goes_on_after_a_restart_of_its_daemon() {
     // And no longer than it is needed: once they agree, it is a pair as any other.
     duo.rebuild_a();
     assert_serves(&duo);
+}
+
+/// The one that has the address dies: the other one has a history that nobody has chosen, by `serve` either.
+fn what_two_writers_left_is_decided_by_nobodys_death() {
+    let mut duo = Duo::start("undecided", Flavour::MariaDb);
+    duo.lab.host("a").cut().unwrap();
+    duo.wait_until("the other half promotes, too", || {
+        !duo.pair.b.is_read_only().unwrap() && duo.lab.host("b").holds(VIP).unwrap()
+    });
+    duo.pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (1, 1)").unwrap();
+    duo.pair.b.sql("INSERT INTO lab.writes (number, server) VALUES (2, 2)").unwrap();
+    clock::sleep_ms(500);
+    duo.lab.host("a").heal().unwrap();
+    duo.wait_until("status says it", || duo.status("a").contains("READ-ONLY with the address"));
+    duo.wait_until("so does the standby", || duo.status("b").contains("this one is not promoted"));
+    duo.pair.a.kill();
+    duo.wait_for_line("b", "not promoted: the servers had diverged");
+    for _ in 0..40 {
+        assert!(duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+        clock::sleep_ms(50);
+    }
+    // A person may: by that word, and for the pair's whole time.
+    duo.order("b", &["resume", "VI_1"]);
+    duo.wait_until("b takes writes", || !duo.pair.b.is_read_only().unwrap());
+    duo.wait_for("b");
+    duo.pair.a.restart(duo.lab.host("a")).unwrap();
+    assert_b_serves_alone(&duo);
+}
+
+fn a_server_in_quarantine_that_somebody_makes_writable_is_closed_again() {
+    let duo = diverged("opened");
+    duo.wait_until("both are read-only", || are_read_only(&duo));
+    duo.pair.b.set_read_only(false).unwrap();
+    duo.wait_for_line("b", "the server was writable although the gate did not let it");
+    duo.wait_until("it is closed again", || duo.pair.b.is_read_only().unwrap());
+    assert_both_stay_read_only(&duo);
 }
 
 fn a_daemon_restarted_beside_a_dead_peer_still_knows_what_that_had() {

@@ -66,7 +66,33 @@ impl Keeper {
         }
     }
 
+    /// False: it was made writable by somebody, or was not to be closed before, and still takes writes.
+    async fn close_again(&mut self) -> bool {
+        self.driver.note_found_writable();
+        match self.driver.refuse_writes().await {
+            Ok(()) => {
+                tracing::error!(
+                    instance = self.instance,
+                    "the server was writable although the gate did not let it; it is read-only again. To decide for it: `vrrp \
+                     resume`"
+                );
+                true
+            }
+            Err(how) => {
+                self.say(&format!(
+                    "the server is writable although the gate did not let it, and cannot be made read-only: {how}"
+                ));
+                self.show("WRITABLE with the address although the gate did not let it", true);
+                false
+            }
+        }
+    }
+
     pub(super) async fn look_in_quarantine(&mut self, view: &View) {
+        let is_open = view.ours.as_ref().is_ok_and(|ours| ours.writability.is_writable());
+        if is_open && !self.close_again().await {
+            return;
+        }
         let is_writable =
             matches!(&view.theirs, PeerAnswer::State(theirs) if theirs.writability.is_writable());
         let relation = view.relation();
