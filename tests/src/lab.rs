@@ -269,6 +269,11 @@ impl Host {
         self.load_rules(&script)
     }
 
+    /// Undoes [`Host::mute_adverts`].
+    pub fn hear_adverts(&self) -> Result<()> {
+        self.load_rules(&format!("flush chain bridge {TABLE} mute_{}\n", self.name))
+    }
+
     /// Its own kernel takes no advert of that virtual router, as where a queue is full: whoever sends one is told.
     pub fn refuse_adverts(&self, virtual_router_id: u8) -> Result<()> {
         let script = format!(

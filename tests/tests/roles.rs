@@ -31,7 +31,8 @@ use vrrp_user::{
     health::secret::Secret,
     mysql::Relation,
     role::{
-        Behind, Driver, Lost, Occasion, PeerAnswer, Refusal, Settings, Split, View, Won, driver::NoSockets,
+        Behind, Driver, Lost, Mandate, Occasion, PeerAnswer, Refusal, Settings, Split, View, Won,
+        driver::NoSockets,
     },
 };
 
@@ -118,7 +119,7 @@ impl<'a> Node<'a> {
     }
 
     fn win(&mut self) -> (Result<Won, Refusal>, Duration) {
-        self.inside(async |driver| driver.win(false).await)
+        self.inside(async |driver| driver.win(Mandate::Open).await)
     }
 
     fn lose(&mut self, occasion: Occasion) -> (Lost, Duration) {

@@ -18,7 +18,7 @@ pub use losing::{Losing, Lost, Occasion};
 pub use memory::{Seen, Turn};
 pub use settings::{Behind, Divergence, SemiSyncPolicy, Settings, Split, Stuck};
 pub use step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark, in_words};
-pub use winning::{Refusal, Winning, Won};
+pub use winning::{Mandate, Refusal, Winning, Won};
 
 #[cfg(test)]
 mod tests;

@@ -19,14 +19,35 @@ pub(crate) fn tests() -> Vec<Test> {
         a_divergence_outlives_the_daemons_and_ends_by_a_repair_and_resume,
         one_resume_is_enough_for_a_winner_that_was_refused_while_the_other_lived,
         a_standby_whose_writes_do_not_come_in_is_a_divergence_too,
+        the_one_that_serves_goes_on_after_another_was_master_for_a_moment,
+        the_one_that_serves_goes_on_after_a_restart_of_its_daemon,
+        what_two_writers_left_is_decided_by_nobodys_death,
+        a_server_in_quarantine_that_somebody_makes_writable_is_closed_again,
         a_daemon_restarted_beside_a_dead_peer_still_knows_what_that_had,
     ]
 }
 
 /// b is the active one, and a is back with a tail that b never received. The policy is `read_only`.
 fn diverged(name: &str) -> Duo {
-    let mut duo =
-        Duo::start_with(name, &Plan { more: "diverged: read_only,", ..Plan::new(Flavour::MariaDb) });
+    let duo = lossy(name, "diverged: read_only,");
+    duo.wait_for_line(
+        "b",
+        "written before it lost the address. This server is read-only until that is mended",
+    );
+    duo
+}
+
+/// The same with `serve`, and b serves on.
+fn serving(name: &str) -> Duo {
+    // A server that is late once would be a peer that is away.
+    let duo = lossy(name, "peer_limit: 2s,");
+    duo.wait_for_line("b", "written before it lost the address. Replication from it stays stopped");
+    duo.wait_until("the standby says it", || duo.status("a").contains("DIVERGED"));
+    duo
+}
+
+fn lossy(name: &str, more: &'static str) -> Duo {
+    let mut duo = Duo::start_with(name, &Plan { more, ..Plan::new(Flavour::MariaDb) });
     let writer = duo.writer();
     duo.pair.b.sql("STOP SLAVE IO_THREAD").unwrap();
     duo.wait_for_writes(&writer, 20);
@@ -38,10 +59,6 @@ fn diverged(name: &str) -> Duo {
     let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
     assert!(!verdict.lost.is_empty(), "nothing was lost: {verdict}");
     duo.pair.a.restart(duo.lab.host("a")).unwrap();
-    duo.wait_for_line(
-        "b",
-        "written before it lost the address. This server is read-only until that is mended",
-    );
     duo
 }
 
@@ -154,6 +171,89 @@ fn a_standby_whose_writes_do_not_come_in_is_a_divergence_too() {
     duo.wait_until("both are read-only", || are_read_only(&duo));
     assert_both_stay_read_only(&duo);
     duo.wait_until("status says it", || duo.status("a").contains("READ-ONLY with the address"));
+}
+
+/// b, beside a that is diverged and read-only, at the end of whatever was.
+fn assert_b_serves_alone(duo: &Duo) {
+    duo.wait_until("b is writable under the address", || {
+        duo.lab.host("b").holds(VIP).unwrap() && !duo.pair.b.is_read_only().unwrap()
+    });
+    let writer = Writer::start(duo.lab.host("client"), WriterSetup::new(VIP)).unwrap();
+    duo.wait_until("the client writes", || writer.count() > 20);
+    drop(writer);
+    for _ in 0..40 {
+        assert!(duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
+        assert!(!duo.lab.host("a").holds(VIP).unwrap(), "{}", duo.logs());
+        assert!(
+            duo.lab.host("b").holds(VIP).unwrap() && !duo.pair.b.is_read_only().unwrap(),
+            "{}",
+            duo.logs()
+        );
+        clock::sleep_ms(50);
+    }
+    duo.wait_until("b says it", || duo.status("b").contains("active; the peer has DIVERGED"));
+    duo.wait_until("a says it", || duo.status("a").contains("DIVERGED"));
+}
+
+/// It outranks the one that serves, and its server wrote nothing meanwhile.
+fn the_one_that_serves_goes_on_after_another_was_master_for_a_moment() {
+    let duo = serving("hiccup");
+    duo.lab.host("b").mute_adverts().unwrap();
+    duo.wait_for_line("a", "not promoted: the servers have diverged");
+    duo.lab.host("b").hear_adverts().unwrap();
+    duo.wait_for_line("b", "which this one goes on without");
+    assert_b_serves_alone(&duo);
+    assert!(!duo.b.log().contains("both servers took writes"), "{}", duo.logs());
+    duo.assert_never_two();
+}
+
+fn the_one_that_serves_goes_on_after_a_restart_of_its_daemon() {
+    let mut duo = serving("upgraded");
+    duo.b.stop().unwrap();
+    duo.wait_for_line("a", "not promoted: the servers have diverged");
+    duo.b.restart(duo.lab.host("b")).unwrap();
+    duo.wait_for_line("b", "which this one goes on without");
+    assert_b_serves_alone(&duo);
+    duo.assert_never_two();
+    // And no longer than it is needed: once they agree, it is a pair as any other.
+    duo.rebuild_a();
+    assert_serves(&duo);
+}
+
+/// The one that has the address dies: the other one has a history that nobody has chosen, by `serve` either.
+fn what_two_writers_left_is_decided_by_nobodys_death() {
+    let mut duo = Duo::start("undecided", Flavour::MariaDb);
+    duo.lab.host("a").cut().unwrap();
+    duo.wait_until("the other half promotes, too", || {
+        !duo.pair.b.is_read_only().unwrap() && duo.lab.host("b").holds(VIP).unwrap()
+    });
+    duo.pair.a.sql("INSERT INTO lab.writes (number, server) VALUES (1, 1)").unwrap();
+    duo.pair.b.sql("INSERT INTO lab.writes (number, server) VALUES (2, 2)").unwrap();
+    clock::sleep_ms(500);
+    duo.lab.host("a").heal().unwrap();
+    duo.wait_until("status says it", || duo.status("a").contains("READ-ONLY with the address"));
+    duo.wait_until("so does the standby", || duo.status("b").contains("this one is not promoted"));
+    duo.pair.a.kill();
+    duo.wait_for_line("b", "not promoted: the servers had diverged");
+    for _ in 0..40 {
+        assert!(duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
+        clock::sleep_ms(50);
+    }
+    // A person may: by that word, and for the pair's whole time.
+    duo.order("b", &["resume", "VI_1"]);
+    duo.wait_until("b takes writes", || !duo.pair.b.is_read_only().unwrap());
+    duo.wait_for("b");
+    duo.pair.a.restart(duo.lab.host("a")).unwrap();
+    assert_b_serves_alone(&duo);
+}
+
+fn a_server_in_quarantine_that_somebody_makes_writable_is_closed_again() {
+    let duo = diverged("opened");
+    duo.wait_until("both are read-only", || are_read_only(&duo));
+    duo.pair.b.set_read_only(false).unwrap();
+    duo.wait_for_line("b", "the server was writable although the gate did not let it");
+    duo.wait_until("it is closed again", || duo.pair.b.is_read_only().unwrap());
+    assert_both_stay_read_only(&duo);
 }
 
 fn a_daemon_restarted_beside_a_dead_peer_still_knows_what_that_had() {

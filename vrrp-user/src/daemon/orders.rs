@@ -187,7 +187,7 @@ impl Running {
             } else if waiting.contains(&name) {
                 format!(
                     "{name} has the address and a read-only server: it takes writes again once both servers agree, or at once if \
-                     the peer's does not answer"
+                     the peer's does not answer, or is read-only and diverged is serve"
                 )
             } else if !drained.contains(&name) {
                 format!("{name} was not drained")

@@ -6,10 +6,13 @@
 
 mod active;
 mod commits;
+mod decision;
 mod keeper;
 mod lag;
+mod matter;
 mod orders;
 mod post;
+mod quarantine;
 mod stand_down;
 mod standby;
 

@@ -87,6 +87,23 @@ impl Position {
         self
     }
 
+    /// What either has. Of one product, or it is as before.
+    #[must_use]
+    pub fn united_with(self, other: &Self) -> Self {
+        match (self, other) {
+            (Self::MySql(mut sets), Self::MySql(more)) => {
+                for (name, intervals) in more {
+                    let all = sets.entry(name.clone()).or_default();
+                    all.extend(intervals);
+                    merge(all);
+                }
+                Self::MySql(sets)
+            }
+            (this @ Self::MariaDb { is_linear, .. }, other) => this.joined_with(other, is_linear),
+            (this @ Self::MySql(_), Self::MariaDb { .. }) => this,
+        }
+    }
+
     /// MySQL: `uuid:1-5:7,uuid:1`; empty is the beginning. Tagged ids (8.3 and later) keep their tag in the name.
     pub fn parse_mysql(text: &str) -> Result<Self, PositionError> {
         let fail = |why| PositionError::Malformed { text: text.to_owned(), why };
@@ -346,6 +363,15 @@ mod tests {
     fn the_same_sequence_of_different_servers_is_divergence() {
         let relation = maria("0-1-100").relate(&maria("0-2-100,0-1-99"));
         assert!(matches!(relation, Relation::Diverged { .. }), "{relation:?}");
+    }
+
+    #[test]
+    fn what_either_has_is_all_that_both_have() {
+        let both = mysql(&format!("{A}:1-5:9")).united_with(&mysql(&format!("{A}:4-8,{B}:1")));
+        assert_eq!(both, mysql(&format!("{A}:1-9,{B}:1")));
+        let both = maria("0-1-9,0-2-3").united_with(&maria("0-1-5,0-2-8,1-2-1"));
+        assert_eq!(both, maria("0-1-9,0-2-8,1-2-1"));
+        assert_eq!(maria("0-1-9").united_with(&mysql(&format!("{A}:1"))), maria("0-1-9"));
     }
 
     #[test]

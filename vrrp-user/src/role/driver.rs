@@ -21,7 +21,7 @@ use super::losing::{Losing, Lost, Occasion};
 use super::memory::{Memory, Seen};
 use super::settings::Settings;
 use super::step::{Ask, Channel, Do, Outcome, PeerAnswer, Remark, in_words};
-use super::winning::{Refusal, Winning, Won};
+use super::winning::{Mandate, Refusal, Winning, Won};
 use crate::database::{Credentials, DatabaseError, Session};
 use crate::mysql::{Flavour, Product, ReplicaStatus, Row, SemiSync, ServerState, Thread, statements};
 use crate::net::board::Board;
@@ -165,15 +165,13 @@ impl<S: Sockets> Driver<S> {
     }
 
     /// The order of winning.
-    /// `is_undecided`: they had diverged, and only a peer that is seen to agree lets this server go on.
-    pub async fn win(&mut self, is_undecided: bool) -> Result<Won, Refusal> {
+    pub async fn win(&mut self, mandate: Mandate) -> Result<Won, Refusal> {
         let began = clock::now();
         if let Some(seen) = &self.last_known {
             tracing::info!("{}: the peer's server when it was last seen: {seen}", self.instance);
         }
         self.keep_last_known(true);
-        let (mut machine, mut next) =
-            Winning::begin(&self.settings, self.last_known.clone(), is_undecided, began);
+        let (mut machine, mut next) = Winning::begin(&self.settings, self.last_known.clone(), mandate, began);
         let mut before = None;
         loop {
             for remark in machine.remarks() {
@@ -437,6 +435,10 @@ impl<S: Sockets> Driver<S> {
                     in_words(*code, text)
                 );
             }
+            Remark::BesideDiverged { ours, theirs } => tracing::error!(
+                "{name}: the peer's server is read-only and has {theirs}, which this one goes on without: it served last, or a \
+                 person has chosen it; only here is {ours}. Nothing is repaired: rebuild the other"
+            ),
             Remark::SecondWriter => tracing::error!(
                 "{name}: the peer's server is writable and split is promote: from now on there may be two writers"
             ),

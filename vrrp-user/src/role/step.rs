@@ -178,6 +178,11 @@ pub enum Remark {
         code: u16,
         text: String,
     },
+    /// The peer is read-only and has a history of its own; this server goes on without it.
+    BesideDiverged {
+        ours: String,
+        theirs: String,
+    },
     /// Both would be writable from here on.
     SecondWriter,
     /// What the peer had and this server never received, or had not applied; it may be lost.

@@ -90,7 +90,7 @@ fn seen(position: &str, is_remembered: bool) -> Seen {
 
 fn win_knowing(settings: &Settings, known: Option<Seen>, answers: &[(Ask, Outcome)]) -> WinResult {
     let now = Instant::from_nanos(1);
-    let (machine, next) = Winning::begin(settings, known, false, now);
+    let (machine, next) = Winning::begin(settings, known, Mandate::Open, now);
     let mut play = Play { machine, now, remarks: Vec::new() };
     let last = play.through(next, answers);
     (last, play.remarks)
@@ -305,7 +305,33 @@ fn a_peer_that_lives_and_cannot_be_asked_counts_as_writable_unless_it_is_leaving
 }
 
 #[test]
-fn divergence_is_never_promoted() {
+fn divergence_is_promoted_by_mandate_alone_and_only_beside_a_peer_that_is_read_only() {
+    let (ours, theirs) = ("0-1-8,0-2-9", "0-1-9,0-2-5");
+    let win = |settings: &Settings, answers: &[(Ask, Outcome)]| {
+        let now = Instant::from_nanos(1);
+        let (machine, next) = Winning::begin(settings, Some(seen(theirs, false)), Mandate::Serve, now);
+        let mut play = Play { machine, now, remarks: Vec::new() };
+        (play.through(next, answers), play.remarks)
+    };
+    let gate = || vec![(Ask::Peer, peer(1, theirs)), (Ask::State, own(ours))];
+    for behind in [Behind::Wait, Behind::PromoteAnyway, Behind::Refuse] {
+        let settings = Settings { behind, catch_up: MS, ..Settings::default() };
+        let (last, remarks) = win(&settings, &then(gate(), rest_looking_again(ours, peer(1, theirs))));
+        assert_eq!(last, won_over_a_follower(), "{behind:?}");
+        assert!(matches!(remarks[..], [Remark::BesideDiverged { .. }]), "it is said: {remarks:?}");
+        // Something of the other history was received, and will not be applied.
+        let mut stuck = then(gate(), rest_looking_again(ours, peer(1, theirs)));
+        stuck[4].1 = replicas(100, 50, "No");
+        stuck.insert(5, (Ask::StopReplication, Outcome::Done));
+        assert_eq!(win(&settings, &stuck).0, won_over_a_follower(), "{behind:?}");
+    }
+    let settings = Settings { split_wait: MS, ..Settings::default() };
+    let (last, _) = win(&settings, &[(Ask::Peer, peer(0, theirs))]);
+    assert_eq!(last, Do::Finished(Err(Refusal::PeerWritable)));
+}
+
+#[test]
+fn divergence_is_not_promoted_without_a_mandate() {
     for split in [Split::Hold, Split::Promote] {
         let settings = Settings { split, ..Settings::default() };
         let answers = [(Ask::Peer, peer(1, "0-1-9,0-2-5")), (Ask::State, own("0-1-8,0-2-9"))];
@@ -339,7 +365,8 @@ fn nobody_is_promoted_beside_a_living_server_that_has_more_if_divergence_is_forb
 fn after_a_divergence_that_nobody_decided_a_silent_peer_promotes_nobody() {
     let undecided = |answers: &[(Ask, Outcome)]| {
         let now = Instant::from_nanos(1);
-        let (machine, next) = Winning::begin(&Settings::default(), Some(seen("0-1-9", true)), true, now);
+        let (machine, next) =
+            Winning::begin(&Settings::default(), Some(seen("0-1-9", true)), Mandate::Undecided, now);
         Play { machine, now, remarks: Vec::new() }.through(next, answers)
     };
     let leaving = Outcome::Peer(PeerAnswer::Unaskable { code: 1053, text: String::new() });
@@ -348,7 +375,7 @@ fn after_a_divergence_that_nobody_decided_a_silent_peer_promotes_nobody() {
     }
     let settings = Settings { stall: MS * 12, ..Settings::default() };
     let now = Instant::from_nanos(1);
-    let (machine, next) = Winning::begin(&settings, None, true, now);
+    let (machine, next) = Winning::begin(&settings, None, Mandate::Undecided, now);
     let mut behind = vec![(Ask::Peer, peer(1, "0-1-12"))];
     behind.extend(vec![(Ask::State, own("0-1-9")); 3]);
     let last = Play { machine, now, remarks: Vec::new() }.through(next, &behind);

@@ -26,6 +26,17 @@ pub struct Won {
     pub is_peer_read_only: bool,
 }
 
+/// What is known of a divergence before the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mandate {
+    /// Nothing.
+    Open,
+    /// The servers had diverged, and nobody has decided: only a peer that is seen to agree lets this one go on.
+    Undecided,
+    /// By policy or a person's word this one serves, also beside a peer that has diverged, as long as that is read-only.
+    Serve,
+}
+
 /// Why the address must not be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -68,8 +79,9 @@ impl core::fmt::Display for Refusal {
             ),
             Self::Diverged { ours, theirs } => write!(
                 f,
-                "the servers have diverged: only here {ours}, only on the peer {theirs}; decide whose data count and rebuild the \
-                 other"
+                "the servers have diverged: only here {ours}, only on the peer {theirs}; decide whose data count: \
+                 `vrrp resume` there lets that one serve (under `diverged: read_only` once the other server is stopped); rebuild \
+                 the other"
             ),
             Self::Undecided => f.write_str(
                 "the servers had diverged, and that they agree again cannot be seen now; decide whose data count: `vrrp resume` lets \
@@ -88,8 +100,7 @@ pub struct Winning {
     settings: Settings,
     /// The peer's position as it was last seen alive.
     last_known: Option<Seen>,
-    /// They had diverged, and nobody has decided: only a peer that is seen to agree lets this server go on.
-    is_undecided: bool,
+    mandate: Mandate,
     began: Instant,
     state: State,
     /// Its server is gone, or says that it goes.
@@ -97,6 +108,8 @@ pub struct Winning {
     is_peer_read_only: bool,
     /// What it has is known of this moment, not of an earlier one.
     is_peer_known: bool,
+    /// It has a history of its own, and this server goes on without that.
+    is_beside_diverged: bool,
     is_semi_sync_lowered: bool,
     remarks: Vec<Remark>,
 }
@@ -152,7 +165,7 @@ impl Winning {
     pub fn begin(
         settings: &Settings,
         last_known: Option<Seen>,
-        is_undecided: bool,
+        mandate: Mandate,
         now: Instant,
     ) -> (Self, Next) {
         let give_up = now + settings.split_wait;
@@ -161,12 +174,13 @@ impl Winning {
         let winning = Self {
             settings,
             last_known,
-            is_undecided,
+            mandate,
             began: now,
             state,
             is_peer_silent: false,
             is_peer_read_only: false,
             is_peer_known: false,
+            is_beside_diverged: false,
             is_semi_sync_lowered: false,
             remarks: Vec::new(),
         };
@@ -259,7 +273,7 @@ impl Winning {
     fn gate(&mut self, outcome: Outcome, give_up: Instant, now: Instant) -> Next {
         let answer = outcome.peer();
         match answer {
-            PeerAnswer::Silent(how) if self.is_undecided => {
+            PeerAnswer::Silent(how) if self.is_undecided() => {
                 self.remarks.push(Remark::PeerSilent(how));
                 Do::Finished(Err(Refusal::Undecided))
             }
@@ -268,7 +282,7 @@ impl Winning {
                 self.remarks.push(Remark::PeerSilent(how));
                 self.enter(State::StopReceiver, Ask::StopReceiver, now)
             }
-            PeerAnswer::Unaskable { code: 1053, text } if self.is_undecided => {
+            PeerAnswer::Unaskable { code: 1053, text } if self.is_undecided() => {
                 self.remarks.push(Remark::PeerUnaskable { code: 1053, text });
                 Do::Finished(Err(Refusal::Undecided))
             }
@@ -305,14 +319,14 @@ impl Winning {
                 self.enter(State::Follow { target, progress }, Ask::State, now)
             }
             // What it had once may be a history that it has no more: nothing to wait for.
-            Err(_unknown) if self.is_undecided => Do::Finished(Err(Refusal::Undecided)),
+            Err(_unknown) if self.is_undecided() => Do::Finished(Err(Refusal::Undecided)),
             Err(_unknown) => self.enter(State::StopReceiver, Ask::StopReceiver, now),
         }
     }
 
     fn split(&mut self, refusal: Refusal, now: Instant) -> Next {
         match self.settings.split {
-            Split::Promote if self.is_undecided => Do::Finished(Err(Refusal::Undecided)),
+            Split::Promote if self.is_undecided() => Do::Finished(Err(Refusal::Undecided)),
             Split::Hold => Do::Finished(Err(refusal)),
             Split::Promote => {
                 self.remarks.push(Remark::SecondWriter);
@@ -328,19 +342,24 @@ impl Winning {
             Err(how) => return failed(Ask::State, how),
         };
         let relation = own.position.as_ref().map(|position| position.relate(&target));
-        if self.is_undecided && matches!(relation, Ok(Relation::Incomparable) | Err(_)) {
+        if self.is_undecided() && matches!(relation, Ok(Relation::Incomparable) | Err(_)) {
             return Do::Finished(Err(Refusal::Undecided));
         }
         let Ok(relation) = relation else {
             return self.enter(State::StopReceiver, Ask::StopReceiver, now);
         };
         match relation {
+            Relation::Diverged { ours, theirs } if self.mandate == Mandate::Serve => {
+                self.is_beside_diverged = true;
+                self.remarks.push(Remark::BesideDiverged { ours, theirs });
+                self.enter(State::StopReceiver, Ask::StopReceiver, now)
+            }
             Relation::Diverged { ours, theirs } => Do::Finished(Err(Refusal::Diverged { ours, theirs })),
             Relation::Behind(lacks) if progress.goes_on(&lacks, &self.settings, now) => {
                 self.state = State::FollowPause { target, progress };
                 Do::Pause { until: now + LOOK_AGAIN }
             }
-            Relation::Behind(_) if self.is_undecided => Do::Finished(Err(Refusal::Undecided)),
+            Relation::Behind(_) if self.is_undecided() => Do::Finished(Err(Refusal::Undecided)),
             Relation::Behind(_) | Relation::Equal | Relation::Ahead(_) | Relation::Incomparable => {
                 self.enter(State::StopReceiver, Ask::StopReceiver, now)
             }
@@ -380,6 +399,10 @@ impl Winning {
         match self.settings.behind {
             // Old events must not be applied among new writes.
             Behind::PromoteAnyway => self.enter(State::StopReplication, Ask::StopReplication, now),
+            // What came from there is no longer waited for.
+            Behind::Wait | Behind::Refuse if self.is_beside_diverged => {
+                self.enter(State::StopReplication, Ask::StopReplication, now)
+            }
             Behind::Wait | Behind::Refuse => Do::Finished(Err(Refusal::NotApplied)),
         }
     }
@@ -405,6 +428,8 @@ impl Winning {
         match lacks {
             None => self.remarks.push(Remark::LossUnknown),
             Some(lacks) if lacks.is_empty() => {}
+            // It was decided so, and has been said.
+            Some(_) if self.is_beside_diverged => {}
             Some(lacks) => {
                 self.remarks.push(Remark::MayBeLost(lacks.clone()));
                 match self.settings.behind {
@@ -429,6 +454,10 @@ impl Winning {
             }
             Some(_) | None => self.begin_to_apply(now),
         }
+    }
+
+    fn is_undecided(&self) -> bool {
+        self.mandate == Mandate::Undecided
     }
 
     /// Once.

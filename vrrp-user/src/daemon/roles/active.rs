@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::decision::Judgement;
 use super::keeper::Keeper;
 use super::lag::Lag;
 use crate::mysql::Relation;
 use crate::net::clock;
-use crate::role::{Divergence, PeerAnswer, Refusal, SemiSyncPolicy, View, in_words};
+use crate::role::{Divergence, PeerAnswer, SemiSyncPolicy, View, in_words};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Looks in a row without an answer that make a peer's server one that is away.
@@ -22,8 +23,6 @@ const ASKED: Duration = Duration::from_secs(60);
 const NEAR: Duration = Duration::from_secs(1);
 /// A server whose commits wait for nobody is asked again after this whether they do.
 const ASYNCHRONOUS: Duration = Duration::from_secs(5);
-/// A gate that said no is tried again after this.
-const RETRY: Duration = Duration::from_secs(5);
 
 impl Keeper {
     /// `is_rival`: another MASTER was heard at this moment.
@@ -119,7 +118,8 @@ impl Keeper {
                         (self.is_deaf, self.term.has_rival) = (false, false);
                         self.errant_lag = Lag::default();
                         self.term.asked_again_at = None;
-                        self.set_undecided(false);
+                        self.decision.agree();
+                        self.decision.note_peer(view.positions().map(|(_, theirs)| theirs));
                         tracing::info!(
                             instance = self.instance,
                             "the peer's server is read-only and has nothing of its own: replication from it runs"
@@ -138,16 +138,28 @@ impl Keeper {
                 return;
             }
         };
-        if self.term.has_followed || self.term.has_rival {
-            self.quarantine(&format!("both servers took writes: only on the peer {own}")).await;
-            return;
-        }
+        let now = clock::now();
+        let Some((ours, theirs)) = view.positions() else { return };
+        self.errant_lag.note(theirs, ours, now);
+        let stays = self.errant_lag.age(now) >= STANDS_STILL;
+        let was_second = self.term.has_followed || self.term.has_rival;
         let what = format!(
             "the peer's server has {own}, which this one never received: written before it lost the address"
         );
-        match self.role.settings.diverged {
-            Divergence::ReadOnly => self.quarantine(&what).await,
-            Divergence::Serve => {
+        match self.decision.judge((ours, theirs), was_second, stays, now) {
+            Judgement::Unclear => {
+                self.show(
+                    "active; the peer's server has something of its own: looking whether that stays",
+                    true,
+                );
+            }
+            Judgement::TwoWriters => {
+                self.quarantine(&format!("both servers took writes: only on the peer {own}")).await;
+            }
+            Judgement::Stop => self.quarantine(&what).await,
+            Judgement::Serve => {
+                // Whoever was heard has written nothing.
+                self.term.has_rival = false;
                 self.say(&format!(
                     "{what}. Replication from it stays stopped; decide about these and rebuild it"
                 ));
@@ -169,11 +181,13 @@ impl Keeper {
             Some(Relation::Behind(own) | Relation::Diverged { theirs: own, .. }) => own,
             Some(Relation::Equal | Relation::Ahead(_)) if self.term.has_errant_follower => {
                 self.term.has_errant_follower = false;
+                self.decision.note_peer(Some(theirs));
                 self.nothing_to_say();
                 return self.show("active; the peer follows", true);
             }
             Some(Relation::Equal | Relation::Ahead(_)) => {
                 self.term.asked_again_at = None;
+                self.decision.note_peer(Some(theirs));
                 return;
             }
             Some(Relation::Incomparable) | None => return,
@@ -207,6 +221,7 @@ impl Keeper {
             }
             Divergence::Serve => {
                 self.term.has_errant_follower = true;
+                self.decision.note_peer(Some(theirs));
                 self.say(&format!("{what}. Does replication from it apply? Nothing is repaired"));
                 self.show(&format!("active; the peer has DIVERGED: only there {own}"), true);
             }
@@ -257,53 +272,6 @@ impl Keeper {
         }
     }
 
-    /// Read-only first: whoever asks whether it may write does not write meanwhile.
-    async fn pass_the_gate_again(&mut self) {
-        if let Err(how) = self.driver.refuse_writes().await {
-            self.say(&format!("the server cannot be made read-only for the gate: {how}"));
-            return;
-        }
-        self.show("active; passing the gate again", false);
-        // On the way it is stopped, wherever the way ends.
-        (self.term.is_following, self.is_deaf) = (false, true);
-        let is_undecided = self.undecided.is_set() && !self.term.may_go_alone;
-        match self.driver.win(is_undecided).await {
-            Ok(won) => {
-                (self.term.is_quarantined, self.term.has_diverged) = (false, false);
-                self.set_undecided(false);
-                self.term.may_go_alone = false;
-                self.term.saw_follower |= won.is_peer_read_only;
-                // How near the peer was before says nothing of how it comes back.
-                self.lag = Lag::default();
-                self.show("active", true);
-            }
-            Err(refusal) => {
-                self.term.is_quarantined = true;
-                self.term.has_diverged |= matches!(refusal, Refusal::Diverged { .. } | Refusal::Undecided);
-                self.term.retry_at = Some(clock::now() + RETRY);
-                self.say(&format!("the server stays read-only: {refusal}"));
-                self.show(&format!("READ-ONLY with the address: {refusal}"), true);
-            }
-        }
-    }
-
-    /// Nobody may write until a person has decided.
-    async fn quarantine(&mut self, why: &str) {
-        let made = self.driver.refuse_writes().await;
-        // Only now: whoever cuts this short leaves a term that is looked at again.
-        (self.term.is_quarantined, self.term.has_diverged) = (made.is_ok(), true);
-        self.set_undecided(true);
-        self.say(&format!(
-            "{why}. This server is read-only until that is mended, and nothing is repaired by itself: decide whose data count, \
-             and rebuild the other"
-        ));
-        match made {
-            Ok(()) => self.show(&format!("READ-ONLY with the address: {why}"), true),
-            // The next look tries again.
-            Err(how) => self.say(&format!("the server cannot be made read-only: {how}")),
-        }
-    }
-
     /// The peer's server would be promoted without what it lacks.
     fn lateness(&self) -> Option<String> {
         let now = clock::now();
@@ -315,38 +283,6 @@ impl Keeper {
         }
         let (age, limit) = (self.lag.age(now), self.role.settings.catch_up);
         (age > limit).then(|| format!("the peer's server is {age:.1?} behind, and catch_up is {limit:?}"))
-    }
-
-    async fn look_in_quarantine(&mut self, view: &View) {
-        let is_writable =
-            matches!(&view.theirs, PeerAnswer::State(theirs) if theirs.writability.is_writable());
-        let relation = view.relation();
-        let is_alone = matches!(&view.theirs, PeerAnswer::Silent(_));
-        // It was there after all.
-        self.term.may_go_alone &= is_alone;
-        let may_try = match &relation {
-            _ if is_writable => false,
-            Some(Relation::Equal | Relation::Ahead(_)) => true,
-            Some(Relation::Diverged { .. }) => false,
-            // A peer that is dead by now, or something that was wrong here.
-            None if self.term.may_go_alone => self.unheard >= AWAY,
-            Some(Relation::Behind(_) | Relation::Incomparable) | None => !self.term.has_diverged,
-        };
-        if may_try && self.term.retry_at.is_none_or(|at| clock::now() >= at) {
-            tracing::warn!(
-                instance = self.instance,
-                "the server is read-only with the address: trying the gate again"
-            );
-            return self.pass_the_gate_again().await;
-        }
-        match relation {
-            Some(Relation::Diverged { ours, theirs }) => self.say(&format!(
-                "this server stays read-only with the address: the servers have diverged: only here {ours}, only on the peer \
-                 {theirs}"
-            )),
-            Some(Relation::Equal | Relation::Ahead(_) | Relation::Behind(_) | Relation::Incomparable)
-            | None => self.say("this server stays read-only with the address until the gate lets it write"),
-        }
     }
 
     /// A standby that is gone or stuck must not hold up what the active one's clients write.

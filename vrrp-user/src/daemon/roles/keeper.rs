@@ -15,7 +15,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::Shown;
 use super::commits::Commits;
+use super::decision::Decision;
 use super::lag::Lag;
+use super::matter::matter;
 use super::orders::{Offer, Order, Orders};
 use super::post::Post;
 use crate::config::{Access, Role};
@@ -27,7 +29,7 @@ use crate::health::verdict::Verdict;
 use crate::mysql::Position;
 use crate::net::clock;
 use crate::net::doors::Doors;
-use crate::role::{Behind, Divergence, Driver, Flag, Lost, Occasion, Refusal, Stuck};
+use crate::role::{Behind, Divergence, Driver, Lost, Occasion, Refusal, Stuck};
 use crate::vrrp::{Instant, Job};
 
 #[cfg(test)]
@@ -48,7 +50,7 @@ pub(super) struct Term {
     pub(super) is_following: bool,
     /// It has been, in this term: what the peer has of its own since then, it wrote as a second master.
     pub(super) has_followed: bool,
-    /// The peer took writes while we did.
+    /// Another master was heard since: what the peer has by now that it had not before, it wrote as that one.
     pub(super) has_rival: bool,
     /// What it has of its own all the same does not come in.
     pub(super) has_errant_follower: bool,
@@ -100,8 +102,9 @@ pub(super) struct Keeper {
     pub(super) peer_before: Option<Position>,
     /// What was written here, as a standby, in words.
     pub(super) errant: Option<String>,
-    /// Both had something of their own, and since then they were not seen to agree.
-    pub(super) undecided: Flag,
+    pub(super) decision: Decision,
+    /// Since when the peer has been seen diverged and read-only, and this server is not the one to serve.
+    pub(super) deadlocked_since: Option<Instant>,
     /// A person said so after a refusal: the next try needs no peer that agrees.
     has_decided: bool,
     /// By this order the addresses are to go, and have not been let go yet.
@@ -132,10 +135,8 @@ impl Keeper {
             .marking(Arc::clone(&post.board), post.router)
             .remembering(post.state_dir.join(format!("semi-sync-lowered-{instance}")))
             .recalling(post.state_dir.join(format!("peer-position-{instance}")), Arc::clone(&post.turn));
-        let undecided = Flag::kept(
-            post.state_dir.join(format!("diverged-{instance}")),
-            "that the servers had diverged and nobody had decided",
-        );
+        let peer_had = driver.last_known().map(|seen| seen.position.clone());
+        let decision = Decision::new(instance, role.settings.diverged, &post.state_dir, peer_had);
         Self {
             instance: instance.to_owned(),
             role,
@@ -156,7 +157,8 @@ impl Keeper {
             own_at_rest: None,
             peer_before: None,
             errant: None,
-            undecided,
+            decision,
+            deadlocked_since: None,
             has_decided: false,
             leaving: None,
             said: None,
@@ -254,6 +256,7 @@ impl Keeper {
                 self.term.retry_at = None;
                 // For the next try, whatever kept the address from here.
                 self.has_decided = !self.term.is_won;
+                self.decision.be_chosen();
             }
         }
     }
@@ -318,7 +321,7 @@ impl Keeper {
         self.is_deaf = true;
         let mut job = job;
         let result = {
-            let win = self.driver.win(self.undecided.is_set() && !self.has_decided);
+            let win = self.driver.win(self.decision.mandate(self.has_decided));
             tokio::pin!(win);
             loop {
                 tokio::select! {
@@ -342,7 +345,10 @@ impl Keeper {
             Ok(won) => {
                 self.is_left_alone = false;
                 self.said = None;
-                self.set_undecided(false);
+                self.decision.win();
+                if won.is_peer_read_only {
+                    self.decision.note_peer(self.driver.last_known().map(|seen| &seen.position));
+                }
                 self.forget_the_standby();
                 let saw_follower = won.is_peer_read_only;
                 self.term = Term { is_won: true, saw_follower, ..Term::default() };
@@ -496,13 +502,9 @@ impl Keeper {
         }
     }
 
-    pub(super) fn set_undecided(&mut self, is_undecided: bool) {
-        self.undecided.set(&self.instance, is_undecided);
-    }
-
     fn forget_the_standby(&mut self) {
         (self.lag, self.errant_lag, self.own_at_rest) = (Lag::default(), Lag::default(), None);
-        (self.peer_before, self.errant) = (None, None);
+        (self.peer_before, self.errant, self.deadlocked_since) = (None, None, None);
     }
 
     pub(super) fn show(&self, text: &str, is_idle: bool) {
@@ -547,13 +549,4 @@ impl Keeper {
 pub(super) fn credentials(access: &Access) -> (Credentials, Option<SecretError>) {
     let Access { place, account, tls } = access;
     Credentials::read(place.clone(), &account.user, account.password.clone(), tls.clone())
-}
-
-/// What a text is about: the ends of ranges of transactions left out, which move with every write of the other server.
-fn matter(text: &str) -> String {
-    let mut parts = text.split("..");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |matter, part| {
-        matter + ".." + part.trim_start_matches(|digit: char| digit.is_ascii_digit())
-    })
 }

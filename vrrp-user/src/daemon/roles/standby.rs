@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::active::STANDS_STILL;
 use super::keeper::Keeper;
 use crate::daemon::standing::Holder;
 use crate::mysql::Relation;
 use crate::net::clock;
-use crate::role::{PeerAnswer, View, in_words};
+use crate::role::{Divergence, Mandate, PeerAnswer, View, in_words};
 
 /// A standby that is later than this would lose what it lacks.
 const LATE: Duration = Duration::from_secs(10);
@@ -38,8 +39,15 @@ impl Keeper {
                 self.driver.note_read_only();
             }
         }
+        if is_peer_writable(&view) {
+            self.decision.give_way();
+        }
         let errant = self.find_errant(&view);
-        let text = match view.relation() {
+        let relation = view.relation();
+        if matches!(relation, Some(Relation::Equal | Relation::Ahead(_) | Relation::Behind(_))) {
+            self.deadlocked_since = None;
+        }
+        let text = match relation {
             None => {
                 let how = match &view.theirs {
                     PeerAnswer::Silent(how) => {
@@ -62,10 +70,14 @@ impl Keeper {
                 format!("standby; {how}")
             }
             Some(Relation::Diverged { ours, theirs }) => {
-                let text = format!(
+                self.note_divergence(&view);
+                let mut text = format!(
                     "the servers have diverged: only here {ours}, only on the peer {theirs}. Nothing is repaired: decide whose \
                      data count and rebuild the other"
                 );
+                if self.decision.mandate(false) == Mandate::Undecided {
+                    text.push_str(". Until then this one is not promoted, whatever becomes of the other");
+                }
                 self.say(&text);
                 format!("standby; DIVERGED; {text}")
             }
@@ -83,7 +95,7 @@ impl Keeper {
                 // Behind alone may be a broken replica: another try would take the address from a server that is well.
                 if self.lag.has_caught_up() {
                     self.standing.let_go(&self.instance, &Holder::Role);
-                    self.set_undecided(false);
+                    self.decision.agree();
                 }
                 if self.is_deaf && matches!(&view.theirs, PeerAnswer::State(_)) {
                     match self.driver.receive().await {
@@ -109,6 +121,32 @@ impl Keeper {
             }
         };
         self.show(&text, true);
+    }
+
+    /// Where nobody may write until a person has decided, the death of one server decides nothing.
+    fn note_divergence(&mut self, view: &View) {
+        let now = clock::now();
+        let age = now.since(*self.deadlocked_since.get_or_insert(now));
+        if self.role.settings.diverged == Divergence::ReadOnly {
+            // Seen twice.
+            if age > Duration::ZERO {
+                self.decision.dispute();
+            }
+            return;
+        }
+        let Some((ours, theirs)) = view.positions() else { return };
+        if self.decision.has_peer_written(ours, theirs) == Some(true) {
+            // As the one that serves since.
+            self.decision.give_way();
+        }
+        if is_peer_writable(view) || self.decision.mandate(false) == Mandate::Serve {
+            self.deadlocked_since = None;
+            return;
+        }
+        // Else it is on its way from one role to another, or passes its gate.
+        if age >= STANDS_STILL {
+            self.decision.dispute();
+        }
     }
 
     /// It was found writable without the address. False: it still is.
@@ -168,4 +206,8 @@ impl Keeper {
             )
         })
     }
+}
+
+fn is_peer_writable(view: &View) -> bool {
+    matches!(&view.theirs, PeerAnswer::State(theirs) if theirs.writability.is_writable())
 }

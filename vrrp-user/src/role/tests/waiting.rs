@@ -6,7 +6,7 @@ use super::*;
 fn a_wait_for_the_applier_ends_with_a_word_of_our_own_before_the_election_gives_up() {
     let settings = Settings { behind: Behind::Wait, ..Settings::default() };
     let begun = Instant::from_nanos(1);
-    let (machine, next) = Winning::begin(&settings, None, false, begun);
+    let (machine, next) = Winning::begin(&settings, None, Mandate::Open, begun);
     let mut play = Play { machine, now: begun, remarks: Vec::new() };
     let start = [
         (Ask::Peer, silent()),
