@@ -148,7 +148,7 @@ fn no_address_outlives_its_lifetime_when_guards_are_killed_too() {
         assert!(took < bound, "{victim} had the address for {took:?} after its death\n{timeline}");
         assert_eq!(pair.release_after(victim, killed), None, "nobody was left to say priority 0");
         // From the heir's down timer to the end of the lifetime both have it.
-        timeline.assert_never_two(bound.saturating_sub(pair.speed.freeze_limit(100)));
+        timeline.assert_never_two_since(killed, bound.saturating_sub(pair.speed.freeze_limit(100)));
         off.push(took);
         restart(&mut pair, victim);
     }
