@@ -155,8 +155,7 @@ impl HoldingTimeline {
 
     /// The same of what is younger than an instant: older stretches had a bound of their own.
     pub fn assert_never_two_since(&self, since_ns: u64, bound: Duration) {
-        let span =
-            self.overlaps().into_iter().find(|span| span.until_ns > since_ns && span.length() > bound);
+        let span = self.overlaps().into_iter().find(|span| span.until_ns > since_ns && span.length() > bound);
         if let Some(span) = span {
             panic!("two owners: {span} (allowed: {bound:?})\n{self}");
         }

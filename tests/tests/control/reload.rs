@@ -172,7 +172,8 @@ fn the_guard_lives_through_a_reload_with_the_sockets_it_has() {
         let sockets = |pid: u32| {
             let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
             // One that is closed between two looks, as the former testament is, is no socket that lasts.
-            let names = files.filter_map(|file| Some(fs::read_link(file.ok()?.path()).ok()?.display().to_string()));
+            let names =
+                files.filter_map(|file| Some(fs::read_link(file.ok()?.path()).ok()?.display().to_string()));
             names.filter(|name| name.starts_with("socket:")).collect::<BTreeSet<_>>()
         };
         others.map(|pid| (pid, sockets(pid))).collect::<Vec<_>>()
