@@ -16,7 +16,7 @@ use super::{
         Case, Kind, Measured, NEEDS, NEEDS_KEEPALIVED, V2, V3_100, each, keepalived_then_ours, mixed, ours,
         stalls,
     },
-    pair::{Pair, Plan, SLACK, STAMP_ERROR, USUAL, VIP, between, sleep_until},
+    pair::{Pair, Plan, STAMP_ERROR, USUAL, VIP, between, sleep_until},
 };
 
 /// The default of `garp: burst`.
