@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -23,12 +23,16 @@ const STEP: Duration = Duration::from_millis(1);
 /// Shorter ones are a scheduler's ordinary doing.
 const WORTH_NOTING: Duration = Duration::from_millis(3);
 /// How often [`despite_stalls`] tries while the machine itself is at fault.
-const TRIES: usize = 5;
+pub const TRIES: usize = 10;
+/// Longer than any stall that a test is worth anything after.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs until dropped.
 #[derive(Debug)]
 pub struct StallMeter {
     stalls: Arc<Mutex<Vec<(u64, u64)>>>,
+    /// When the thread of each CPU ran last: its stalls are noted up to then, and one that still lasts is not.
+    ran: Vec<Arc<AtomicU64>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -37,15 +41,22 @@ impl StallMeter {
     /// One thread on each CPU of the machine.
     pub fn start() -> Result<Self> {
         let cpus = thread::available_parallelism().context("count the CPUs")?.get();
-        let mut meter =
-            Self { stalls: Arc::default(), stop: Arc::new(AtomicBool::new(false)), threads: Vec::new() };
+        let mut meter = Self {
+            stalls: Arc::default(),
+            ran: Vec::new(),
+            stop: Arc::new(AtomicBool::new(false)),
+            threads: Vec::new(),
+        };
         for cpu in 0..cpus {
             let (stalls, stop) = (Arc::clone(&meter.stalls), Arc::clone(&meter.stop));
+            let ran = Arc::new(AtomicU64::new(0));
+            meter.ran.push(Arc::clone(&ran));
             let thread = thread::Builder::new().name(format!("stalls{cpu}")).spawn(move || {
                 let mut only = CpuSet::new();
                 only.set(cpu);
                 if let Err(error) = sched_setaffinity(None, &only) {
                     eprintln!("lab: stalls of CPU {cpu} are not measured ({error})");
+                    ran.store(u64::MAX, Ordering::Release);
                     return;
                 }
                 if let Err(error) = socket::become_realtime() {
@@ -60,6 +71,7 @@ impl StallMeter {
                     if after - before > clock::nanos(STEP + WORTH_NOTING) {
                         stalls.lock().unwrap_or_else(PoisonError::into_inner).push((before, after));
                     }
+                    ran.store(after, Ordering::Release);
                 }
             })?;
             meter.threads.push(thread);
@@ -78,6 +90,11 @@ impl StallMeter {
     }
 
     fn touching(&self, from_ns: u64, until_ns: u64) -> Vec<Duration> {
+        let noted_until = until_ns.min(clock::now_ns());
+        let is_noted = || self.ran.iter().all(|ran| ran.load(Ordering::Acquire) >= noted_until);
+        if !clock::wait_until(PATIENCE, is_noted) {
+            eprintln!("lab: a CPU has stood still for {PATIENCE:?}, and still does");
+        }
         let stalls = self.stalls.lock().unwrap_or_else(PoisonError::into_inner);
         let touching = stalls.iter().filter(|(from, until)| *from < until_ns && *until > from_ns);
         touching.map(|(from, until)| Duration::from_nanos(until - from)).collect()

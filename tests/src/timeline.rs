@@ -150,7 +150,13 @@ impl HoldingTimeline {
 
     /// Panics, with the history, if two hosts held it for longer than `bound`.
     pub fn assert_never_two(&self, bound: Duration) {
-        if let Some(span) = self.overlap_longer_than(bound) {
+        self.assert_never_two_since(0, bound);
+    }
+
+    /// The same of what is younger than an instant: older stretches had a bound of their own.
+    pub fn assert_never_two_since(&self, since_ns: u64, bound: Duration) {
+        let span = self.overlaps().into_iter().find(|span| span.until_ns > since_ns && span.length() > bound);
+        if let Some(span) = span {
             panic!("two owners: {span} (allowed: {bound:?})\n{self}");
         }
     }

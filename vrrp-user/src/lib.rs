@@ -32,3 +32,5 @@ pub mod bench;
 
 #[cfg(test)]
 mod seeds;
+#[cfg(test)]
+mod testing;

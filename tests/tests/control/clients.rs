@@ -32,7 +32,8 @@ pub(crate) fn tests() -> Vec<Test> {
 fn ask(socket: &Path, request: &[u8]) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(8))).unwrap();
-    stream.write_all(request).unwrap();
+    // Of one that is too long the server need not take in the rest before it closes.
+    stream.write_all(request).ok();
     let mut answer = Vec::new();
     // Reset: cut off, which is an answer, too.
     stream.read_to_end(&mut answer).unwrap_or_default();

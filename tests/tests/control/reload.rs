@@ -17,6 +17,8 @@ use super::wire::{INTERVAL, LIMIT, NEEDS, Pair, VIP, instance};
 const SECOND: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 201);
 /// At 20 ms a guard acts 48 ms after the last advert, and the next is due at 20.
 const STALL_AT_20_MS: Duration = Duration::from_millis(28);
+/// At 50 ms it acts 130 ms after the last advert, and the next is due at 50.
+const STALL_AT_50_MS: Duration = Duration::from_millis(80);
 /// In effect, or refused: each reload says one of these.
 const DONE: [&str; 2] = ["is in effect", "nothing was changed"];
 
@@ -24,11 +26,14 @@ pub(crate) fn tests() -> Vec<Test> {
     let mut all = tests![NEEDS;
         a_storm_of_reloads_costs_no_advert_and_no_transition,
         a_master_whose_addresses_change_keeps_its_role_and_the_other_addresses,
-        instances_come_and_go_and_places_are_used_again,
         the_guard_lives_through_a_reload_with_the_sockets_it_has,
         a_bad_file_changes_nothing_and_says_why,
         the_reload_command_says_what_was_done_or_why_not,
     ];
+    all.extend(harness::despite_stalls(
+        STALL_AT_50_MS,
+        tests![NEEDS; instances_come_and_go_and_places_are_used_again],
+    ));
     all.extend(harness::despite_stalls(
         STALL_AT_20_MS,
         tests![NEEDS; a_new_priority_is_in_the_next_advert_and_a_new_interval_at_once],
@@ -96,7 +101,12 @@ fn a_storm_of_reloads_costs_no_advert_and_no_transition() {
     let mut random = Random(0x5eed_1234_5678_9abc);
     let (lines_a, lines_b) = (pair.log_count("a", "-> "), pair.log_count("b", "-> "));
     let from = now_ns();
-    for _ in 0..100 {
+    // 100 signals, and more of them on a machine so slow that one reload goes by several.
+    for round in 0..400 {
+        let (applied, refused) = (pair.log_count("a", DONE[0]), pair.log_count("a", DONE[1]));
+        if round >= 100 && applied > 30 && refused > 10 {
+            break;
+        }
         pair.write("a", &random_file(&mut random));
         pair.a.signal(Signal::HUP);
         clock::sleep_ms(100);
@@ -161,7 +171,9 @@ fn the_guard_lives_through_a_reload_with_the_sockets_it_has() {
         let others = daemon.tree().into_iter().filter(|pid| *pid != daemon.pid());
         let sockets = |pid: u32| {
             let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-            let names = files.map(|file| fs::read_link(file.unwrap().path()).unwrap().display().to_string());
+            // One that is closed between two looks, as the former testament is, is no socket that lasts.
+            let names =
+                files.filter_map(|file| Some(fs::read_link(file.ok()?.path()).ok()?.display().to_string()));
             names.filter(|name| name.starts_with("socket:")).collect::<BTreeSet<_>>()
         };
         others.map(|pid| (pid, sockets(pid))).collect::<Vec<_>>()

@@ -1,8 +1,9 @@
 //! `vrrp watch`: what it tells is what the wire had, and nobody who watches costs an advert.
 
 use std::{
-    io::{ErrorKind, Read as _, Write as _},
+    io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _},
     os::unix::net::UnixStream,
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -151,16 +152,18 @@ fn rejected_adverts_are_told_with_their_reason_and_only_a_sample_of_them() {
     pair.assert_undisturbed("a", from);
 }
 
+/// A client who watches.
+fn ask(socket: &Path) -> UnixStream {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(b"GET /v1/watch HTTP/1.1\r\nHost: vrrp\r\n\r\n").unwrap();
+    stream
+}
+
 fn a_watcher_who_does_not_read_costs_no_advert_and_is_let_go() {
     let pair = Pair::start("unread");
     let socket = daemon::socket(pair.lab.host("a"));
-    let ask = || {
-        let mut stream = UnixStream::connect(&socket).unwrap();
-        stream.write_all(b"GET /v1/watch HTTP/1.1\r\nHost: vrrp\r\n\r\n").unwrap();
-        stream
-    };
     let from = now_ns();
-    let mut deaf: Vec<_> = (0..4).map(|_| ask()).collect();
+    let mut deaf: Vec<_> = (0..4).map(|_| ask(&socket)).collect();
     clock::sleep_ms(200);
     // Enough to fill what the kernel keeps for him, and then what the daemon does.
     let model = Advert::v3("10.99.0.100".parse().unwrap(), 51, 50, 10, &[VIP]);
@@ -186,15 +189,28 @@ fn a_watcher_who_does_not_read_costs_no_advert_and_is_let_go() {
 
 fn of_eight_watchers_the_ninth_is_refused_in_words() {
     let pair = Pair::start("ninth");
-    let watchers: Vec<_> = (0..8).map(|_| Watcher::start(&pair, "a", &["--for", "4s"])).collect();
-    clock::sleep_ms(1_500);
+    let socket = daemon::socket(pair.lab.host("a"));
+    let line = |stream: &mut BufReader<UnixStream>| {
+        let mut line = String::new();
+        assert!(stream.read_line(&mut line).unwrap() > 0, "the daemon let a watcher go");
+        line
+    };
+    let mut watchers: Vec<_> = (0..8).map(|_| BufReader::new(ask(&socket))).collect();
+    for watcher in &mut watchers {
+        watcher.get_ref().set_read_timeout(Some(LIMIT)).unwrap();
+        assert!(line(watcher).starts_with("HTTP/1.1 200"), "each of eight is served");
+    }
     let (code, _, error) = pair.command("a", &["watch", "--for", "1s"]);
     assert_eq!(code, Some(1), "{error}");
     assert!(error.contains("8 clients are watching already"), "{error}");
-    for watcher in watchers {
-        assert!(watcher.finish().lines().count() > 10);
+    for watcher in &mut watchers {
+        for _ in 0..10 {
+            while !line(watcher).contains("\"type\":\"advert\"") {}
+        }
     }
-    assert!(!pair.succeed("a", &["watch", "--count", "1"]).is_empty());
+    drop(watchers);
+    let is_served = || pair.command("a", &["watch", "--count", "1"]).0 == Some(0);
+    assert!(clock::wait_until(LIMIT, is_served), "their places are free again");
 }
 
 fn tcpdump_reads_the_capture_with_its_nanoseconds() {

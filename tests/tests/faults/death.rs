@@ -10,7 +10,7 @@ use vrrp_lab::{
 
 use super::{
     kills::AT_ONCE,
-    pair::{Pair, Speed, VIP, between, median},
+    pair::{Pair, STALL, STALL_AT_1_S, Speed, VIP, between, median},
 };
 
 /// `valid_lft` is max(1, floor(down interval) - 1) s, and IPv4 ends a lifetime up to 1 s late.
@@ -18,12 +18,13 @@ const KERNEL_LATENESS: Duration = Duration::from_secs(1);
 
 pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab};
-    tests![[Lab, Daemon];
+    let fast = tests![[Lab, Daemon];
         a_killed_daemon_is_off_and_has_said_so_within_50_ms,
         a_killed_daemon_and_guard_lose_the_address_by_its_lifetime,
-        a_restart_cleans_what_the_killed_left_and_says_priority_0,
         a_killed_guard_is_replaced,
-    ]
+    ];
+    let slow = tests![[Lab, Daemon]; a_restart_cleans_what_the_killed_left_and_says_priority_0];
+    [harness::despite_stalls(STALL, fast), harness::despite_stalls(STALL_AT_1_S, slow)].concat()
 }
 
 /// No overlap at all: off before priority 0. Half of the kills are judged by the promise, each by what the guard does

@@ -16,6 +16,8 @@ const SLACK: Duration = Duration::from_millis(30);
 /// For tests at 100 ms with bounds that no measured stall can widen: a guard acts 241 ms after the last advert of its
 /// daemon, and the next is due at 100.
 pub(crate) const STALL: Duration = Duration::from_millis(140);
+/// At 1 s it acts 2.41 s after it, and the next is due at 1.
+pub(crate) const STALL_AT_1_S: Duration = Duration::from_millis(1_400);
 
 /// The two settings that the promises are made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,19 +10,20 @@ use vrrp_lab::{
     tests,
 };
 
-use super::pair::{Pair, Speed, between, median};
+use super::pair::{Pair, STALL, Speed, between, median};
 
 const STRANGER: Mac = [2, 0, 10, 99, 0, 66];
 const MASTER: Mac = [2, 0, 10, 99, 0, 1];
 
 pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab};
-    tests![[Lab, Daemon];
+    let all = tests![[Lab, Daemon];
         a_priority_0_of_a_stranger_changes_nothing,
         a_priority_0_followed_by_a_living_advert_changes_nothing,
         a_planned_stop_hands_over_at_once_with_skew_none,
         a_planned_stop_waits_for_the_skew_without_it,
-    ]
+    ];
+    harness::despite_stalls(STALL, all)
 }
 
 /// Each of the two knows the other as its only peer; an address of one's own in the list would be refused.

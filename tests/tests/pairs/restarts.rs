@@ -42,7 +42,7 @@ fn restart(case: Case) -> Measured {
         let (holder, other) = settled(&pair);
         let outage = one(&mut pair, holder, other, (proven + disturbed) % 4 >= 2);
         let (timeline, after) = (pair.timeline(), clock::now_ns());
-        timeline.assert_never_two(pair.interval() + pair.slack(&["a", "b"], before, after));
+        timeline.assert_never_two_since(before, pair.interval() + pair.slack(&["a", "b"], before, after));
         let moves = timeline.holdings().iter().filter(|holding| holding.from_ns > before).count();
         let longest = stalls().longest(before, after);
         if moves == 1 {
@@ -95,7 +95,7 @@ fn one(pair: &mut Pair, holder: &str, other: &str, kill: bool) -> Duration {
         let span = timeline.overlaps().into_iter().find(|span| span.until_ns > before);
         assert!(span.is_none(), "two owners: {span:?}\n{timeline}");
     } else {
-        timeline.assert_never_two(pair.slack(&["a", "b"], before, clock::now_ns()));
+        timeline.assert_never_two_since(before, pair.slack(&["a", "b"], before, clock::now_ns()));
     }
     pair.start(holder);
     between(left, taken)

@@ -39,13 +39,10 @@ impl Drop for Folder {
     }
 }
 
-/// `xtask` beside the daemon, or built now.
+/// `xtask` beside the daemon: built with it.
 fn xtask() -> PathBuf {
     let beside = binary().unwrap().with_file_name("xtask");
-    if !beside.is_file() {
-        let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-        run(&cargo, &["build", "--package", "xtask", "--locked"]);
-    }
+    assert!(beside.is_file(), "no {}: `cargo build --workspace` makes it", beside.display());
     beside
 }
 

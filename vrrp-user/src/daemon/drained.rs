@@ -141,7 +141,8 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         let drained = |name: &str| BTreeSet::from([name.to_owned()]);
         let (mut keeping, limit) = (Keeping::default(), Duration::from_millis(50));
-        let first = keeping.keep(folder.path(), drained("first"), limit).await;
+        // Long enough for a new thread to reach the pipe: later it would find none there, and a disk that is well.
+        let first = keeping.keep(folder.path(), drained("first"), limit * 40).await;
         // From here on the disk is well, but for the writer that hangs: nobody overtakes it.
         fs::rename(&pipe, &moved).unwrap();
         let second = keeping.keep(folder.path(), drained("second"), limit).await;

@@ -1,7 +1,6 @@
 //! What is told to whom, with real processes, pipes and sockets.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -36,8 +35,7 @@ fn verdict() -> News {
 
 fn script(folder: &Path, name: &str, body: &str) -> String {
     let path = folder.join(name);
-    fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    crate::testing::write_script(&path, body);
     path.display().to_string()
 }
 
@@ -45,7 +43,7 @@ fn script(folder: &Path, name: &str, body: &str) -> String {
 async fn scripts_run_in_order_with_keepalived_s_arguments_and_the_last_state_is_delivered() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out").display().to_string();
-    let any = script(folder.path(), "any", &format!("echo \"any $* $VRRP_STATE\" >> {out}; sleep 0.02"));
+    let any = script(folder.path(), "any", &format!("echo \"any $* $VRRP_STATE\" >> {out}"));
     let own = script(folder.path(), "own", &format!("echo \"own $*\" >> {out}"));
     let health = script(folder.path(), "health", &format!("echo \"health $* $VRRP_VERDICT\" >> {out}"));
     let mut herald =

@@ -22,8 +22,7 @@ impl Folder {
 
     fn script(&self, body: &str) -> CommandLine {
         let program = self.path("script");
-        fs::write(&program, format!("#!/bin/sh\n{body}\n")).unwrap();
-        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        crate::testing::write_script(&program, body);
         CommandLine { program, arguments: vec!["one".into(), "two words".into()] }
     }
 }
