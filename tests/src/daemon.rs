@@ -17,7 +17,8 @@ use crate::{lab::Host, process::Process};
 /// Names the binary to test instead of the one beside the test's own executable.
 pub const BINARY_VARIABLE: &str = "VRRP_BIN";
 
-const STOP: Duration = Duration::from_secs(5);
+/// A server's role is handed over first, which may take 8 s by default.
+const STOP: Duration = Duration::from_secs(20);
 
 /// One virtual router, as the YAML has it. The defaults are the pair of the lab: version 2, 1 s, VRID 51.
 #[derive(Clone, Debug)]

@@ -20,6 +20,7 @@ use crate::{
     setup::{self, Group},
 };
 
+mod bare;
 mod client;
 mod database;
 mod recipe;

@@ -21,6 +21,8 @@ use crate::{clock, lab::Host, process::Process};
 /// Longer than any statement of a test, so that a hanging server fails a test instead of hanging it.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// So many in a row are nobody's fault.
+const ENDED_SESSIONS: usize = 5;
 
 /// One row of an answer by column name; NULL is absent.
 pub type Row = BTreeMap<String, String>;
@@ -190,10 +192,16 @@ impl Server {
 
     /// Whether it refuses the writes of ordinary users.
     pub fn is_read_only(&self) -> Result<bool> {
-        const QUESTION: &str = "SELECT @@global.read_only";
-        // A daemon that gives its role up ends everybody's sessions, this one among them.
-        let value = self.ask(QUESTION).or_else(|_ended| self.ask(QUESTION))?;
-        Ok(value.as_deref() != Some("0"))
+        // A daemon that gives its role up ends everybody's sessions, this one among them, and does so twice in a row.
+        let mut ended = 0;
+        loop {
+            match self.ask("SELECT @@global.read_only") {
+                Ok(value) => return Ok(value.as_deref() != Some("0")),
+                Err(error) if ended == ENDED_SESSIONS => return Err(error),
+                Err(_ended) => ended += 1,
+            }
+            clock::sleep_ms(10);
+        }
     }
 
     /// Sets `read_only`.

@@ -416,8 +416,10 @@ fn passwords_are_shown_nowhere() {
         a.socket().display(),
         wrong.display()
     );
-    let notify =
-        format!("{{ name: env, script: {{ command: {}, user: root }}, interval: 100ms }}", script.display());
+    let notify = format!(
+        "{{ name: env, script: {{ command: {}, timeout: 5s, user: root }}, interval: 100ms }}",
+        script.display()
+    );
     let checks = format!("{}, {refused}, {notify}", mysql(&a, "", ""));
     let text = yaml("secrets", &[Instance::v2(100).with(&format!("checks: [{checks}]"))])
         + "log: { level: trace }\n";

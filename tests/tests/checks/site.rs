@@ -9,7 +9,7 @@ use vrrp_lab::{
 };
 
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// `a` is MASTER with priority 100, `b` is BACKUP with 90, at the recipe's own setting, unless a test changes it.
 pub(crate) struct Site {

@@ -1,6 +1,6 @@
 //! A former master that comes back with what was lost: whom the policy lets write, and how a person ends it.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use vrrp_lab::{
     Requirement, clock,
@@ -9,7 +9,10 @@ use vrrp_lab::{
     tests,
 };
 
-use super::duo::{Duo, LIMIT, Plan, VIP};
+use super::{
+    duo::{Duo, LIMIT, Plan, VIP},
+    policies::last_of_a,
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab, MariaDb};
@@ -29,11 +32,12 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// b is the active one, and a is back with a tail that b never received. The policy is `read_only`.
 fn diverged(name: &str) -> Duo {
-    let duo = lossy(name, "diverged: read_only,");
+    let duo = lossy(name, "diverged: read_only, peer_limit: 2s,");
     duo.wait_for_line(
         "b",
         "written before it lost the address. This server is read-only until that is mended",
     );
+    duo.wait_until("both are read-only", || are_read_only(&duo));
     duo
 }
 
@@ -262,8 +266,13 @@ fn a_daemon_restarted_beside_a_dead_peer_still_knows_what_that_had() {
     let writer = duo.writer();
     duo.pair.b.sql("STOP SLAVE IO_THREAD").unwrap();
     duo.wait_for_writes(&writer, 20);
-    // Longer than what is seen may take to the disk.
-    clock::sleep_ms(2_500);
+    let file = duo.lab.host("b").file("state").join("peer-position-VI_1");
+    duo.wait_until("what b lacks and a has is on b's disk", || {
+        let written = fs::read_to_string(&file).unwrap_or_default();
+        // `..."position":"0-1-123"...`
+        let number = written.split("0-1-").nth(1).and_then(|rest| rest.split('"').next());
+        number.is_some_and(|number| number.parse::<u64>().unwrap() > last_of_a(&duo.pair.b))
+    });
     duo.b.kill();
     duo.pair.a.kill();
     duo.a.kill();

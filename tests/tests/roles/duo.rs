@@ -14,7 +14,7 @@ use vrrp_lab::{
 };
 
 pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 200);
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// `a` is MASTER with priority 100, `b` BACKUP with 90, version 2 at 1 s, no preemption, both servers read-only at first.
 pub(crate) struct Duo {
@@ -82,7 +82,7 @@ impl Duo {
             let role = match &plan.over_tcp {
                 Some((outer, of_b)) => {
                     let inner = if server.host() == "b" { of_b } else { "" };
-                    managed::role_by_address(peer, outer, inner)
+                    managed::role_by_address(peer, &format!("{outer} {}", plan.more), inner)
                 }
                 None => role,
             };
@@ -156,6 +156,12 @@ impl Duo {
 
     /// As the README tells it: a daemon that runs would start replication in the middle.
     pub(crate) fn rebuild_a(&mut self) {
+        // A server that died as the active one may be writable, for all that its daemon knows before it has looked: then the
+        // guard ends all its sessions after the stop, the rebuild's too.
+        self.wait_until("a's daemon has looked at its server", || {
+            let status = self.status("a");
+            status.contains("server: standby") && !status.contains("does not say whether it is read-only")
+        });
         self.a.stop().unwrap();
         self.pair.rebuild("a", LIMIT).unwrap();
         self.a.restart(self.lab.host("a")).unwrap();

@@ -39,7 +39,7 @@ fn start(name: &str, more: &'static str, b: impl Fn(&Lab, Setup) -> Setup) -> Du
     let pair = Pair::start_with(&lab, setup(1), b(&lab, setup(2))).unwrap();
     let plan = Plan { semi_sync: true, check: WRITE, more, ..Plan::new(Flavour::MariaDb) };
     let duo = Duo::start_on(lab, pair, &plan);
-    assert!(duo.pair.is_semi_sync("a").unwrap(), "{}", duo.logs());
+    duo.wait_until("commits wait for the peer", || duo.pair.is_semi_sync("a").unwrap());
     duo
 }
 
@@ -159,7 +159,7 @@ fn a_former_master_without_room_for_its_relay_log_keeps_nobody_from_being_promot
         (1..100).contains(&(4096 - relay_log(disk.folder()) % 4096))
     });
     disk.fill().unwrap();
-    duo.order("a", &["drain", "VI_1"]);
+    duo.drain("a");
     duo.wait_for("b");
     assert!(!duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
     assert!(duo.b.log().contains("semi-synchronous replication is lowered"), "{}", duo.logs());

@@ -13,10 +13,11 @@ use vrrp_lab::{
 };
 
 use super::{
+    bare::{self, BareState},
     client::{Client, PERIOD, Reach},
     database::{Database, ServerNode},
     recipe,
-    switch::{self, Switch, Target},
+    switch::{Switch, Target},
     tally::Writes,
     words::Words,
 };
@@ -204,9 +205,10 @@ pub(crate) struct Plan<'a> {
 
 /// The lab with everything in it. Dropping it undoes all of it.
 pub(crate) struct Stage {
-    // Dropped in this order: the routers, the servers, those who watch them, the network.
+    // Dropped in this order: the routers, what they left, the servers, those who watch them, the network.
     switch: Option<Switch>,
     routers: Vec<Router>,
+    _bare_state: Option<BareState>,
     targets: Vec<Target>,
     words: [Words; 2],
     database: Option<Database>,
@@ -222,6 +224,8 @@ pub(crate) struct Stage {
     adverts: VecDeque<AdvertSeen>,
     events: VecDeque<Event>,
     next_event: u64,
+    /// When the key that is obeyed was read.
+    deed_ns: u64,
     last_deed: Option<(u64, String)>,
 }
 
@@ -237,10 +241,12 @@ impl Stage {
         let client = Client::start(lab.host("client"), VIP)?;
         let start_ns = clock::now_ns();
         let timeline = watch.timeline(VIP)?;
+        let bare_state =
+            (!plan.has_servers).then(|| BareState::clear(Path::new(bare::FOLDER))).transpose()?;
         let (mut routers, mut nodes, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         for (name, priority) in NODES.into_iter().zip(PRIORITIES) {
             let host = lab.host(name);
-            let socket = if database.is_some() { socket(host) } else { switch::bare_socket(name) };
+            let socket = if database.is_some() { socket(host) } else { bare::socket(name) };
             let instance = if database.is_some() { recipe::INSTANCE } else { "LAB" };
             targets.push(Target { binary: plan.binary.to_owned(), socket, instance });
             let (mut router, program) = if plan.keepalived.iter().any(|node| node == name) {
@@ -278,6 +284,7 @@ impl Stage {
         let mut stage = Self {
             switch: None,
             routers,
+            _bare_state: bare_state,
             targets,
             words: Default::default(),
             database,
@@ -293,6 +300,7 @@ impl Stage {
             adverts,
             events,
             next_event: 0,
+            deed_ns: start_ns,
             last_deed: None,
         };
         if stage.database.is_some() && !is_managed {
@@ -322,12 +330,13 @@ impl Stage {
         }
         self.look_at_owner()?;
         self.look_at_switch();
-        self.look_at_database();
-        Ok(())
+        self.look_at_database()
     }
 
     /// Does what a key asks for; a failure becomes an event.
     pub(crate) fn obey(&mut self, key: Key) {
+        // Before the deed: what comes of it is told after it.
+        self.deed_ns = clock::now_ns();
         let outcome = match key {
             Key::Link(index) => self.toggle_link(index, Link::Cut),
             Key::Carrier(index) => self.toggle_link(index, Link::Unplugged),
@@ -510,10 +519,9 @@ impl Stage {
     }
 
     fn deed_to(&mut self, index: usize, whose: &str, what: &str) {
-        let now = clock::now_ns();
         let text = format!("{}{whose} {what}", NODES[index]);
-        self.last_deed = Some((now, text.clone()));
-        self.tell(now, Kind::Done, text);
+        self.last_deed = Some((self.deed_ns, text.clone()));
+        self.tell(self.deed_ns, Kind::Done, text);
     }
 
     fn tell(&mut self, time_ns: u64, kind: Kind, text: String) {

@@ -2,7 +2,7 @@
 //!
 //! Owns the two commands and the time between them. Refuses to touch the address itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use vrrp_lab::{
@@ -81,9 +81,4 @@ impl Switch {
 pub(super) enum Word {
     Good(String),
     Bad(String),
-}
-
-/// The socket of a daemon that runs with `lab-*.yaml`, as that file has it.
-pub(super) fn bare_socket(host: &str) -> PathBuf {
-    Path::new("/run/vrrp").join(format!("lab-{host}.sock"))
 }

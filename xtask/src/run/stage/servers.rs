@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, bail};
 use vrrp_lab::clock;
 
-use super::{Kind, NODES, Router, ServerKey, Stage};
+use super::{Kind, NODES, Router, ServerKey, Stage, VIP};
 use crate::run::{
     switch::{Switch, Word},
     tally::News,
@@ -59,8 +59,8 @@ impl Stage {
         }
     }
 
-    pub(super) fn look_at_database(&mut self) {
-        let Some(database) = &mut self.database else { return };
+    pub(super) fn look_at_database(&mut self) -> Result<()> {
+        let Some(database) = &mut self.database else { return Ok(()) };
         let now = clock::now_ns();
         let span = self.timeline.spans().last();
         if let Some(span) = span
@@ -70,12 +70,14 @@ impl Stage {
             database.note_owner(owner, span.from_ns);
         }
         let (news, endings) = database.look(now);
+        // Whoever is written to has the address by then; an older history may not know it yet.
+        let owner = self.watch.timeline(VIP)?.holders().join(" and ");
         endings.into_iter().for_each(|text| self.tell(now, Kind::Done, text));
         for item in news {
             let at_ns = if let News::Outage { at_ns, .. } = &item { *at_ns } else { now };
             let kind = if item.is_trouble() { Kind::Trouble } else { Kind::Moved };
-            let owner = self.timeline.holders().join(" and ");
             self.tell(at_ns, kind, item.text(&owner));
         }
+        Ok(())
     }
 }
