@@ -199,7 +199,7 @@ fn what_was_seen_long_before_the_peer_died_is_no_word_of_what_it_had() {
     let long_ago = |before: Duration, behind, answers: &[(Ask, Outcome)]| {
         let now = Instant::from_nanos(1) + before;
         let settings = Settings { behind, ..Settings::default() };
-        let (machine, next) = Winning::begin(&settings, Some(seen("0-1-9", false)), false, now);
+        let (machine, next) = Winning::begin(&settings, Some(seen("0-1-9", false)), Mandate::Open, now);
         let mut play = Play { machine, now, remarks: Vec::new() };
         (play.through(next, answers), play.remarks)
     };
