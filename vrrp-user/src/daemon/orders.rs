@@ -183,7 +183,10 @@ impl Running {
         for name in names {
             let others = self.standing.reasons(&name);
             done.done.push(if refused.contains(&name) {
-                format!("{name} takes part again: its server's promotion is tried once more, and refused again if nothing changed")
+                format!(
+                    "{name} takes part again: its server's promotion is tried once more, and refused again if nothing changed; a \
+                     diverged peer that is read-only is no obstacle then, if diverged is serve"
+                )
             } else if waiting.contains(&name) {
                 format!(
                     "{name} has the address and a read-only server: it takes writes again once both servers agree, or at once if \

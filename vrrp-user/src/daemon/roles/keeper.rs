@@ -106,7 +106,7 @@ pub(super) struct Keeper {
     /// Since when the peer has been seen diverged and read-only, and this server is not the one to serve.
     pub(super) deadlocked_since: Option<Instant>,
     /// A person said so after a refusal: the next try needs no peer that agrees.
-    has_decided: bool,
+    pub(super) has_decided: bool,
     /// By this order the addresses are to go, and have not been let go yet.
     leaving: Option<Job>,
     said: Option<(String, Instant)>,

@@ -41,6 +41,8 @@ impl Keeper {
         }
         if is_peer_writable(&view) {
             self.decision.give_way();
+            // A word for the next try, said while the other one serves, is no word against that one.
+            self.has_decided = false;
         }
         let errant = self.find_errant(&view);
         let relation = view.relation();
