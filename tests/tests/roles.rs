@@ -492,8 +492,10 @@ fn what_was_left_unapplied_is_not_applied_after_the_promotion() {
     assert!(won.is_ok(), "{won:?}");
     pair.b.sql("INSERT INTO lab.writes (number, server) VALUES (3, 2)").unwrap();
     pair.a.restart(lab.host("a")).unwrap();
+    // It may have received by now what was written since.
     let found = b.look().relation();
-    assert!(matches!(found, Some(Relation::Diverged { .. })), "{found:?}");
+    let has_more = matches!(found, Some(Relation::Diverged { .. } | Relation::Behind(_)));
+    assert!(has_more, "{found:?}");
     rebuild_mysql(&pair.a, &pair.b);
     b.follow();
     clock::sleep_ms(2_000);
