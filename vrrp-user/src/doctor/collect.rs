@@ -146,7 +146,11 @@ impl Asker<'_> {
                 self.session = Session::open(self.login, LIMIT).await?;
                 bound(&mut self.session, self.flavour).await
             }
-            other => Err(other),
+            DatabaseError::Unreachable { .. }
+            | DatabaseError::Unsupported { .. }
+            | DatabaseError::Unclear { .. }
+            | DatabaseError::Tls { .. }
+            | DatabaseError::Secret(_) => Err(error),
         }
     }
 
