@@ -341,14 +341,14 @@ impl AdvertThread {
                     }
                 }
                 Action::DropVips(job) => {
-                    if !known.farewell.is_zero() {
+                    // The core is in its new state already: a MASTER that drops releases, and speaks until its addresses are off.
+                    let label = self.engine.routers().get(router).map(|router| router.label());
+                    let is_release = label == Some(Label::Master);
+                    if !is_release && !known.farewell.is_zero() {
                         self.lines.board.note_leaving(router, clock::now() + known.farewell);
                     }
                     self.lines.board.order(router, job.number());
                     if known.is_managed {
-                        // The core is in its new state already: a MASTER that drops releases.
-                        let label = self.engine.routers().get(router).map(|router| router.label());
-                        let is_release = label == Some(Label::Master);
                         self.waiting_roles.push(RoleOrder::Drop { router, job, is_release });
                     } else {
                         self.waiting_tasks.push(Task::Drop { router, job });

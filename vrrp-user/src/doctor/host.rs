@@ -1,7 +1,7 @@
 //! What only the host that a server runs on can tell: free room, addresses, its clock, other programs that move addresses.
 //!
-//! Owns reading files, file systems and the kernel's list of addresses, and asking the segment who else has them. Refuses to judge, and to fail: what cannot be read is
-//! not known.
+//! Owns reading files, file systems and the kernel's list of addresses, and asking the segment who else has them. Refuses to
+//! judge, and to fail: what cannot be read is not known.
 
 use std::collections::BTreeSet;
 use std::fs;

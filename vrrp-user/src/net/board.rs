@@ -180,9 +180,10 @@ impl Board {
         })
     }
 
-    /// The executor took the addresses off; a fence has served its turn.
+    /// The executor took the addresses off; a fence has served its turn, and so has the time to leave.
     pub fn free(&self, router: usize) {
         if let Some(entry) = self.entry(router) {
+            entry.leaving_until.store(0, Ordering::Release);
             entry.state.store(FREE, Ordering::Release);
         }
     }
@@ -299,6 +300,9 @@ mod tests {
         assert_eq!(board.silent_at(0, limit), at(150));
         board.note_sent(0, at(200));
         assert_eq!(board.silent_at(0, limit), at(210), "it speaks again: that time is over");
+        board.note_leaving(0, at(300));
+        board.free(0);
+        assert_eq!(board.silent_at(0, limit), at(210), "it has left: the next time it is as any other");
     }
 
     #[test]
