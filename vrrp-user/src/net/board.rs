@@ -145,11 +145,11 @@ impl Board {
         }
     }
 
-    /// From when on the silence of a router means that nobody is at work there: so long after its last advert, and not while
-    /// it is leaving.
+    /// From when on the silence of a router means that nobody is at work there: so long after its last advert, or after the
+    /// time that it had to leave. A host that is as late with its leaving as it may be with an advert is not frozen.
     pub fn silent_at(&self, router: usize, limit: Duration) -> Instant {
         let leaving = self.entry(router).map_or(0, |entry| entry.leaving_until.load(Ordering::Acquire));
-        (self.last_sent(router) + limit).max(Instant::from_nanos(leaving))
+        self.last_sent(router).max(Instant::from_nanos(leaving)) + limit
     }
 
     /// The core has given the executor an order for this router; those before it are history.
@@ -297,7 +297,7 @@ mod tests {
         board.note_sent(0, at(100));
         assert_eq!(board.silent_at(0, limit), at(110));
         board.note_leaving(0, at(150));
-        assert_eq!(board.silent_at(0, limit), at(150));
+        assert_eq!(board.silent_at(0, limit), at(160));
         board.note_sent(0, at(200));
         assert_eq!(board.silent_at(0, limit), at(210), "it speaks again: that time is over");
         board.note_leaving(0, at(300));

@@ -90,7 +90,8 @@ pub struct Holding {
     pub announcing: Announcing,
     /// The kernel takes the addresses off by itself this long after the last renewal.
     pub lifetime: Option<Duration>,
-    /// Nothing is renewed for a router whose last advert is older than this.
+    /// Nothing is renewed or announced for a router whose last advert is older than this; while it leaves, its time to leave
+    /// is added for what is renewed.
     pub freeze_limit: Duration,
 }
 
@@ -505,8 +506,7 @@ impl Executor {
             self.report(Report::Expired { router });
         } else if let (true, Some(lifetime)) = (is_due(renew_at), holding.lifetime) {
             *renew_at = Some(now + lifetime / 3);
-            let fresh = now.since(self.board.last_sent(router)) <= holding.freeze_limit;
-            if fresh && self.board.is_held(router) {
+            if now <= self.board.silent_at(router, holding.freeze_limit) && self.board.is_held(router) {
                 self.renew(router, lifetime);
             }
         }
