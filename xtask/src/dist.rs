@@ -122,7 +122,7 @@ impl Package {
         ] {
             self.put(place, &say(binary, &["completions", shell])?, 0o644)?;
         }
-        for document in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
+        for document in ["README.md", "docs/mysql.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
             self.put_zipped(&format!("{DOCUMENTS}/{document}"), &source(document)?)?;
         }
         self.put_zipped(&format!("{DOCUMENTS}/changelog"), self.changelog(maintainer)?.as_bytes())?;

@@ -94,7 +94,9 @@ fn the_package_installs_works_and_goes() {
     assert!(page.contains("VRRP DRAIN") && page.contains(".TH vrrp 8"), "{page}");
     let completions = root.join("usr/share/bash-completion/completions/vrrp");
     run(Path::new("bash"), &["-n", &completions.to_string_lossy()]);
-    for file in ["usr/share/doc/vrrp/copyright", "usr/share/doc/vrrp/README.md.gz", "etc/vrrp"] {
+    let documents =
+        ["copyright", "README.md.gz", "docs/mysql.md.gz"].map(|name| format!("usr/share/doc/vrrp/{name}"));
+    for file in documents.iter().map(String::as_str).chain(["etc/vrrp"]) {
         assert!(root.join(file).exists(), "{file}");
     }
     // The kernel half is inside: the object's section for its licence.

@@ -2,6 +2,7 @@
 
 use super::{RECIPE, parsed, refused};
 use crate::config::explain;
+use crate::config::role::MYSQL;
 use crate::health::tls::Tls;
 use crate::role::{Behind, Divergence, SemiSyncPolicy, Settings, Split, Stuck};
 use std::time::Duration;
@@ -31,6 +32,8 @@ const ALL: &str = r#"
       heartbeat_table: ha.beat
       handover_timeout: 9s
 "#;
+
+const GUIDE: &str = include_str!("../../../../docs/mysql.md");
 
 fn with(role: &str) -> String {
     format!("{}{CHECKS}{role}", RECIPE.trim_end_matches('\n'))
@@ -229,4 +232,25 @@ fn no_password_of_a_role_is_shown() {
     let config = parsed(&text).config;
     let shown = format!("{config:?}\n{}", explain(&config));
     assert!(!shown.contains("hunter"), "{shown}");
+}
+
+#[test]
+fn the_guide_has_every_key_with_its_default() {
+    let text = format!("\n    role: manage\n    mysql: {{ user: vrrp, {PEER} }}\n");
+    let effective = explain(&parsed(&with(&text)).config);
+    let rows = GUIDE.lines().filter(|line| line.starts_with("| `"));
+    let rows: Vec<Vec<&str>> = rows.map(|line| line.split(" | ").collect()).collect();
+    for key in MYSQL.keys {
+        let row = rows.iter().find(|row| row[0].contains(&format!("`{key}`")));
+        let row = row.unwrap_or_else(|| panic!("docs/mysql.md has no row for `{key}`"));
+        let default = row[2].trim_end_matches(" |");
+        // Of the policies and times the file in effect has the same word.
+        if row[0] == format!("| `{key}`") && !["peer", "service_ports"].contains(key) {
+            let line = format!("      {key}: {default}\n");
+            assert!(
+                effective.replace('"', "").contains(&line),
+                "docs/mysql.md: `{key}`: {default}\n{effective}"
+            );
+        }
+    }
 }
