@@ -60,6 +60,9 @@ pub(crate) struct Options {
     /// Fewer rounds and settings, shorter windows: under 3 minutes for everything. No goal is judged by it
     #[arg(long)]
     quick: bool,
+    /// End with exit code 1 if a goal was missed, too; a topic without any result ends so in any case
+    #[arg(long)]
+    strict: bool,
     /// Rounds of each comparison; the goals want at least 5
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
@@ -171,9 +174,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     for topic in Topic::ORDER.into_iter().filter(|topic| wanted(*topic)) {
         bench.measure(topic);
     }
-    let (json, html) = bench.finish()?;
-    println!("\n{}\n{}", html.display(), json.display());
-    Ok(ExitCode::SUCCESS)
+    let end = bench.finish()?;
+    println!("\n{}\n{}", end.html.display(), end.json.display());
+    for topic in &end.failed {
+        eprintln!("bench: no result: {topic}");
+    }
+    let is_missed = options.strict && end.missed > 0;
+    if is_missed {
+        eprintln!("bench: goals missed: {}", end.missed);
+    }
+    Ok(if is_missed || !end.failed.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn clean_up() {
@@ -192,6 +202,16 @@ struct Bench<'a> {
     sections: Vec<Section>,
     findings: goals::Findings,
     times: times::Times,
+    /// Topics that came to nothing.
+    failed: Vec<&'static str>,
+}
+
+/// What a run came to.
+struct End {
+    json: PathBuf,
+    html: PathBuf,
+    missed: usize,
+    failed: Vec<&'static str>,
 }
 
 impl<'a> Bench<'a> {
@@ -206,6 +226,7 @@ impl<'a> Bench<'a> {
             sections: Vec::new(),
             findings: goals::Findings::default(),
             times: times::Times::start(),
+            failed: Vec::new(),
         }
     }
 
@@ -213,6 +234,7 @@ impl<'a> Bench<'a> {
     fn measure(&mut self, topic: Topic) {
         let section = self.section(topic).unwrap_or_else(|error| {
             println!("  no result: {error:#}");
+            self.failed.push(topic.name());
             let mut section = Section::new(topic.name(), topic.name(), "");
             section.remarks.push(format!("No result: {error:#}"));
             section
@@ -241,7 +263,7 @@ impl<'a> Bench<'a> {
     }
 
     /// What stands in the way of the goals, and the verdicts.
-    fn finish(mut self) -> Result<(PathBuf, PathBuf)> {
+    fn finish(mut self) -> Result<End> {
         let goals = goals::judge(self.rounds, &self.findings);
         let limits = limits::section(&goals, &self.findings, self.rounds.deadline, self.binary);
         if let Some(section) = limits {
@@ -251,7 +273,9 @@ impl<'a> Bench<'a> {
         self.times.note("limits");
         let report = self.report(false);
         text::print_end(&report);
-        self.write(false)
+        let missed = goals.iter().filter(|goal| goal.reached == report::Verdict::Missed).count();
+        let (json, html) = self.write(false)?;
+        Ok(End { json, html, missed, failed: self.failed })
     }
 
     fn report(&self, is_partial: bool) -> Report {
@@ -306,7 +330,8 @@ mod tests {
         let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
         assert!(page.contains("No result: all of them are no topic"), "{page}");
         assert!(page.contains("The run was not over when this was written."), "{page}");
-        bench.finish().unwrap();
+        let end = bench.finish().unwrap();
+        assert_eq!((end.failed.as_slice(), end.missed), (["all"].as_slice(), 0));
         let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
         assert!(!page.contains("The run was not over"), "{page}");
         std::fs::remove_dir_all(folder).unwrap();

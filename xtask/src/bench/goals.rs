@@ -114,6 +114,7 @@ impl Goals {
                 &format!("{name}; v2, 1 s, `skew: none`"),
                 "VIP announced by the peer within 5 ms, and at least 100 times sooner than keepalived",
                 (&ours, &theirs),
+                Subject::Timeline,
                 failover::last_vip,
             );
         }
@@ -165,6 +166,7 @@ impl Goals {
         what: &str,
         goal: &str,
         (ours, theirs): (&Tries<T>, &Tries<T>),
+        subject: Subject,
         value: impl Fn(&T) -> Option<f64>,
     ) {
         let (mine, other) = (ours.median(Worst::Most, &value), theirs.rival_median(&value));
@@ -177,7 +179,7 @@ impl Goals {
             None => (basis, None),
         };
         let measured = format!("{} ms; {} times sooner", cell(mine), cell(times));
-        self.add(Subject::Timeline, (what, goal), measured, basis, reached);
+        self.add(subject, (what, goal), measured, basis, reached);
     }
 
     fn density(&mut self, found: &density::Findings) {
@@ -393,6 +395,14 @@ impl Goals {
             "kill -9 of mysqld; v2, 1 s, `skew: none`, a check alone",
             "VIP announced by the peer within 5 ms, and at least 100 times sooner than keepalived, told at once",
             (&ours, &theirs),
+            Subject::Timeline,
+            |outcome| outcome.announced,
+        );
+        self.sooner(
+            "the same with `role: manage`, whose winner first sees to its server",
+            "VIP announced by the peer within 5 ms, and at least 100 times sooner than keepalived, told at once",
+            (&found.of(Blow::Kill, Way::Managed), &theirs),
+            Subject::Winning,
             |outcome| outcome.announced,
         );
         let outages = [
@@ -437,24 +447,27 @@ impl Goals {
             );
         }
         let ns = |name: &str| found.judged(name, |cost| cost.median_ns);
+        // The junk that the prototype's figure is of; a wrong checksum, which is found last, cost it 67.
         if let (Some(not_vrrp), Some(ratio), Some(junk), Some(delivered)) =
-            (ns("not VRRP"), found.judged("not VRRP", |cost| cost.ratio), ns("checksum"), ns("delivered, v3"))
+            (ns("not VRRP"), found.judged("not VRRP", |cost| cost.ratio), ns("TTL"), ns("delivered, v3"))
         {
             let of = |name| found.cost(name, |cost| cost.median_ns);
             self.add(
                 Subject::KernelHalf,
                 (
-                    "a packet that is not VRRP; junk; delivered (v3 with pseudo-header, as sent by default)",
+                    "a packet that is not VRRP; junk (TTL); delivered (v3 with pseudo-header, as sent by default)",
                     "no worse than 13 / 52 / 106 ns at the median, the first within 1.3 times the empty program",
                 ),
                 format!(
-                    "{not_vrrp} / {junk} / {delivered} ns; the first {} times the empty program",
-                    cell(Some(ratio))
+                    "{not_vrrp} / {junk} / {delivered} ns; the first {} times the empty program, which alone takes {} ns",
+                    cell(Some(ratio)),
+                    cell(ns("empty program"))
                 ),
                 Basis::of(&found.costs)
                     .with("empty program, ns", of("empty program"))
                     .with("not VRRP, ns", of("not VRRP"))
-                    .with("junk, ns", of("checksum"))
+                    .with("junk, ns", of("TTL"))
+                    .with("junk whose checksum is wrong, ns", of("checksum"))
                     .with("delivered, ns", of("delivered, v3")),
                 Some(not_vrrp <= 13.0 && ratio <= 1.3 && junk <= 52.0 && delivered <= 106.0),
             );

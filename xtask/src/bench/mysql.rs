@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Result;
 
 mod pair;
+mod steps;
 
 use super::{
     Rounds,
@@ -89,6 +90,8 @@ pub(crate) struct Outcome {
     /// Rows that are there twice, of the same time.
     pub(crate) twice: usize,
     pub(crate) noise: Noise,
+    /// What the winner did on its way to the address and how long each took, in ms; by its own word.
+    steps: Vec<(String, f64)>,
     lanes: Vec<Lane>,
 }
 
@@ -117,6 +120,11 @@ impl Findings {
     /// Median of the times to the announcement, of the rounds that came to a result.
     pub(crate) fn announced(&self, event: Event, way: Way) -> Option<f64> {
         self.of(event, way).values(|outcome| outcome.announced).median()
+    }
+
+    /// The winner's steps in their order, each with its durations of all rounds in ms.
+    pub(crate) fn steps(&self, event: Event, way: Way) -> Vec<(String, Samples)> {
+        steps::by_name(self.of(event, way).runs.iter().map(|outcome| outcome.steps.as_slice()))
     }
 
     /// All that were lost.
@@ -360,6 +368,7 @@ pub(super) mod tests {
             lost: 0,
             twice: 0,
             noise: Noise::NONE,
+            steps: Vec::new(),
             lanes: Vec::new(),
         }
     }

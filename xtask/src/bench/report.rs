@@ -166,6 +166,8 @@ pub(crate) enum Subject {
     Latency,
     /// When what happened.
     Timeline,
+    /// What the winner of a managed server does before its address comes.
+    Winning,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -197,7 +197,7 @@ fn sooner_than_nobody_is_not_sooner() {
     let verdict = |ours: &[f64], theirs: &[f64]| {
         let tries = |values: &[f64]| Tries::of(values.to_vec(), 0);
         let mut goals = Goals { quick: false, certain: Vec::new(), all: Vec::new() };
-        goals.sooner("", "", (&tries(ours), &tries(theirs)), |value| Some(*value));
+        goals.sooner("", "", (&tries(ours), &tries(theirs)), Subject::Timeline, |value: &f64| Some(*value));
         goals.all[0].reached
     };
     assert_eq!(verdict(&[1.0; 5], &[650.0; 5]), Verdict::Reached);
@@ -254,7 +254,7 @@ fn cost_verdict(delivered_ns: f64, noise: [Noise; 5], failed: usize) -> Verdict 
         median_ns,
         ratio: 1.1,
     };
-    let all = vec![cost("not VRRP", 11.0), cost("checksum", 50.0), cost("delivered, v3", delivered_ns)];
+    let all = vec![cost("not VRRP", 11.0), cost("TTL", 50.0), cost("delivered, v3", delivered_ns)];
     let mut costs = Tries::default();
     for (number, noise) in noise.into_iter().enumerate() {
         if number < failed { costs.fail(noise) } else { costs.push(all.clone(), noise) }

@@ -19,7 +19,7 @@ use vrrp_lab::{
     process::Process,
 };
 
-use super::{Event, Outcome, Way};
+use super::{Event, Outcome, Way, steps};
 use crate::{
     bench::{noise::CpuTime, report::Lane, stats::milliseconds},
     command::output_within,
@@ -110,6 +110,7 @@ impl Pair {
         std::thread::sleep(QUIET);
         self.observer.clear();
         let (from, to) = (self.active, 1 - self.active);
+        let said = self.keepers[to].process().log().len();
         let cpu = CpuTime::now();
         let mut at = clock::now_ns();
         match event {
@@ -157,11 +158,22 @@ impl Pair {
             lane(from, "old master", of(from, is_claim)),
             lane(to, "survivor", announced.into_iter().collect()),
         ];
+        let log = self.keepers[to].process().log();
+        let steps = steps::winning(log.get(said..).unwrap_or_default());
         // Whoever holds the address is reckoned with, served or not; and a dead server is not.
         if is_moved || event == Event::Kill {
             self.active = to;
         }
-        Ok(Outcome { outage, waited: milliseconds(at, now), announced, lost: 0, twice: 0, noise, lanes })
+        Ok(Outcome {
+            outage,
+            waited: milliseconds(at, now),
+            announced,
+            lost: 0,
+            twice: 0,
+            noise,
+            steps,
+            lanes,
+        })
     }
 
     /// Undoes what the event did, so that there can be another one.
