@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_mysql_8_0_is_understood() {
+    fn mysql_8_0_as_its_manual_has_it_is_understood() {
         let state = ServerState::read(&recorded(
             "server_id: 2\nread_only: 1\nserver_uuid: 3e11fa47-71ca-11e1-9e33-c80aa9429562\n\
              gtid_executed: 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-7\nsuper_read_only: 1\noffline_mode: 0\nversion: 8.0.36",
@@ -148,7 +148,7 @@ mod tests {
 
     /// As after several failovers: more than one server wrote, and one transaction was skipped. Lines are broken by the server.
     #[test]
-    fn a_recorded_mysql_8_4_with_several_writers_is_understood() {
+    fn mysql_8_4_as_its_manual_has_it_with_several_writers_is_understood() {
         let state = ServerState::read(&recorded(
             "server_id: 1\nread_only: 0\nserver_uuid: 3e11fa47-71ca-11e1-9e33-c80aa9429562\n\
              gtid_executed: 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-7:9-12, 4e11fa47-71ca-11e1-9e33-c80aa9429562:1-3\n\

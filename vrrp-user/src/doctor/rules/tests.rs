@@ -1,4 +1,4 @@
-//! Every rule against a pair that is as it should be, with one thing changed; MySQL 8 from recorded answers.
+//! Every rule against a pair that is as it should be, with one thing changed; MySQL 8 by answers as its manual has them.
 
 use super::*;
 use crate::doctor::facts::{Answers, Claims, Clock, Disk, HostFacts, StartsAs};
