@@ -66,8 +66,8 @@ pub(crate) struct Options {
     /// Rounds of each comparison; the goals want at least 5
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     rounds: u16,
-    /// Whom to measure against; `tuned` is keepalived with real-time priority, locked memory and large buffers, which failover
-    /// sees once in any case
+    /// Whom to measure against; `tuned` is keepalived with real-time priority, locked memory and large buffers, which is seen
+    /// once in any case in failover, density, flood and starve
     #[arg(long, value_enum, default_values_t = [Peer::Keepalived])]
     peer: Vec<Peer>,
     /// Folder for report.json and report.html; `bench` in the build folder unless given
@@ -132,9 +132,14 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    /// With keepalived at its best beside it where it is to be seen once.
+    /// With keepalived at its best beside it, whenever keepalived is there at all: what the tables tell.
     pub(crate) const fn with_tuned(self) -> Self {
-        Self { tuned: self.keepalived || self.tuned, ..self }
+        Self { tuned: self.tuned || self.keepalived && !self.quick, ..self }
+    }
+
+    /// For this one of so many: it is seen once, in the one in the middle.
+    pub(crate) const fn in_round(self, round: usize, count: usize) -> Self {
+        if round == count / 2 { self.with_tuned() } else { self }
     }
 
     /// In the order in which they alternate.

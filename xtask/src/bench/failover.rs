@@ -105,9 +105,8 @@ pub(crate) fn run(rounds: Rounds, binary: &Path) -> Result<(Section, Findings)> 
         let mut outcomes = Outcomes::new();
         for round in 0..count {
             // keepalived at its best is seen once, in the middle of an interval.
-            let is_compared =
-                round == count / 2 && !rounds.quick && WITH_TUNED.contains(&(version, advert_ms, instances));
-            let asked = if is_compared { rounds.with_tuned() } else { rounds };
+            let is_compared = WITH_TUNED.contains(&(version, advert_ms, instances));
+            let asked = if is_compared { rounds.in_round(round, count) } else { rounds };
             for contender in asked.contenders() {
                 let what = format!("{}, {}", setting.label(), contender.name());
                 if !turns.next(&what) {
