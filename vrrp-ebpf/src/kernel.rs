@@ -18,6 +18,7 @@ use vrrp_ebpf::classify::Rules;
 use vrrp_ebpf::frame::{Frame, MAX_OPTIONS};
 use vrrp_ebpf::receive::{Backlog, Environment};
 use vrrp_ebpf::slot::SlotCell;
+use vrrp_ebpf::table;
 
 use crate::maps::{ADVERTS, BUCKETS, COUNTERS, PEERS, RULES, SCRATCH, SLOTS};
 
@@ -42,6 +43,10 @@ const _: () = assert!(SUMS * SUM_AT_ONCE >= MAX_FRAME - 14 - 40);
 /// Of the ring; userspace sets it at load. To ask the ring itself would be a call for each advert.
 #[unsafe(no_mangle)]
 static RING_BYTES: u64 = 0;
+
+/// Elements of `RULES`, likewise.
+#[unsafe(no_mangle)]
+static RULE_PLACES: u32 = 0;
 
 /// A record under construction: head, then the frame.
 pub(crate) struct ScratchBytes(#[expect(dead_code, reason = "only read through pointers")] [u64; WORDS]);
@@ -179,11 +184,23 @@ impl<'a, H> Kernel<'a, H> {
     }
 }
 
+#[inline(always)]
+fn slot_cell<'a>(index: u32) -> Option<&'a SlotCell> {
+    // SAFETY: SlotCell is a transparent wrapper of Slot, and the map outlives the program's run.
+    SLOTS.get_ptr(index).map(|slot| unsafe { &*slot.cast::<SlotCell>() })
+}
+
 impl<H> Rules for Kernel<'_, H> {
     #[inline(always)]
     fn rule(&self, key: &RuleKey) -> Option<Rule> {
-        // SAFETY: a concurrent update replaces the element as a whole; a copy is taken at once.
-        unsafe { RULES.get(key) }.copied()
+        // SAFETY: a static. Volatile: its value is set at load, behind the compiler's back.
+        let places = unsafe { (&raw const RULE_PLACES).read_volatile() };
+        let slot = table::find(key, places, |place| match RULES.get_ptr(place) {
+            // SAFETY: an aligned element of the map, which outlives the program's run. Volatile: userspace writes it.
+            Some(word) => unsafe { word.read_volatile() },
+            None => 0,
+        })?;
+        Some(slot_cell(slot)?.rule(slot))
     }
 
     #[inline(always)]
@@ -204,8 +221,7 @@ impl<'a, H: Hook> Environment for Kernel<'a, H> {
 
     #[inline(always)]
     fn slot(&self, index: u32) -> Option<&SlotCell> {
-        // SAFETY: SlotCell is a transparent wrapper of Slot, and the map outlives the program's run.
-        SLOTS.get_ptr(index).map(|slot| unsafe { &*slot.cast::<SlotCell>() })
+        slot_cell(index)
     }
 
     #[inline(always)]
