@@ -1,8 +1,9 @@
-//! The kernel's side of the library's traits: maps, helpers, the per-CPU scratch.
+//! The kernel's side of the library's traits: maps, helpers, frames where they lie and in the per-CPU scratch.
 //!
-//! Owns every map access. Refuses to know what a frame means. `unsafe` here is map pointers: valid until the
-//! program returns, shared with other CPUs.
+//! Owns every map access. Refuses to know what a frame means. `unsafe` here is pointers into maps and packets:
+//! valid until the program returns, the former shared with other CPUs.
 
+use core::marker::PhantomData;
 use core::mem::size_of;
 
 use aya_ebpf::EbpfContext;
@@ -14,7 +15,7 @@ use vrrp_ebpf::abi::{
     Bucket, BucketKey, Counter, Counts, MAX_FRAME, PeerKey, RECORD_WOKE, RecordHeader, Rule, RuleKey,
 };
 use vrrp_ebpf::bucket::Rate;
-use vrrp_ebpf::classify::Rules;
+use vrrp_ebpf::classify::{Family, GATE_LENGTH, Rules, plain_length};
 use vrrp_ebpf::frame::{Frame, MAX_OPTIONS};
 use vrrp_ebpf::receive::{Backlog, Environment};
 use vrrp_ebpf::slot::SlotCell;
@@ -162,6 +163,113 @@ impl<H: Hook> Frame for Scratch<'_, H> {
     }
 }
 
+/// A short frame where it lies, all of it directly readable and without IPv4 options: most adverts there are. Its first
+/// `HEADS` bytes hold everything at a known place.
+pub(crate) struct Direct<'a, H, const HEADS: usize> {
+    hook: &'a H,
+    data: usize,
+    end: usize,
+    length: usize,
+}
+
+/// A longer one is summed faster by the helper.
+const LONGEST_DIRECT: usize = 128;
+
+impl<'a, H: Hook, const HEADS: usize> Direct<'a, H, HEADS> {
+    /// None: as [`Scratch`], whatever it is.
+    #[inline(always)]
+    pub(crate) fn new(hook: &'a H, data: usize, end: usize, family: Family) -> Option<Self> {
+        const { assert!(HEADS >= GATE_LENGTH) };
+        if data + HEADS > end {
+            return None;
+        }
+        // SAFETY: just checked, and the verifier checks it again.
+        let length = plain_length(unsafe { &*(data as *const [u8; GATE_LENGTH]) }, family)?;
+        let is_here = (HEADS..=LONGEST_DIRECT).contains(&length) && length <= end - data;
+        is_here.then_some(Self { hook, data, end, length })
+    }
+}
+
+impl<H: Hook, const HEADS: usize> Frame for Direct<'_, H, HEADS> {
+    const PLAIN: bool = true;
+
+    #[inline(always)]
+    fn fetch(&mut self, length: usize) -> bool {
+        length <= self.length
+    }
+
+    #[inline(always)]
+    fn at_hand(&self) -> usize {
+        self.length
+    }
+
+    #[inline(always)]
+    fn byte(&self, offset: usize) -> u8 {
+        if offset >= HEADS {
+            return 0;
+        }
+        // SAFETY: within the heads, which are directly readable.
+        unsafe { *((self.data + offset) as *const u8) }
+    }
+
+    #[inline(always)]
+    fn half(&self, offset: usize) -> u16 {
+        if offset > HEADS - 2 {
+            return 0;
+        }
+        // SAFETY: as above, and at an even address, as frames are; the verifier knows where that matters.
+        unsafe { *((self.data + offset) as *const u16) }
+    }
+
+    #[inline(always)]
+    fn halves(&self, offset: usize) -> [u16; 4] {
+        let at = self.data + (opaque(offset) & 0xff);
+        if at + 8 > self.end {
+            return [0; 4];
+        }
+        let half = |index: usize| {
+            // SAFETY: just checked, and at an even address.
+            unsafe { *(at as *const u16).add(index) }
+        };
+        [half(0), half(1), half(2), half(3)]
+    }
+
+    #[inline(always)]
+    fn sum(&self, offset: usize, length: usize) -> u64 {
+        let (mut at, mut left, mut sum) = (self.data + offset, opaque(length), 0);
+        let mut words = 0;
+        while words < LONGEST_DIRECT / 4 && left >= 4 && at + 4 <= self.end {
+            // SAFETY: just checked, and at an even address.
+            sum += unsafe { u64::from(*(at as *const u16)) + u64::from(*((at + 2) as *const u16)) };
+            at += 4;
+            left -= 4;
+            words += 1;
+        }
+        sum
+    }
+}
+
+/// A frame of which a record can be made.
+pub(crate) trait Recorded: Frame {
+    /// This CPU's scratch with `length` bytes of the frame in it, behind the room for a head.
+    fn record(&mut self, length: usize) -> Option<*mut u8>;
+}
+
+impl<H: Hook> Recorded for Scratch<'_, H> {
+    #[inline(always)]
+    fn record(&mut self, _length: usize) -> Option<*mut u8> {
+        Some(self.record)
+    }
+}
+
+impl<H: Hook, const HEADS: usize> Recorded for Direct<'_, H, HEADS> {
+    #[inline(always)]
+    fn record(&mut self, length: usize) -> Option<*mut u8> {
+        let mut scratch = Scratch::new(self.hook, length)?;
+        scratch.fetch(length).then_some(scratch.record)
+    }
+}
+
 /// The same value, of which the compiler knows nothing: otherwise it proves the bounds check behind it
 /// superfluous and drops it, and the verifier, which cannot follow the proof, refuses the program.
 #[inline(always)]
@@ -171,16 +279,17 @@ fn opaque(value: usize) -> usize {
 }
 
 /// The maps.
-pub(crate) struct Kernel<'a, H> {
+pub(crate) struct Kernel<'a, H, F> {
     hook: &'a H,
     /// This CPU's own.
     counts: *mut Counts,
+    frames: PhantomData<F>,
 }
 
-impl<'a, H> Kernel<'a, H> {
+impl<'a, H, F> Kernel<'a, H, F> {
     #[inline(always)]
     pub(crate) fn new(hook: &'a H) -> Option<Self> {
-        Some(Self { hook, counts: COUNTERS.get_ptr_mut(0)? })
+        Some(Self { hook, counts: COUNTERS.get_ptr_mut(0)?, frames: PhantomData })
     }
 }
 
@@ -190,7 +299,7 @@ fn slot_cell<'a>(index: u32) -> Option<&'a SlotCell> {
     SLOTS.get_ptr(index).map(|slot| unsafe { &*slot.cast::<SlotCell>() })
 }
 
-impl<H> Rules for Kernel<'_, H> {
+impl<H, F> Rules for Kernel<'_, H, F> {
     #[inline(always)]
     fn rule(&self, key: &RuleKey) -> Option<Rule> {
         // SAFETY: a static. Volatile: its value is set at load, behind the compiler's back.
@@ -210,8 +319,8 @@ impl<H> Rules for Kernel<'_, H> {
     }
 }
 
-impl<'a, H: Hook> Environment for Kernel<'a, H> {
-    type Frame = Scratch<'a, H>;
+impl<H: Hook, F: Recorded> Environment for Kernel<'_, H, F> {
+    type Frame = F;
 
     #[inline(always)]
     fn arrived_ns(&mut self) -> u64 {
@@ -251,10 +360,11 @@ impl<'a, H: Hook> Environment for Kernel<'a, H> {
         if length > HEADER + MAX_FRAME {
             return false;
         }
+        let Some(record) = frame.record(usize::from(header.length)) else { return false };
         // SAFETY: the scratch begins with room for an aligned head, and holds `length` bytes.
         let record = unsafe {
-            frame.record.cast::<RecordHeader>().write(*header);
-            core::slice::from_raw_parts(frame.record, length)
+            record.cast::<RecordHeader>().write(*header);
+            core::slice::from_raw_parts(record, length)
         };
         let wake = if header.flags & RECORD_WOKE == 0 { BPF_RB_NO_WAKEUP } else { BPF_RB_FORCE_WAKEUP };
         ADVERTS.output::<[u8]>(record, u64::from(wake)).is_ok()
