@@ -118,7 +118,8 @@ pub const SLOT_WAKE_ALWAYS: u32 = 1 << 0;
 /// sample (a trace is running).
 pub const SLOT_DELIVER_ALWAYS: u32 = 1 << 1;
 
-/// Head of each record in the ring `ADVERTS`; the frame follows, from its Ethernet header on, `length` bytes.
+/// Head of each record in the ring `ADVERTS`; the frame follows, from its Ethernet header on, `length` bytes. What the
+/// record has behind them means nothing.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordHeader {

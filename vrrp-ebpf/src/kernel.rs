@@ -165,8 +165,7 @@ impl<H: Hook> Frame for Scratch<'_, H> {
 
 /// A short frame where it lies, all of it directly readable and without IPv4 options: most adverts there are. Its first
 /// `HEADS` bytes hold everything at a known place.
-pub(crate) struct Direct<'a, H, const HEADS: usize> {
-    hook: &'a H,
+pub(crate) struct Direct<const HEADS: usize> {
     data: usize,
     end: usize,
     length: usize,
@@ -174,11 +173,13 @@ pub(crate) struct Direct<'a, H, const HEADS: usize> {
 
 /// A longer one is summed faster by the helper.
 const LONGEST_DIRECT: usize = 128;
+/// Most adverts: up to five IPv4 addresses. A record has room for this, or for the longest.
+const SHORT: usize = 64;
 
-impl<'a, H: Hook, const HEADS: usize> Direct<'a, H, HEADS> {
+impl<const HEADS: usize> Direct<HEADS> {
     /// None: as [`Scratch`], whatever it is.
     #[inline(always)]
-    pub(crate) fn new(hook: &'a H, data: usize, end: usize, family: Family) -> Option<Self> {
+    pub(crate) fn new(data: usize, end: usize, family: Family) -> Option<Self> {
         const { assert!(HEADS >= GATE_LENGTH) };
         if data + HEADS > end {
             return None;
@@ -186,11 +187,11 @@ impl<'a, H: Hook, const HEADS: usize> Direct<'a, H, HEADS> {
         // SAFETY: just checked, and the verifier checks it again.
         let length = plain_length(unsafe { &*(data as *const [u8; GATE_LENGTH]) }, family)?;
         let is_here = (HEADS..=LONGEST_DIRECT).contains(&length) && length <= end - data;
-        is_here.then_some(Self { hook, data, end, length })
+        is_here.then_some(Self { data, end, length })
     }
 }
 
-impl<H: Hook, const HEADS: usize> Frame for Direct<'_, H, HEADS> {
+impl<const HEADS: usize> Frame for Direct<HEADS> {
     const PLAIN: bool = true;
 
     #[inline(always)]
@@ -251,22 +252,75 @@ impl<H: Hook, const HEADS: usize> Frame for Direct<'_, H, HEADS> {
 
 /// A frame of which a record can be made.
 pub(crate) trait Recorded: Frame {
-    /// This CPU's scratch with `length` bytes of the frame in it, behind the room for a head.
-    fn record(&mut self, length: usize) -> Option<*mut u8>;
+    /// Puts header and frame into the ring; false if there is no room.
+    fn deliver(&mut self, header: &RecordHeader, wake: u64) -> bool;
 }
 
 impl<H: Hook> Recorded for Scratch<'_, H> {
     #[inline(always)]
-    fn record(&mut self, _length: usize) -> Option<*mut u8> {
-        Some(self.record)
+    fn deliver(&mut self, header: &RecordHeader, wake: u64) -> bool {
+        let length = opaque(HEADER + usize::from(header.length));
+        if length > HEADER + MAX_FRAME {
+            return false;
+        }
+        // SAFETY: the scratch begins with room for an aligned head, and holds `length` bytes.
+        let record = unsafe {
+            self.record.cast::<RecordHeader>().write(*header);
+            core::slice::from_raw_parts(self.record, length)
+        };
+        ADVERTS.output::<[u8]>(record, wake).is_ok()
     }
 }
 
-impl<H: Hook, const HEADS: usize> Recorded for Direct<'_, H, HEADS> {
+impl<const HEADS: usize> Recorded for Direct<HEADS> {
     #[inline(always)]
-    fn record(&mut self, length: usize) -> Option<*mut u8> {
-        let mut scratch = Scratch::new(self.hook, length)?;
-        scratch.fetch(length).then_some(scratch.record)
+    fn deliver(&mut self, header: &RecordHeader, wake: u64) -> bool {
+        // The ring reserves what is known at compile time.
+        if usize::from(header.length) <= SHORT {
+            self.put::<{ SHORT / 2 }>(header, wake)
+        } else {
+            self.put::<{ LONGEST_DIRECT / 2 }>(header, wake)
+        }
+    }
+}
+
+/// An element of the ring with room for so many halves of a frame.
+#[repr(C)]
+struct Record<const HALVES: usize> {
+    header: RecordHeader,
+    frame: [u16; HALVES],
+}
+
+impl<const HEADS: usize> Direct<HEADS> {
+    /// Straight into the ring: what the helper copies in its place costs more.
+    #[inline(always)]
+    fn put<const HALVES: usize>(&self, header: &RecordHeader, wake: u64) -> bool {
+        let Some(mut entry) = ADVERTS.reserve::<Record<HALVES>>(0) else { return false };
+        let record = entry.as_mut_ptr();
+        // Read again: kept since the checks, the whole frame would have to be put aside in each of them.
+        let (data, length) = (opaque(self.data), opaque(usize::from(header.length)));
+        let half = |index: usize| (data + 2 * index) as *const u16;
+        // SAFETY: within the element, which is ours until it is submitted, and within the frame: its heads are directly
+        // readable, of the rest it is checked here.
+        unsafe {
+            (&raw mut (*record).header).write(*header);
+            let to = (&raw mut (*record).frame).cast::<u16>();
+            let mut at = 0;
+            while at < HEADS / 2 {
+                to.add(at).write(*half(at));
+                at += 1;
+            }
+            while at < HALVES && 2 * at + 2 <= length && data + 2 * at + 2 <= self.end {
+                to.add(at).write(*half(at));
+                at += 1;
+            }
+            // Of a rejected one the length may be odd.
+            if at < HALVES && 2 * at < length && data + 2 * at < self.end {
+                to.add(at).cast::<u8>().write(*half(at).cast());
+            }
+        }
+        entry.submit(wake);
+        true
     }
 }
 
@@ -356,18 +410,8 @@ impl<H: Hook, F: Recorded> Environment for Kernel<'_, H, F> {
 
     #[inline(always)]
     fn deliver(&mut self, header: &RecordHeader, frame: &mut Self::Frame) -> bool {
-        let length = opaque(HEADER + usize::from(header.length));
-        if length > HEADER + MAX_FRAME {
-            return false;
-        }
-        let Some(record) = frame.record(usize::from(header.length)) else { return false };
-        // SAFETY: the scratch begins with room for an aligned head, and holds `length` bytes.
-        let record = unsafe {
-            record.cast::<RecordHeader>().write(*header);
-            core::slice::from_raw_parts(record, length)
-        };
         let wake = if header.flags & RECORD_WOKE == 0 { BPF_RB_NO_WAKEUP } else { BPF_RB_FORCE_WAKEUP };
-        ADVERTS.output::<[u8]>(record, u64::from(wake)).is_ok()
+        frame.deliver(header, u64::from(wake))
     }
 
     #[inline(always)]
