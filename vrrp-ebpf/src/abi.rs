@@ -7,7 +7,7 @@ use core::mem::{offset_of, size_of};
 
 /// Raised whenever a type in this file changes shape or meaning. The program carries it as a global, each
 /// record as a field; userspace refuses to talk to another number.
-pub const ABI_VERSION: u16 = 3;
+pub const ABI_VERSION: u16 = 4;
 
 /// The mark by which userspace finds the version in an object before loading it; the version follows in two bytes.
 pub const ABI_MARK: [u8; 14] = *b"vrrp-ebpf-abi:";
@@ -24,8 +24,7 @@ pub const FAMILY_IPV6: u8 = 6;
 /// or Ethernet + IPv6 + VRRP header + 255 IPv6 addresses: the longest advert there is.
 pub const MAX_FRAME: usize = 14 + 40 + 8 + 255 * 16;
 
-/// Key of the `RULES` hash map: one virtual router on one interface.
-#[repr(C)]
+/// One virtual router on one interface. Which slot it has say the words of the array `RULES` (`table.rs`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleKey {
     pub ifindex: u32,
@@ -35,8 +34,7 @@ pub struct RuleKey {
     pub padding: u16,
 }
 
-/// Value of the `RULES` hash map: what an advert for this virtual router must look like.
-#[repr(C)]
+/// What an advert for a virtual router must look like; all but the slot's number lies in the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Index into `SLOTS`.
@@ -104,7 +102,12 @@ pub struct Slot {
     pub minimum_priority: u32,
     /// Userspace: `SLOT_*` bits.
     pub flags: u32,
-    pub user_padding: [u8; 56],
+    /// Userspace: [`Rule`]'s `version`, `auth_type`, `flags` and `v2_interval`, written as one word.
+    pub rule: [u8; 4],
+    pub rule_padding: u32,
+    /// Userspace: [`Rule::password`], likewise.
+    pub password: [u8; 8],
+    pub user_padding: [u8; 40],
 }
 
 /// `Slot::minimum_priority` of a router that waits for no master.
@@ -115,7 +118,8 @@ pub const SLOT_WAKE_ALWAYS: u32 = 1 << 0;
 /// sample (a trace is running).
 pub const SLOT_DELIVER_ALWAYS: u32 = 1 << 1;
 
-/// Head of each record in the ring `ADVERTS`; the frame follows, from its Ethernet header on, `length` bytes.
+/// Head of each record in the ring `ADVERTS`; the frame follows, from its Ethernet header on, `length` bytes. What the
+/// record has behind them means nothing.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordHeader {
@@ -290,8 +294,6 @@ pub type Counts = [u64; COUNTERS as usize];
 const _: () = {
     assert!(Counter::ALL.len() == COUNTERS as usize);
     assert!(Counter::Woke as u32 + 1 == COUNTERS);
-    assert!(size_of::<RuleKey>() == 8);
-    assert!(size_of::<Rule>() == 16);
     assert!(size_of::<PeerKey>() == 20);
     assert!(size_of::<Slot>() == 128);
     assert!(offset_of!(Slot, arrived_ns) == 8);
@@ -299,6 +301,8 @@ const _: () = {
     assert!(offset_of!(Slot, announced) == 32);
     assert!(offset_of!(Slot, bucket) == 48);
     assert!(offset_of!(Slot, minimum_priority) == 64);
+    assert!(offset_of!(Slot, rule) == 72);
+    assert!(offset_of!(Slot, password) == 80);
     assert!(size_of::<RecordHeader>() == 24);
     assert!(offset_of!(RecordHeader, slot) == 4);
     assert!(offset_of!(RecordHeader, arrived_ns) == 8);
@@ -310,14 +314,10 @@ const _: () = {
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::{Bucket, BucketKey, PeerKey, Rule, RuleKey, Slot};
+    use super::{Bucket, BucketKey, PeerKey, Slot};
 
     // SAFETY: repr(C), integers and arrays of them only, no implicit padding (sizes asserted above), so every bit
     // pattern is a value and every byte is initialised.
-    unsafe impl aya::Pod for RuleKey {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for Rule {}
-    // SAFETY: as above.
     unsafe impl aya::Pod for PeerKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Slot {}

@@ -52,8 +52,9 @@ impl Address {
     }
 }
 
+/// Eight bytes from the 16-bit words as they lie in memory.
 #[inline(always)]
-const fn word(a: u16, b: u16, c: u16, d: u16) -> u64 {
+pub(crate) const fn word(a: u16, b: u16, c: u16, d: u16) -> u64 {
     let (a, b, c, d) = (a as u64, b as u64, c as u64, d as u64);
     if cfg!(target_endian = "little") {
         a | b << 16 | c << 32 | d << 48

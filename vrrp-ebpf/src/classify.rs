@@ -10,7 +10,7 @@
 use crate::abi::{
     AUTH_PASS, Counter, FAMILY_IPV4, FAMILY_IPV6, IPPROTO_VRRP, PeerKey, RULE_PEERS_ONLY, Rule, RuleKey,
 };
-use crate::address::Address;
+use crate::address::{Address, word};
 use crate::frame::Frame;
 
 /// Bytes that [`gate`] looks at: Ethernet and the shortest IP header. No advert is shorter.
@@ -21,6 +21,11 @@ const IPV6_HEADER: usize = 40;
 const VRRP_HEADER: usize = 8;
 /// RFC 3768 §5.3.10.
 const AUTHENTICATION_DATA: usize = 8;
+
+/// Of a frame without IPv4 options, to the end of the VRRP header.
+pub const IPV4_HEADS: usize = ETHERNET + 20 + VRRP_HEADER;
+/// See [`IPV4_HEADS`].
+pub const IPV6_HEADS: usize = ETHERNET + IPV6_HEADER + VRRP_HEADER;
 
 const ADVERTISEMENT: u8 = 1;
 
@@ -131,6 +136,22 @@ pub const fn gate(head: &[u8; GATE_LENGTH]) -> Option<Family> {
     }
 }
 
+/// Bytes of a frame without IPv4 options, by what its IP header says: from the Ethernet destination to the end of the IP
+/// packet.
+#[inline(always)]
+pub const fn plain_length(head: &[u8; GATE_LENGTH], family: Family) -> Option<usize> {
+    match family {
+        Family::Ipv4 if head[ETHERNET] == 0x45 => {
+            Some(ETHERNET + u16::from_be_bytes([head[at::IPV4_LENGTH], head[at::IPV4_LENGTH + 1]]) as usize)
+        }
+        Family::Ipv4 => None,
+        Family::Ipv6 => {
+            let payload = u16::from_be_bytes([head[at::IPV6_LENGTH], head[at::IPV6_LENGTH + 1]]);
+            Some(ETHERNET + IPV6_HEADER + payload as usize)
+        }
+    }
+}
+
 /// Whether a frame whose tag the kernel keeps beside it belongs to a VLAN's own device. VLAN 0 is a priority and no VLAN
 /// (IEEE 802.1Q §6.9): such a frame is its interface's, as an untagged one.
 #[inline(always)]
@@ -197,11 +218,11 @@ pub fn classify<F: Frame>(frame: &mut F, rules: &impl Rules, ifindex: u32, famil
 
 #[inline(always)]
 fn ipv4<F: Frame>(frame: &mut F) -> Option<Packet> {
-    if !frame.fetch(ETHERNET + 20 + VRRP_HEADER) {
+    if !frame.fetch(IPV4_HEADS) {
         return None;
     }
     let version_length = frame.byte(ETHERNET);
-    let header = usize::from(version_length & 0x0f) * 4;
+    let header = if F::PLAIN { 20 } else { usize::from(version_length & 0x0f) * 4 };
     if version_length >> 4 != 4 || header < 20 {
         return None;
     }
@@ -228,7 +249,7 @@ fn ipv4<F: Frame>(frame: &mut F) -> Option<Packet> {
 
 #[inline(always)]
 fn ipv6<F: Frame>(frame: &mut F) -> Option<Packet> {
-    if !frame.fetch(ETHERNET + IPV6_HEADER + VRRP_HEADER) || frame.byte(ETHERNET) >> 4 != 6 {
+    if !frame.fetch(IPV6_HEADS) || frame.byte(ETHERNET) >> 4 != 6 {
         return None;
     }
     // RFC 9568 §5.1.2.2: ff02::12.
@@ -321,13 +342,8 @@ fn judge<F: Frame>(
     let checksum = checksum(frame, packet, rule.version).ok_or(Counter::Checksum)?;
     if rule.version == 2 && rule.auth_type == AUTH_PASS {
         let data = message + packet.length - AUTHENTICATION_DATA;
-        let mut differ = 0;
-        let mut i = 0;
-        while i < AUTHENTICATION_DATA {
-            differ |= frame.half(data + i) ^ u16::from_ne_bytes([rule.password[i], rule.password[i + 1]]);
-            i += 2;
-        }
-        if differ != 0 {
+        let [a, b, c, d] = frame.halves(data);
+        if word(a, b, c, d) != u64::from_ne_bytes(rule.password) {
             return Err(Counter::AuthFailure);
         }
     }

@@ -8,6 +8,9 @@ pub const MAX_OPTIONS: usize = 40;
 /// Bytes from the Ethernet destination on. Offsets handed to `half` are even, because every 16-bit field of
 /// Ethernet, IP and VRRP sits at an even offset; this lets the kernel load each with one instruction.
 pub trait Frame {
+    /// Whether its IPv4 header is known to be without options: then it is known where every field lies.
+    const PLAIN: bool = false;
+
     /// Makes the first `length` bytes loadable; false if the frame is shorter (or longer than any advert).
     #[must_use]
     fn fetch(&mut self, length: usize) -> bool;
@@ -28,6 +31,12 @@ pub trait Frame {
     /// [`Frame::sum`] of the options of an IPv4 header: at most [`MAX_OPTIONS`] bytes.
     fn sum_options(&self, offset: usize, length: usize) -> u64 {
         self.sum(offset, length.min(MAX_OPTIONS))
+    }
+
+    /// Four times [`Frame::half`], at an `offset` that the packet chooses.
+    #[inline(always)]
+    fn halves(&self, offset: usize) -> [u16; 4] {
+        [self.half(offset), self.half(offset + 2), self.half(offset + 4), self.half(offset + 6)]
     }
 
     /// The 16 bits at the even `offset`, from network order.

@@ -24,3 +24,4 @@ pub mod receive;
 #[expect(clippy::unwrap_used, reason = "test support: a sample that cannot be built is a broken test")]
 pub mod samples;
 pub mod slot;
+pub mod table;

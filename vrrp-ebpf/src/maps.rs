@@ -4,12 +4,13 @@
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
-use vrrp_ebpf::abi::{Bucket, BucketKey, Counts, PeerKey, Rule, RuleKey, Slot};
+use vrrp_ebpf::abi::{Bucket, BucketKey, Counts, PeerKey, Slot};
 
 use crate::kernel::ScratchBytes;
 
+/// The words of `table.rs`.
 #[map]
-pub(crate) static RULES: HashMap<RuleKey, Rule> = HashMap::with_max_entries(256, 0);
+pub(crate) static RULES: Array<u64> = Array::with_max_entries(2048, BPF_F_MMAPABLE);
 
 #[map]
 pub(crate) static PEERS: HashMap<PeerKey, u8> = HashMap::with_max_entries(1024, 0);

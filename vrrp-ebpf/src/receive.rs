@@ -3,8 +3,6 @@
 //! Owns the order of these and the rule of who wakes the consumer; kernel and fallback both run this code.
 //! Refuses to know where slots, buckets and the ring live: they are the [`Environment`].
 
-use core::mem::size_of;
-
 use crate::abi::{
     ABI_VERSION, BucketKey, Counter, EVERYBODY, RECORD_CHANGED, RECORD_REASON, RECORD_REJECTED, RECORD_WOKE,
     RULE_CHANGES_ONLY, RULE_CONSUME, RecordHeader, RuleKey, SLOT_DELIVER_ALWAYS, SLOT_WAKE_ALWAYS,
@@ -32,6 +30,14 @@ pub struct Backlog {
     pub size: u64,
 }
 
+impl Backlog {
+    /// Only then is a consumer woken that has nothing urgent to do; more than once if it is slow to come.
+    #[inline(always)]
+    const fn is_half(self) -> bool {
+        self.used >= self.size / 2
+    }
+}
+
 /// What `receive` works on.
 pub trait Environment: Rules {
     type Frame: Frame;
@@ -42,7 +48,8 @@ pub trait Environment: Rules {
     /// Takes a token from the bucket of this key.
     #[must_use]
     fn within(&mut self, rate: &Rate, key: &BucketKey, now_ns: u64) -> bool;
-    fn backlog(&self) -> Backlog;
+    /// None: not looked at this time.
+    fn backlog(&self) -> Option<Backlog>;
     /// Puts header and frame into the ring; false if there is no room.
     #[must_use]
     fn deliver(&mut self, header: &RecordHeader, frame: &mut Self::Frame) -> bool;
@@ -146,7 +153,7 @@ fn accept<E: Environment>(environment: &mut E, frame: &mut E::Frame, advert: &Ad
         return;
     }
 
-    let wakes = urgent || crosses_half(environment.backlog(), advert.length);
+    let wakes = urgent || environment.backlog().is_some_and(Backlog::is_half);
     let header = RecordHeader {
         abi_version: ABI_VERSION,
         length: advert.length,
@@ -203,16 +210,6 @@ fn show_rejected<E: Environment>(
 #[inline(always)]
 const fn refreshes(priority: u8, minimum: u32) -> bool {
     priority != 0 && priority as u32 >= minimum
-}
-
-/// Whether the ring becomes half full with this record: only then is a consumer woken that has nothing urgent to do.
-#[inline(always)]
-const fn crosses_half(backlog: Backlog, frame_length: u16) -> bool {
-    // Each record has a head of 8 bytes and is padded to a multiple of 8.
-    const OVERHEAD: u64 = 8 + size_of::<RecordHeader>() as u64;
-    let record = (OVERHEAD + frame_length as u64 + 7) & !7;
-    let half = backlog.size / 2;
-    backlog.used < half && backlog.used + record >= half
 }
 
 /// Sender, priority and interval in one word, never 0. Exact for IPv4; for IPv6 the sender is mixed into 39 bits.

@@ -1,10 +1,10 @@
 //! A liveness slot shared by several writers and readers: [`SlotCell`].
 //!
-//! Owns the sequence lock and the rule of who writes which line. Refuses to know when an advert deserves a refresh.
+//! Owns the sequence lock and who writes which line. Refuses to know when an advert deserves a refresh.
 
 use core::cell::UnsafeCell;
 
-use crate::abi::{Bucket, Counter, NOBODY_REFRESHES, Slot};
+use crate::abi::{Bucket, Counter, NOBODY_REFRESHES, Rule, Slot};
 use crate::address::Address;
 use crate::atomic::{exchange, load_u32, load_u64, publish, store_u8, store_u16, store_u32, store_u64};
 #[cfg(not(target_arch = "bpf"))]
@@ -71,7 +71,10 @@ impl SlotCell {
             bucket: Bucket { tokens: 0, refilled_ns: 0 },
             minimum_priority: 0,
             flags: 0,
-            user_padding: [0; 56],
+            rule: [0; 4],
+            rule_padding: 0,
+            password: [0; 8],
+            user_padding: [0; 40],
         }))
     }
 
@@ -224,6 +227,26 @@ impl SlotCell {
     pub fn set_flags(&self, flags: u32) {
         // SAFETY: a field of this live, aligned slot.
         unsafe { store_u32(field!(self.flags), flags) };
+    }
+
+    /// What adverts for the router of this slot, which is number `slot`, must look like.
+    #[inline(always)]
+    pub fn rule(&self, slot: u32) -> Rule {
+        // SAFETY: fields of this live slot, at multiples of 4 and 8.
+        let (rule, password) =
+            unsafe { (load_u32(field!(self.rule).cast()), load_u64(field!(self.password).cast())) };
+        let [version, auth_type, flags, v2_interval] = rule.to_ne_bytes();
+        Rule { slot, version, auth_type, flags, v2_interval, password: password.to_ne_bytes() }
+    }
+
+    /// A change may come between the two: one advert is judged by the old rule and the new password.
+    pub fn set_rule(&self, rule: &Rule) {
+        let word = [rule.version, rule.auth_type, rule.flags, rule.v2_interval];
+        // SAFETY: fields of this live slot, at multiples of 4 and 8.
+        unsafe {
+            store_u64(field!(self.password).cast(), u64::from_ne_bytes(rule.password));
+            store_u32(field!(self.rule).cast(), u32::from_ne_bytes(word));
+        }
     }
 }
 

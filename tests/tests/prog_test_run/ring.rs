@@ -12,7 +12,7 @@ use super::kernel::{IFINDEX, Kernel, SLOT, Taken, key, kinds, v3};
 
 pub(crate) const CASES: &[crate::Case] = &[
     ("record_holds_the_frame_without_padding", record_holds_the_frame_without_padding),
-    ("record_holds_255_addresses", record_holds_255_addresses),
+    ("record_holds_every_address", record_holds_every_address),
     ("arrival_is_stamped_with_the_monotonic_clock", arrival_is_stamped_with_the_monotonic_clock),
     ("only_news_wakes", only_news_wakes),
     ("priority_zero_wakes_and_does_not_refresh", priority_zero_wakes_and_does_not_refresh),
@@ -23,6 +23,10 @@ pub(crate) const CASES: &[crate::Case] = &[
     ("changes_only_keeps_repetitions_out", changes_only_keeps_repetitions_out),
     ("slot_flags_hold_for_the_next_packet", slot_flags_hold_for_the_next_packet),
     ("a_trace_gets_a_sample_of_what_is_rejected", a_trace_gets_a_sample_of_what_is_rejected),
+    (
+        "a_rejected_frame_is_shown_whole_whatever_its_length",
+        a_rejected_frame_is_shown_whole_whatever_its_length,
+    ),
     ("consumed_adverts_end_at_the_ring", consumed_adverts_end_at_the_ring),
     ("rules_change_without_reattaching", rules_change_without_reattaching),
     ("cleared_slot_forgets", cleared_slot_forgets),
@@ -54,10 +58,10 @@ fn record_holds_the_frame_without_padding() {
     }
 }
 
-fn record_holds_255_addresses() {
+fn record_holds_every_address() {
     for (kind, sample, family, rule) in kinds() {
         let mut kernel = Kernel::with_rule(family, rule);
-        for count in [100, 199, 255] {
+        for count in (1..=31).chain([100, 199, 255]) {
             let frame = sample.clone().with_addresses(count).frame();
             assert_eq!(kernel.run(&frame), Fate::Pass, "{kind}, {count} addresses");
             assert_eq!(kernel.take().unwrap().frame, frame, "{kind}, {count} addresses");
@@ -172,6 +176,24 @@ fn a_trace_gets_a_sample_of_what_is_rejected() {
     }
 }
 
+/// Around the sizes at which the kernel half takes another way.
+fn a_rejected_frame_is_shown_whole_whatever_its_length() {
+    for run in [Kernel::run, Kernel::run_tcx] {
+        // Of either kind as many as there are samples at once.
+        for lengths in [4..=20, 65..=80] {
+            let mut kernel = Kernel::with_rule(FAMILY_IPV4, v3());
+            kernel.control.slots().set_flags(SLOT, SLOT_DELIVER_ALWAYS);
+            for trailing in lengths {
+                let frame = Sample { trailing, ..Sample::v3() }.frame();
+                assert_eq!(run(&mut kernel, &frame), Fate::Drop);
+                let record = kernel.take().unwrap();
+                assert_eq!(record.rejected, Some(Counter::PacketLength as u8));
+                assert_eq!(record.frame, frame[..frame.len().min(128)], "{trailing} bytes too many");
+            }
+        }
+    }
+}
+
 fn consumed_adverts_end_at_the_ring() {
     let mut kernel = Kernel::with_rule(FAMILY_IPV4, Rule { flags: RULE_CONSUME, ..v3() });
     for run in [Kernel::run, Kernel::run_tcx] {
@@ -195,7 +217,7 @@ fn rules_change_without_reattaching() {
     assert_eq!(kernel.run(&v6), Fate::Pass);
     assert_eq!(kernel.drain().iter().map(|record| record.slot).collect::<Vec<_>>(), [SLOT, SLOT + 1]);
     for _ in 0..2 {
-        kernel.control.remove_rule(key(FAMILY_IPV4)).unwrap();
+        kernel.control.remove_rule(key(FAMILY_IPV4));
     }
     let gone = kernel.counted(|kernel| assert_eq!(kernel.run(&v2), Fate::Pass));
     assert_eq!(gone, [(Counter::ForeignPassed, 1)]);

@@ -5,12 +5,16 @@ use std::{format, vec};
 
 use proptest::prelude::*;
 
-use super::{Checksum, Rules, Verdict, classify_bytes, is_of_a_vlan};
+use super::{
+    Checksum, Family, IPV4_HEADS, IPV6_HEADS, Rules, Verdict, classify, classify_bytes, gate, is_of_a_vlan,
+    plain_length,
+};
 use crate::abi::{
     AUTH_NONE, AUTH_PASS, Counter, FAMILY_IPV4, FAMILY_IPV6, MAX_FRAME, PeerKey, RULE_PEERS_ONLY, Rule,
     RuleKey,
 };
 use crate::address::Address;
+use crate::frame::{Bytes, Frame};
 use crate::samples::{Sample, reseal_ipv4};
 
 const IFINDEX: u32 = 4;
@@ -381,6 +385,56 @@ fn is_valid(frame: &[u8], table: &Table) -> Result<(), String> {
     if conditions.contains(&false) { Err(format!("{conditions:?}")) } else { Ok(()) }
 }
 
+/// A frame as the kernel half reads it where it lies: everything but the end of the message at a known place.
+struct Plain<'a>(Bytes<'a>);
+
+impl Frame for Plain<'_> {
+    const PLAIN: bool = true;
+
+    fn fetch(&mut self, length: usize) -> bool {
+        self.0.fetch(length)
+    }
+
+    fn at_hand(&self) -> usize {
+        self.0.at_hand()
+    }
+
+    fn byte(&self, offset: usize) -> u8 {
+        self.0.byte(offset)
+    }
+
+    fn half(&self, offset: usize) -> u16 {
+        self.0.half(offset)
+    }
+
+    fn sum(&self, offset: usize, length: usize) -> u64 {
+        self.0.sum(offset, length)
+    }
+}
+
+/// Its verdict, if this is a frame for it.
+fn classify_plainly(bytes: &[u8], rules: &impl Rules) -> Option<Verdict> {
+    let head = bytes.first_chunk()?;
+    let family = gate(head)?;
+    let length = plain_length(head, family)?;
+    let heads = if family == Family::Ipv4 { IPV4_HEADS } else { IPV6_HEADS };
+    let is_here = (heads..=bytes.len()).contains(&length);
+    is_here.then(|| classify(&mut Plain(Bytes::new(bytes)), rules, IFINDEX, family))
+}
+
+#[test]
+fn a_frame_with_options_or_cut_short_is_not_read_where_it_lies() {
+    for (name, sample, table, _) in kinds() {
+        let frame = sample.frame();
+        assert!(classify_plainly(&frame, &table).is_some(), "{name}");
+        assert_eq!(classify_plainly(&frame[..frame.len() - 1], &table), None, "{name}");
+        if sample.source.len() == 4 {
+            let options = Sample { options: 4, ..sample }.frame();
+            assert_eq!(classify_plainly(&options, &table), None, "{name}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
@@ -410,7 +464,11 @@ proptest! {
             reseal_ipv4(&mut frame);
         }
         frame.truncate(length);
-        if let Verdict::Deliver(advert) = classify_bytes(&frame, &table, IFINDEX) {
+        let verdict = classify_bytes(&frame, &table, IFINDEX);
+        if let Some(plain) = classify_plainly(&frame, &table) {
+            prop_assert_eq!(plain, verdict);
+        }
+        if let Verdict::Deliver(advert) = verdict {
             prop_assert!(usize::from(advert.length) <= frame.len());
             prop_assert_eq!(is_valid(&frame, &table), Ok(()));
         }

@@ -3,7 +3,7 @@ use std::vec::Vec;
 use std::{assert_eq, thread};
 
 use super::{Busy, Liveness, Rejected, SlotCell};
-use crate::abi::{Counter, NOBODY_REFRESHES};
+use crate::abi::{Counter, NOBODY_REFRESHES, Rule};
 use crate::address::Address;
 use crate::atomic::exchange;
 
@@ -97,4 +97,15 @@ fn no_reader_sees_a_torn_slot() {
     });
     assert_eq!(torn, None);
     assert!(reads >= 1000, "{reads} reads came to an end");
+}
+
+#[test]
+fn a_rule_is_read_as_it_was_written() {
+    let slot = SlotCell::new();
+    let rule = Rule { slot: 9, version: 2, auth_type: 1, flags: 3, v2_interval: 7, password: *b"12345678" };
+    slot.set_rule(&rule);
+    assert_eq!(slot.rule(9), rule);
+    slot.clear();
+    slot.refresh(&news(5));
+    assert_eq!(slot.rule(9), rule);
 }

@@ -339,7 +339,7 @@ impl Running {
         if let Err(error) = set {
             let control = self.journal.control();
             for router in &difference.added {
-                control.remove_rule(router.rule_key).unwrap_or_else(|error| tracing::error!("{error}"));
+                control.remove_rule(router.rule_key);
             }
             for (old, _) in &difference.changed {
                 let restored = control.insert_rule(old.rule_key, old.rule);
@@ -357,7 +357,7 @@ impl Running {
         let control = self.journal.control();
         let gone = old.routers.iter().map(|router| router.rule_key).filter(|key| !rules.contains(key));
         for key in gone {
-            control.remove_rule(key).unwrap_or_else(|error| tracing::error!("{error}"));
+            control.remove_rule(key);
         }
         for peer in peers(old).filter(|peer| !kept.contains(peer)) {
             control.remove_peer(peer).unwrap_or_else(|error| tracing::error!("{error}"));

@@ -1,11 +1,16 @@
-//! Rules, peers and counters of the kernel half: map operations, each a system call, none for the advert thread.
+//! Rules, peers and counters of the kernel half: nothing here is for the advert thread.
 //!
 //! Owns the typed maps and what can go wrong with them. Refuses to know where rules come from.
 
+use std::sync::atomic::AtomicU64;
+
 use aya::Ebpf;
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use thiserror::Error;
 use vrrp_ebpf::abi::{Counter, Counts, PeerKey, Rule, RuleKey};
+use vrrp_ebpf::table::{Full, Table};
+
+use super::slots::{Mapping, MappingError, Slots};
 
 #[derive(Debug, Error)]
 pub enum MapsError {
@@ -15,8 +20,10 @@ pub enum MapsError {
         "the map {name} is not of the expected shape: the BPF object was not built from this version's sources"
     )]
     Shape { name: &'static str, source: MapError },
-    #[error("{operation} virtual router {} on interface index {}: {source}", key.virtual_router_id, key.ifindex)]
-    Rule { operation: &'static str, key: RuleKey, source: MapError },
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    #[error("add virtual router {} on interface index {}: no room among the rules", key.virtual_router_id, key.ifindex)]
+    Rule { key: RuleKey },
     #[error("{operation} peer {:?} of slot {}: {source}", key.address, key.slot)]
     Peer { operation: &'static str, key: PeerKey, source: MapError },
     #[error("read the counters: {source}")]
@@ -42,30 +49,32 @@ impl Counters {
     }
 }
 
-/// The maps that are written and read by system calls.
+/// The maps that are written by [`super::receiver::Control`].
 pub struct Maps {
-    rules: HashMap<MapData, RuleKey, Rule>,
+    rules: Mapping<AtomicU64>,
     peers: HashMap<MapData, PeerKey, u8>,
     counters: PerCpuArray<MapData, Counts>,
 }
 
 impl Maps {
-    pub(super) fn take(bpf: &mut Ebpf) -> Result<Self, MapsError> {
-        Ok(Self { rules: take(bpf, "RULES")?, peers: take(bpf, "PEERS")?, counters: take(bpf, "COUNTERS")? })
+    /// `places`: elements of `RULES`.
+    pub(super) fn take(bpf: &mut Ebpf, places: u32) -> Result<Self, MapsError> {
+        let Some(Map::Array(rules)) = bpf.map("RULES") else {
+            return Err(MapsError::Missing { name: "RULES" });
+        };
+        let rules = Mapping::of_words(rules.fd(), places)?;
+        Ok(Self { rules, peers: take(bpf, "PEERS")?, counters: take(bpf, "COUNTERS")? })
     }
 
     /// Adds or replaces; it holds for the next packet.
-    pub fn insert_rule(&mut self, key: RuleKey, rule: Rule) -> Result<(), MapsError> {
-        self.rules.insert(key, rule, 0).map_err(|source| MapsError::Rule { operation: "add", key, source })
+    pub fn insert_rule(&mut self, slots: &Slots, key: RuleKey, rule: &Rule) -> Result<(), MapsError> {
+        slots.set_rule(rule);
+        Table::new(&self.rules).insert(&key, rule.slot).map_err(|Full| MapsError::Rule { key })
     }
 
     /// Removes; one that is not there is no error.
-    pub fn remove_rule(&mut self, key: RuleKey) -> Result<(), MapsError> {
-        present(self.rules.remove(&key)).map_err(|source| MapsError::Rule {
-            operation: "remove",
-            key,
-            source,
-        })
+    pub fn remove_rule(&mut self, key: RuleKey) {
+        Table::new(&self.rules).remove(&key);
     }
 
     pub fn insert_peer(&mut self, key: PeerKey) -> Result<(), MapsError> {
@@ -94,10 +103,7 @@ impl Maps {
     }
 }
 
-fn take<M: TryFrom<aya::maps::Map, Error = MapError>>(
-    bpf: &mut Ebpf,
-    name: &'static str,
-) -> Result<M, MapsError> {
+fn take<M: TryFrom<Map, Error = MapError>>(bpf: &mut Ebpf, name: &'static str) -> Result<M, MapsError> {
     let map = bpf.take_map(name).ok_or(MapsError::Missing { name })?;
     M::try_from(map).map_err(|source| MapsError::Shape { name, source })
 }

@@ -212,7 +212,7 @@ impl Control {
     /// Adds or replaces a rule. Set the slot's minimum priority and clear it first.
     pub fn insert_rule(&mut self, key: RuleKey, rule: Rule) -> Result<(), MapsError> {
         match &mut self.half {
-            Half::Bpf { maps, .. } => maps.insert_rule(key, rule),
+            Half::Bpf { maps, .. } => maps.insert_rule(&self.slots, key, &rule),
             Half::Soft { control, .. } => {
                 control.insert_rule(key, rule);
                 Ok(())
@@ -220,13 +220,10 @@ impl Control {
         }
     }
 
-    pub fn remove_rule(&mut self, key: RuleKey) -> Result<(), MapsError> {
+    pub fn remove_rule(&mut self, key: RuleKey) {
         match &mut self.half {
             Half::Bpf { maps, .. } => maps.remove_rule(key),
-            Half::Soft { control, .. } => {
-                control.remove_rule(key);
-                Ok(())
-            }
+            Half::Soft { control, .. } => control.remove_rule(key),
         }
     }
 

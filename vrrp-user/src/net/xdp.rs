@@ -16,10 +16,11 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use aya_log::EbpfLogger;
 use thiserror::Error;
 use vrrp_ebpf::abi::{ABI_MARK, ABI_VERSION};
+use vrrp_ebpf::table;
 
 use super::maps::{Maps, MapsError};
 use super::ring::{Ring, RingGauge};
-use super::slots::{Slots, SlotsError};
+use super::slots::{MappingError, Slots};
 use super::{Attachment, Interface, Mode};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-ebpf.o"));
@@ -46,7 +47,7 @@ pub enum XdpLoadError {
     #[error(transparent)]
     Maps(#[from] MapsError),
     #[error(transparent)]
-    Slots(#[from] SlotsError),
+    Slots(#[from] MappingError),
 }
 
 #[derive(Debug, Error)]
@@ -134,16 +135,18 @@ pub(super) fn load(
         Diagnostics::Errors => 1,
     };
     let size = sizes.ring_bytes.next_power_of_two();
+    let places = table::places(sizes.rules);
     let mut bpf = EbpfLoader::new()
-        .map_max_entries("RULES", sizes.rules)
+        .map_max_entries("RULES", places)
         .map_max_entries("SLOTS", sizes.rules)
         .map_max_entries("PEERS", sizes.peers)
         .map_max_entries("BUCKETS", sizes.buckets)
         .map_max_entries("ADVERTS", sizes.ring_bytes)
         .override_global(aya_log::LEVEL, &level, true)
         .override_global("RING_BYTES", &u64::from(size), true)
+        .override_global("RULE_PLACES", &places, true)
         .load(OBJECT)?;
-    let maps = Maps::take(&mut bpf)?;
+    let maps = Maps::take(&mut bpf, places)?;
     let adverts = bpf.take_map("ADVERTS").ok_or(MapsError::Missing { name: "ADVERTS" })?;
     let gauge = if let Map::RingBuf(data) = &adverts { RingGauge::new(data.fd(), size).ok() } else { None };
     let ring = Ring::new(adverts).map_err(|source| MapsError::Shape { name: "ADVERTS", source })?;
