@@ -96,9 +96,7 @@ fn a_server_whose_disk_is_full_is_replaced_and_nobody_else_writes_on_it() {
 
 /// Its guard takes the address off and has the server made read-only; what the daemon does when it thaws is for nobody's harm.
 fn a_daemon_that_stood_still_comes_back_as_the_second_and_its_server_read_only() {
-    // Its server lives: one late answer would be another case, a peer that is taken for dead.
-    let plan = Plan { more: "peer_limit: 2s,", ..Plan::new(Flavour::MariaDb) };
-    let mut duo = Duo::start_with("stoodstill", &plan);
+    let mut duo = Duo::start("stoodstill", Flavour::MariaDb);
     let writer = duo.writer();
     clock::sleep_ms(1_200);
     let frozen = clock::now_ns();
