@@ -43,7 +43,8 @@ fn diverged(name: &str) -> Duo {
 
 /// The same with `serve`, and b serves on.
 fn serving(name: &str) -> Duo {
-    let duo = lossy(name, "");
+    // Whoever is refused because the other is not read-only yet comes back, and says all of it once more.
+    let duo = lossy(name, "split_wait: 5s,");
     duo.wait_for_line("b", "written before it lost the address. Replication from it stays stopped");
     duo.wait_until("the standby says it", || duo.status("a").contains("DIVERGED"));
     duo
@@ -201,13 +202,15 @@ fn assert_b_serves_alone(duo: &Duo) {
 fn the_one_that_serves_goes_on_after_another_was_master_for_a_moment() {
     let duo = serving("hiccup");
     let refused = "not promoted: the servers have diverged";
-    for time in 1..=2 {
+    let goes_on = || duo.b.log().matches("which this one goes on without").count();
+    for _ in 0..2 {
         let before = duo.a.log().matches(refused).count();
+        let said = goes_on();
         duo.lab.host("b").mute_adverts().unwrap();
         duo.wait_until("a is refused", || duo.a.log().matches(refused).count() > before);
         duo.lab.host("b").hear_adverts().unwrap();
         assert_b_serves_alone(&duo);
-        assert_eq!(duo.b.log().matches("which this one goes on without").count(), time, "{}", duo.logs());
+        assert!(goes_on() > said, "{}", duo.logs());
         // That a takes part again, said while b serves, is no word against b.
         duo.order("a", &["resume", "VI_1"]);
         clock::sleep_ms(1_000);
