@@ -96,7 +96,7 @@ fn a_host_that_has_not_applied_what_it_received_waits_if_that_is_the_policy() {
 
 /// What the core calls a promotion that did not end in time it tries again ever later, up to minutes after the server was ready.
 fn a_host_that_waited_in_vain_tries_again_as_soon_as_the_first_time() {
-    let more = "behind: wait, catch_up: 500ms, split_wait: 100ms, write_limit: 500ms,";
+    let more = "behind: wait, catch_up: 500ms, split_wait: 100ms, write_limit: 2s,";
     let mut duo = Duo::start_with("waits", &Plan { more, ..Plan::new(Flavour::MariaDb) });
     let mut lock = duo.pair.b.connect().unwrap();
     lock.query_drop("LOCK TABLES lab.writes READ").unwrap();
