@@ -39,8 +39,8 @@ fn kill_under_load(duo: &mut Duo) -> (Duration, Record, u64) {
     let writer = duo.writer();
     clock::sleep_ms(1_200);
     if is_semi_sync {
-        let has_stayed = duo.pair.is_semi_sync("a").unwrap();
-        assert!(has_stayed, "it has fallen back under the load, before the kill\n{}", duo.logs());
+        // It falls back for a moment when a disk is slow, and is raised again.
+        duo.wait_until("commits wait for the peer under the load", || duo.pair.is_semi_sync("a").unwrap());
     }
     let killed = clock::now_ns();
     duo.pair.a.kill();
@@ -144,7 +144,8 @@ fn a_frozen_server_is_replaced_and_comes_back_read_only() {
     duo.pair.a.thaw();
     duo.wait_until("the thawed server is read-only", || duo.pair.a.is_read_only().unwrap());
     assert!(!duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
-    assert!(outage < Duration::from_millis(2_500) + stalled, "{}", duo.logs());
+    // The client's second SYN that gets lost is sent again 3 s after the first.
+    assert!(outage < Duration::from_secs(5) + stalled, "{}", duo.logs());
 }
 
 fn a_server_that_cannot_be_logged_in_to_moves_no_address() {
