@@ -4,7 +4,7 @@
 use std::{
     os::unix::fs::PermissionsExt,
     process::{Command, ExitCode, Output},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -268,29 +268,43 @@ fn a_server_that_does_not_answer_is_an_error_and_no_password_is_shown() {
     pair.a.thaw();
 }
 
+/// A scope waits for its threads, whoever panics: one that runs until it is told would run for ever.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn under_writes_a_standby_has_nothing_errant() {
     let lab = Lab::pair("written").unwrap();
     let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
     pair.a.set_read_only(false).unwrap();
     pair.wait_replicating(LIMIT).unwrap();
-    let is_over = AtomicBool::new(false);
+    let (is_over, rows) = (AtomicBool::new(false), AtomicU64::new(0));
     let asked = ["--json", "--peer", "10.99.0.2", "--peer-user", "doctor", "--config", "/nonexistent"];
     std::thread::scope(|scope| {
+        let over = SetOnDrop(&is_over);
         let writer = scope.spawn(|| {
             let mut connection = pair.a.connect().unwrap();
-            let mut number = 0;
             while !is_over.load(Ordering::Relaxed) {
-                number += 1;
+                let number = rows.load(Ordering::Relaxed) + 1;
                 let insert = format!("INSERT INTO lab.writes (number, server) VALUES ({number}, 1)");
                 mysql::prelude::Queryable::query_drop(&mut connection, insert).unwrap();
+                rows.store(number, Ordering::Relaxed);
             }
-            number
         });
-        let outputs: Vec<Output> = (0..5).map(|_| doctor(&lab, &pair, &asked)).collect();
-        is_over.store(true, Ordering::Relaxed);
-        let written = writer.join().unwrap();
-        println!("{written} rows were written");
-        assert!(written > 100, "{written}");
+        let mut outputs: Vec<Output> = Vec::new();
+        // As many as a slow disk needs.
+        let is_enough = clock::wait_until(LIMIT, || {
+            outputs.push(doctor(&lab, &pair, &asked));
+            outputs.len() >= 5 && rows.load(Ordering::Relaxed) > 100
+        });
+        drop(over);
+        writer.join().unwrap();
+        println!("{rows:?} rows were written, and {} times it was looked at", outputs.len());
+        assert!(is_enough, "{rows:?} rows, looked at {} times", outputs.len());
         for report in outputs.iter().map(read) {
             let all = report["findings"].as_array().unwrap();
             let wrong: Vec<&Value> =

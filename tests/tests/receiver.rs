@@ -285,6 +285,7 @@ fn what_a_send_socket_takes_arrives_whole_and_in_order() {
     assert_eq!(sent, Sent { frames: 70, refused: 0 });
     assert_eq!(left, (0..70).collect::<Vec<_>>());
     for frame in &frames {
+        assert!(wait(&receiver), "not all came");
         assert_eq!(receiver.next_record().unwrap().frame(), frame);
     }
     assert!(receiver.next_record().is_none());
@@ -331,13 +332,13 @@ fn socket_forgets_removed_rules_and_peers() {
     control.insert_rule(key(FAMILY_IPV4), Rule { flags: RULE_PEERS_ONLY, ..V3 }).unwrap();
     control.insert_peer(peer).unwrap();
     send(&Sample::v3().frame());
-    assert!(receiver.next_record().is_some());
+    assert!(wait(&receiver) && receiver.next_record().is_some());
     control.remove_peer(peer).unwrap();
     send(&Sample::v3().frame());
-    assert!(receiver.next_record().is_none());
+    assert!(wait(&receiver) && receiver.next_record().is_none());
     control.remove_rule(key(FAMILY_IPV4));
     send(&Sample::v3().frame());
-    assert!(receiver.next_record().is_none());
+    assert!(wait(&receiver) && receiver.next_record().is_none());
     let counters = control.counters().unwrap();
     assert_eq!((counters.get(Counter::Sender), counters.get(Counter::ForeignPassed)), (1, 1));
 }

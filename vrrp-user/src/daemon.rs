@@ -47,7 +47,7 @@ use crate::net::links::{self, Picture};
 use crate::net::netlink::{Netlink, NetlinkError};
 use crate::net::receiver::{self, Choice, Control, OpenError, Receiver};
 use crate::net::xdp::{Diagnostics, Sizes};
-use crate::net::{Interface, Mode};
+use crate::net::{Interface, Mode, clock};
 pub use advert_thread::AdvertThreadError;
 pub use roles::stand_down;
 use service::Running;
@@ -166,7 +166,9 @@ pub fn run(loaded: Loaded, source: &Source) -> Result<(), DaemonError> {
                 // Only an interface that was there before is waited for: at the first start it is an error to be seen.
                 Err(DaemonError::Wiring(WiringError::NoInterface { .. })) if !first => {
                     signals.supervisor.status("waiting for an interface that went away");
-                    signals.supervisor.alive();
+                    if signals.supervisor.ask(clock::now()) {
+                        signals.supervisor.alive();
+                    }
                     tokio::select! {
                         () = sleep(INTERFACE_RETRY) => {}
                         told = signals.next() => match told {

@@ -29,9 +29,9 @@ pub(crate) fn tests() -> Vec<Test> {
     all
 }
 
-fn in_runtime(work: impl AsyncFnOnce()) {
+fn in_runtime<T>(work: impl AsyncFnOnce() -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { work().await });
+    runtime.block_on(async { work().await })
 }
 
 fn sleeper() -> Child {
@@ -57,8 +57,16 @@ fn the_witness_tells_of_watched_processes_and_of_no_others() {
     });
 }
 
-/// The tracepoint comes before the kernel takes the memory down; a parent learns of the end only after it.
+/// The tracepoint comes before the kernel takes the memory down; a parent learns of the end only after it. Far before: who is
+/// woken first by one event is chance, and who waits for a CPU has another try.
 fn the_witness_speaks_before_the_memory_of_a_large_process_is_gone() {
+    const TRIES: usize = 5;
+    let mut tries = std::iter::repeat_with(told_and_gone).take(TRIES);
+    assert!(tries.any(|(told, gone)| told * 2 < gone), "it never spoke long before");
+}
+
+/// How long after the kill of a process with much memory the witness spoke, and its parent knew.
+fn told_and_gone() -> (Duration, Duration) {
     const MEGABYTES: usize = 512;
     in_runtime(async || {
         let mut exits = Exits::attach().unwrap();
@@ -85,6 +93,6 @@ fn the_witness_speaks_before_the_memory_of_a_large_process_is_gone() {
         let told = Duration::from_nanos(clock::now_ns() - killed);
         let gone = waiter.join().unwrap();
         println!("the witness spoke after {told:?}, the process was gone after {gone:?}");
-        assert!(told < gone, "{told:?} against {gone:?}");
-    });
+        (told, gone)
+    })
 }

@@ -6,7 +6,7 @@ use vrrp_lab::{clock::nanos, harness::Test, tests};
 
 use super::{
     case::{
-        Case, Kind, Measured, NEEDS, NEEDS_KEEPALIVED, each, keepalived_then_ours, mixed, ours,
+        Case, Kind, Measured, NEEDS, NEEDS_KEEPALIVED, each, each_alone, keepalived_then_ours, mixed, ours,
         ours_then_keepalived, stalls,
     },
     pair::{Pair, Plan, SLACK, STAMP_ERROR, USUAL, between},
@@ -34,15 +34,15 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 fn a_planned_stop_of_a_daemon_hands_over_within_the_skew_time() {
-    each(&ours(), stop);
+    each_alone(&ours(), stop);
 }
 
 fn a_planned_stop_hands_over_between_a_daemon_and_keepalived() {
-    each(&mixed(), stop);
+    each_alone(&mixed(), stop);
 }
 
 fn a_planned_stop_without_skew_hands_over_at_once() {
-    each(&ours(), |case| {
+    each_alone(&ours(), |case| {
         let mut pair = Pair::elected(case, Plan { skew_none: true, ..USUAL });
         let before = pair.stop("a");
         judge_release(pair, before, Duration::ZERO)

@@ -10,7 +10,7 @@ use vrrp_lab::{
     tests,
 };
 
-use super::duo::{Duo, LIMIT, Plan};
+use super::duo::{BY_DEFAULT, Duo, LIMIT, Plan};
 
 pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab, MariaDb, MySql56};
@@ -29,14 +29,18 @@ pub(crate) fn tests() -> Vec<Test> {
     all
 }
 
+fn by_default(name: &str, flavour: Flavour) -> Duo {
+    Duo::start_with(name, &Plan { limits: BY_DEFAULT, ..Plan::new(flavour) })
+}
+
 /// Kills the active server under a client's writes; the outage, and what the client has seen until it wrote again.
 fn kill_under_load(duo: &mut Duo) -> (Duration, Record, u64) {
     let is_semi_sync = duo.pair.a.flavour() == Flavour::MariaDb && duo.pair.is_semi_sync("a").unwrap();
     let writer = duo.writer();
     clock::sleep_ms(1_200);
     if is_semi_sync {
-        let has_stayed = duo.pair.is_semi_sync("a").unwrap();
-        assert!(has_stayed, "it has fallen back under the load, before the kill\n{}", duo.logs());
+        // It falls back for a moment when a disk is slow, and is raised again.
+        duo.wait_until("commits wait for the peer under the load", || duo.pair.is_semi_sync("a").unwrap());
     }
     let killed = clock::now_ns();
     duo.pair.a.kill();
@@ -56,7 +60,7 @@ fn outage(record: &Record, event: u64) -> Duration {
 fn a_killed_server_is_replaced_and_what_is_missing_is_what_the_log_said() {
     let mut outages = Vec::new();
     for round in 0..count(2, 20) {
-        let mut duo = Duo::start("killed", Flavour::MariaDb);
+        let mut duo = by_default("killed", Flavour::MariaDb);
         let (outage, record, killed) = kill_under_load(&mut duo);
         let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
         println!("round {round}: outage {}, {} lost", in_ms(outage), verdict.lost.len());
@@ -91,7 +95,7 @@ fn a_killed_server_is_replaced_and_what_is_missing_is_what_the_log_said() {
 
 fn a_killed_server_with_semi_sync_loses_nothing_that_was_acknowledged() {
     for round in 0..count(2, 20) {
-        let plan = Plan { semi_sync: true, ..Plan::new(Flavour::MariaDb) };
+        let plan = Plan { semi_sync: true, limits: BY_DEFAULT, ..Plan::new(Flavour::MariaDb) };
         let mut duo = Duo::start_with("semisync", &plan);
         duo.wait_until("commits wait for the peer", || duo.pair.is_semi_sync("a").unwrap());
         let (outage, record, _) = kill_under_load(&mut duo);
@@ -117,7 +121,7 @@ fn a_killed_server_with_semi_sync_loses_nothing_that_was_acknowledged() {
 }
 
 fn a_killed_mysql_is_replaced() {
-    let mut duo = Duo::start("killed56", Flavour::MySql56);
+    let mut duo = by_default("killed56", Flavour::MySql56);
     let (outage, record, _) = kill_under_load(&mut duo);
     let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
     println!("outage {}, {} lost", in_ms(outage), verdict.lost.len());
@@ -126,7 +130,7 @@ fn a_killed_mysql_is_replaced() {
 }
 
 fn a_frozen_server_is_replaced_and_comes_back_read_only() {
-    let mut duo = Duo::start("frozen", Flavour::MariaDb);
+    let mut duo = by_default("frozen", Flavour::MariaDb);
     let writer = duo.writer();
     clock::sleep_ms(1_200);
     let frozen = clock::now_ns();
@@ -140,11 +144,12 @@ fn a_frozen_server_is_replaced_and_comes_back_read_only() {
     duo.pair.a.thaw();
     duo.wait_until("the thawed server is read-only", || duo.pair.a.is_read_only().unwrap());
     assert!(!duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
-    assert!(outage < Duration::from_millis(2_500) + stalled, "{}", duo.logs());
+    // The client's second SYN that gets lost is sent again 3 s after the first.
+    assert!(outage < Duration::from_secs(5) + stalled, "{}", duo.logs());
 }
 
 fn a_server_that_cannot_be_logged_in_to_moves_no_address() {
-    let duo = Duo::start("password", Flavour::MariaDb);
+    let duo = by_default("password", Flavour::MariaDb);
     let began = clock::now_ns();
     let mut root = duo.pair.a.connect().unwrap();
     root.query_drop("SET SESSION sql_log_bin = 0").unwrap();

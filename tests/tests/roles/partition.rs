@@ -3,7 +3,7 @@
 
 use vrrp_lab::{Requirement, clock, harness::Test, mysql::Flavour, tests};
 
-use super::duo::{Duo, Plan, VIP};
+use super::duo::{BY_DEFAULT, Duo, Plan, VIP};
 
 pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab, MariaDb};
@@ -14,8 +14,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 fn with_the_adverts_cut_and_a_server_that_answers_there_is_no_second_writer() {
-    // Asked without a pause for a second: a server that is late once would pass for dead.
-    let duo = Duo::start_with("muted", &Plan { more: "peer_limit: 2s,", ..Plan::new(Flavour::MariaDb) });
+    let duo = Duo::start("muted", Flavour::MariaDb);
     let began = clock::now_ns();
     duo.lab.host("a").mute_adverts().unwrap();
     duo.wait_for_line("b", "the peer's server answers and is writable, and split is hold");
@@ -30,7 +29,7 @@ fn with_the_adverts_cut_and_a_server_that_answers_there_is_no_second_writer() {
 }
 
 fn two_writers_of_a_full_partition_end_read_only_and_loud() {
-    let duo = Duo::start("partition", Flavour::MariaDb);
+    let duo = Duo::start_with("partition", &Plan { limits: BY_DEFAULT, ..Plan::new(Flavour::MariaDb) });
     duo.lab.host("a").cut().unwrap();
     duo.wait_until("the other half promotes, too", || {
         !duo.pair.b.is_read_only().unwrap() && duo.lab.host("b").holds(VIP).unwrap()

@@ -96,7 +96,7 @@ fn a_host_that_has_not_applied_what_it_received_waits_if_that_is_the_policy() {
 
 /// What the core calls a promotion that did not end in time it tries again ever later, up to minutes after the server was ready.
 fn a_host_that_waited_in_vain_tries_again_as_soon_as_the_first_time() {
-    let more = "behind: wait, catch_up: 500ms, split_wait: 100ms, write_limit: 500ms,";
+    let more = "behind: wait, catch_up: 500ms, split_wait: 100ms, write_limit: 2s,";
     let mut duo = Duo::start_with("waits", &Plan { more, ..Plan::new(Flavour::MariaDb) });
     let mut lock = duo.pair.b.connect().unwrap();
     lock.query_drop("LOCK TABLES lab.writes READ").unwrap();
@@ -169,9 +169,7 @@ fn what_an_asynchronous_pair_lost_is_exactly_what_the_log_names() {
 /// The guard takes the address off and has the server made read-only: without that the peer's gate would stay shut until the
 /// daemon is back.
 fn a_daemon_killed_under_its_address_leaves_a_server_that_lets_the_peer_win() {
-    // Its server lives: one late answer would be another case, a peer that is taken for dead.
-    let plan = Plan { more: "peer_limit: 2s,", ..Plan::new(Flavour::MariaDb) };
-    let mut duo = Duo::start_with("daemonless", &plan);
+    let mut duo = Duo::start("daemonless", Flavour::MariaDb);
     let writer = duo.writer();
     clock::sleep_ms(1_200);
     let killed = clock::now_ns();

@@ -93,7 +93,7 @@ fn a_server_that_the_configuration_does_not_know_is_named() {
 /// It says nothing more, and keeps the address until its server is read-only: longer than its guard waits for adverts, and
 /// longer than the kernel would keep the address after the last of them.
 fn a_master_that_yields_is_not_taken_for_frozen() {
-    let plan = Plan { more: "statement_limit: 6s,", ..Plan::new(Flavour::MariaDb) };
+    let plan = Plan { limits: "peer_limit: 2s, statement_limit: 6s,", ..Plan::new(Flavour::MariaDb) };
     let mut duo = Duo::start_with("yields", &plan);
     // It does not hear adverts from its own address, and would run for master itself.
     duo.b.kill();
@@ -120,7 +120,7 @@ fn a_master_that_yields_is_not_taken_for_frozen() {
 
 /// Its task would never hear of another router, which would win and never have its address.
 fn a_reload_gives_a_managed_server_no_other_virtual_router() {
-    let duo = Duo::start_with("another", &Plan { more: "peer_limit: 1s,", ..Plan::new(Flavour::MariaDb) });
+    let duo = Duo::start("another", Flavour::MariaDb);
     let file = duo.a.config().to_owned();
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("virtual_router_id: 51", "virtual_router_id: 52")).unwrap();

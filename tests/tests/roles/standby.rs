@@ -10,7 +10,7 @@ use vrrp_lab::{
     tests,
 };
 
-use super::duo::{Duo, Plan, VIP};
+use super::duo::{BY_DEFAULT, Duo, Plan, VIP};
 
 pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab, MariaDb};
@@ -37,7 +37,8 @@ fn start(name: &str, more: &'static str, b: impl Fn(&Lab, Setup) -> Setup) -> Du
     let lab = Lab::pair(name).unwrap();
     let setup = |node| Setup::new(Flavour::MariaDb, node).with("rpl_semi_sync_slave_enabled = 1");
     let pair = Pair::start_with(&lab, setup(1), b(&lab, setup(2))).unwrap();
-    let plan = Plan { semi_sync: true, check: WRITE, more, ..Plan::new(Flavour::MariaDb) };
+    let plan =
+        Plan { semi_sync: true, check: WRITE, limits: BY_DEFAULT, more, ..Plan::new(Flavour::MariaDb) };
     let duo = Duo::start_on(lab, pair, &plan);
     duo.wait_until("commits wait for the peer", || duo.pair.is_semi_sync("a").unwrap());
     duo
@@ -107,7 +108,8 @@ fn a_standby_without_room_for_its_relay_log_holds_up_the_active_host_for_a_momen
     let setup = |node| Setup::new(Flavour::MariaDb, node).with("rpl_semi_sync_slave_enabled = 1");
     let b = setup(2).with(&format!("relay_log = {}/relay", disk.folder().display()));
     let pair = Pair::start_with(&lab, setup(1), b).unwrap();
-    duo = Duo::start_on(lab, pair, &Plan { semi_sync: true, check: WRITE, ..Plan::new(Flavour::MariaDb) });
+    let plan = Plan { semi_sync: true, check: WRITE, limits: BY_DEFAULT, ..Plan::new(Flavour::MariaDb) };
+    duo = Duo::start_on(lab, pair, &plan);
     let (record, began) = trouble(&mut duo, |_| disk.fill().unwrap());
     judge(&duo, &record, began);
     disk.free().unwrap();
@@ -149,7 +151,9 @@ fn a_former_master_without_room_for_its_relay_log_keeps_nobody_from_being_promot
     let setup = |node| Setup::new(Flavour::MariaDb, node).with("rpl_semi_sync_slave_enabled = 1");
     let a = setup(1).with(&format!("relay_log = {}/relay", disk.folder().display()));
     let pair = Pair::start_with(&lab, a, setup(2)).unwrap();
-    duo = Duo::start_on(lab, pair, &Plan { semi_sync: true, ..Plan::new(Flavour::MariaDb) });
+    // One late answer is a refusal, and there must be none.
+    let limits = "peer_limit: 2s, statement_limit: 2s,";
+    duo = Duo::start_on(lab, pair, &Plan { semi_sync: true, limits, ..Plan::new(Flavour::MariaDb) });
     // A page that is half empty has room on the fullest disk.
     let beat =
         "INSERT INTO vrrp.heartbeat (server_id, beat) VALUES (7, 1) ON DUPLICATE KEY UPDATE beat = beat + 1";

@@ -42,7 +42,7 @@ fn start(name: &str, ca_of_b: impl FnOnce(&Lab, &Certificates) -> String) -> (Du
     }
     let outer = format!("tls: {{ ca: {} }},", certificates.authority().display());
     let of_b = ca_of_b(&lab, &certificates);
-    let plan = Plan { over_tcp: Some((outer, of_b)), more: "peer_limit: 2s,", ..Plan::new(Flavour::MariaDb) };
+    let plan = Plan { over_tcp: Some((outer, of_b)), ..Plan::new(Flavour::MariaDb) };
     (Duo::start_on(lab, pair, &plan), certificates)
 }
 

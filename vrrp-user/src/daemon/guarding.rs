@@ -14,7 +14,7 @@ use crate::net::board::Board;
 use crate::net::guard::{Guard, GuardError, Plan, Testament, Ward};
 
 /// A guard that does not take a new plan within this time is replaced.
-const PLAN_DEADLINE: Duration = Duration::from_millis(200);
+const PLAN_DEADLINE: Duration = Duration::from_millis(500);
 
 /// The place of a guard, and the one that has it.
 pub(super) struct Guarding {

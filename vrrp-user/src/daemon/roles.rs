@@ -7,6 +7,7 @@
 mod active;
 mod commits;
 mod decision;
+mod errant;
 mod keeper;
 mod lag;
 mod matter;

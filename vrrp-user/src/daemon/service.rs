@@ -25,7 +25,7 @@ use crate::daemon::orders::{Drains, Offers};
 use crate::daemon::roles::{Roles, SETTLE};
 use crate::daemon::standing::{Chair, Standing, Verdict};
 use crate::daemon::status::Arrivals;
-use crate::daemon::supervisor::Supervisor;
+use crate::daemon::supervisor::{Supervisor, TICK};
 use crate::daemon::watching::Watching;
 use crate::daemon::wiring::Wiring;
 use crate::daemon::{DaemonError, Effective, Ending, STACK, Signals, Source, Told};
@@ -222,7 +222,7 @@ impl Running {
         let bell = self.lines.notices.listen().map_err(listen)?;
         let returned = self.lines.returns.listen().map_err(listen)?;
         let standing = self.standing.clone();
-        let mut tick = interval(Duration::from_secs(1));
+        let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let overdue = sleep(LEAVE_DEADLINE);
         tokio::pin!(overdue);
@@ -309,7 +309,7 @@ impl Running {
                     self.take_notices().await;
                     self.journal.tick();
                     self.tend_watch().await;
-                    asked |= self.supervisor.is_due();
+                    asked |= self.supervisor.ask(clock::now());
                     if self.executor.is_finished() {
                         break Err(DaemonError::ThreadDied("VIP executor"));
                     }

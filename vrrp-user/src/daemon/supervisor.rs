@@ -17,6 +17,8 @@ use crate::vrrp::Instant;
 const SOCKET: &str = "NOTIFY_SOCKET";
 const WATCHDOG: &str = "WATCHDOG_USEC";
 const WATCHDOG_PROCESS: &str = "WATCHDOG_PID";
+/// So often it is asked whether a sign of life is due.
+pub(super) const TICK: Duration = Duration::from_secs(1);
 
 /// See the file's head. A clone tells the same one.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +26,10 @@ pub(super) struct Supervisor {
     line: Option<Arc<Line>>,
     /// A sign of life is due after this.
     every: Option<Duration>,
+    /// When the last one that was given had been asked for.
     last: Option<Instant>,
+    /// One is asked for, and not given yet.
+    asked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -49,7 +54,7 @@ impl Supervisor {
         let is_ours = number(WATCHDOG_PROCESS).is_none_or(|id| id == u64::from(std::process::id()));
         let limit = number(WATCHDOG).filter(|limit| is_ours && *limit > 0).map(Duration::from_micros);
         // Half of it is what sd_watchdog_enabled(3) asks for; a third leaves room for a stall.
-        Self { line: Some(Arc::new(line)), every: limit.map(|limit| limit / 3), last: None }
+        Self { line: Some(Arc::new(line)), every: limit.map(|limit| limit / 3), last: None, asked: None }
     }
 
     /// It runs, and goes by its configuration.
@@ -74,16 +79,23 @@ impl Supervisor {
         self.tell(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={longest}\nSTATUS=releasing the addresses"));
     }
 
-    /// Whether a sign of life is due: then see whether there is life.
-    pub(super) fn is_due(&self) -> bool {
-        let now = clock::now();
-        self.every.is_some_and(|every| self.last.is_none_or(|last| now.since(last) >= every))
+    /// Asked at each tick: whether a sign of life is due. Then see whether there is life.
+    ///
+    /// By the time of asking, not of the answer: as much later as that comes, the next tick would be too early for the next
+    /// sign. And to half a tick, for no tick comes at the very moment.
+    pub(super) fn ask(&mut self, now: Instant) -> bool {
+        let is_due = |every| self.last.is_none_or(|last| now.since(last) + TICK / 2 >= every);
+        let is_due = self.every.is_some_and(is_due);
+        if is_due {
+            self.asked = Some(now);
+        }
+        is_due
     }
 
-    /// There is.
+    /// There is. Nothing is said that was not asked for.
     pub(super) fn alive(&mut self) {
-        if self.is_due() {
-            self.last = Some(clock::now());
+        if let Some(asked) = self.asked.take() {
+            self.last = Some(asked);
             self.tell("WATCHDOG=1");
         }
     }
@@ -108,4 +120,43 @@ fn open(name: &OsString) -> std::io::Result<Line> {
 
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// At which of these ticks, in milliseconds, a sign is given whose answer comes before the next tick.
+    fn given(every: Duration, ticks: &[u64]) -> Vec<u64> {
+        let mut supervisor = Supervisor { every: Some(every), ..Supervisor::default() };
+        let mut given = Vec::new();
+        for tick in ticks {
+            if supervisor.ask(Instant::from_nanos(tick * 1_000_000)) {
+                supervisor.alive();
+                given.push(*tick);
+            }
+        }
+        given
+    }
+
+    #[test]
+    fn a_third_of_the_watchdogs_time_is_kept_however_late_the_answers_and_early_the_ticks() {
+        let ticks = [1_000, 2_030, 3_029, 4_000, 5_000];
+        assert_eq!(given(Duration::from_secs(1), &ticks), ticks);
+        let ticks: Vec<u64> = (1..=30).map(|tick| tick * 999).collect();
+        assert_eq!(given(Duration::from_secs(10), &ticks), [999, 10_989, 20_979]);
+    }
+
+    #[test]
+    fn an_answer_that_is_late_puts_off_no_other_and_one_that_never_came_is_asked_for_again() {
+        let mut supervisor = Supervisor { every: Some(Duration::from_secs(3)), ..Supervisor::default() };
+        let at = |seconds: u64| Instant::from_nanos(seconds * 1_000_000_000);
+        assert!(supervisor.ask(at(1)));
+        assert!(supervisor.ask(at(2)), "it is not given");
+        supervisor.alive();
+        supervisor.alive();
+        assert_eq!([3, 4, 5].map(|now| supervisor.ask(at(now))), [false, false, true]);
+        let mut nobody = Supervisor::default();
+        assert!(!nobody.ask(at(1)));
+    }
 }

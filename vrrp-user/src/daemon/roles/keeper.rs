@@ -16,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout};
 use super::Shown;
 use super::commits::Commits;
 use super::decision::Decision;
+use super::errant::Errant;
 use super::lag::Lag;
 use super::matter::matter;
 use super::orders::{Offer, Order, Orders};
@@ -26,7 +27,6 @@ use crate::database::{Credentials, Place};
 use crate::health::process;
 use crate::health::secret::SecretError;
 use crate::health::verdict::Verdict;
-use crate::mysql::Position;
 use crate::net::clock;
 use crate::net::doors::Doors;
 use crate::role::{Behind, Divergence, Driver, Lost, Occasion, Refusal, Stuck};
@@ -96,12 +96,8 @@ pub(super) struct Keeper {
     pub(super) lag: Lag,
     /// How the active one's server takes in what only the peer's has.
     pub(super) errant_lag: Lag,
-    /// What was written here under this server's own name, by the first look at it as a standby.
-    pub(super) own_at_rest: Option<Position>,
-    /// What the peer had at the look before.
-    pub(super) peer_before: Option<Position>,
-    /// What was written here, as a standby, in words.
-    pub(super) errant: Option<String>,
+    /// What was written here, as a standby.
+    pub(super) errant: Errant,
     pub(super) decision: Decision,
     /// Since when the peer has been seen diverged and read-only, and this server is not the one to serve.
     pub(super) deadlocked_since: Option<Instant>,
@@ -154,9 +150,7 @@ impl Keeper {
             unheard: 0,
             lag: Lag::default(),
             errant_lag: Lag::default(),
-            own_at_rest: None,
-            peer_before: None,
-            errant: None,
+            errant: Errant::default(),
             decision,
             deadlocked_since: None,
             has_decided: false,
@@ -503,8 +497,8 @@ impl Keeper {
     }
 
     fn forget_the_standby(&mut self) {
-        (self.lag, self.errant_lag, self.own_at_rest) = (Lag::default(), Lag::default(), None);
-        (self.peer_before, self.errant, self.deadlocked_since) = (None, None, None);
+        (self.lag, self.errant_lag) = (Lag::default(), Lag::default());
+        (self.errant, self.deadlocked_since) = (Errant::default(), None);
     }
 
     pub(super) fn show(&self, text: &str, is_idle: bool) {

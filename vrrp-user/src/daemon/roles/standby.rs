@@ -175,26 +175,15 @@ impl Keeper {
         true
     }
 
-    /// What was written here while this server was to follow, by somebody whom read_only does not stop. With both directions
-    /// running the peer has it at once, and nothing else would show it: it is remembered until the role changes.
     fn find_errant(&mut self, view: &View) -> Option<String> {
         let Ok(ours) = &view.ours else { return None };
         let own = ours.position.as_ref().ok()?.of_server(ours.server_id, ours.uuid.as_deref());
         let theirs = view.positions().map(|(_, theirs)| theirs.clone());
-        let before = std::mem::replace(&mut self.peer_before, theirs);
-        let rest = self.own_at_rest.get_or_insert_with(|| own.clone());
-        let Some(news) = own.beyond(rest).filter(|news| !news.is_empty()) else { return self.errant.clone() };
-        *rest = own.clone();
-        let is_replicated =
-            before.is_some_and(|before| own.beyond(&before).is_some_and(|lacks| lacks.is_empty()));
-        // Else: its own old writes, which a server that was rebuilt gets back from its peer.
-        if !is_replicated {
-            self.errant = Some(format!(
-                "{news} was written on this standby, by an account that read_only does not stop; it flows to the active \
-                 server. Take SUPER and READ_ONLY ADMIN from applications, and see whether the data agree"
-            ));
-        }
-        self.errant.clone()
+        let news = self.errant.note(&own, theirs)?;
+        Some(format!(
+            "{news} was written on this standby, by an account that read_only does not stop; it flows to the active server. \
+             Take SUPER and READ_ONLY ADMIN from applications, and see whether the data agree"
+        ))
     }
 
     fn lateness_here(&mut self, view: &View) -> Option<String> {
