@@ -124,6 +124,16 @@ const RANKED: [Verdict; 6] = [
     Verdict::Dead,
 ];
 
+/// Results in a row better than what is settled.
+#[derive(Clone, Debug)]
+struct Better {
+    count: u8,
+    since: Instant,
+    /// The worst of them is what they come to, with the cause that was last given for it.
+    worst: Verdict,
+    finding: Finding,
+}
+
 /// One view's results, counted.
 #[derive(Clone, Debug)]
 struct Track {
@@ -134,8 +144,7 @@ struct Track {
     cause: String,
     /// Results in a row at least as bad as each rank.
     bad: [u8; RANKED.len()],
-    /// Results in a row better than what is settled: how many, since when, and the worst of them.
-    better: Option<(u8, Instant, Verdict)>,
+    better: Option<Better>,
     last_good: Option<Instant>,
     /// When the present run of silence began.
     silent_since: Option<Instant>,
@@ -185,13 +194,16 @@ impl Track {
     }
 
     fn improve(&mut self, result: Verdict, finding: &Finding, now: Instant) {
-        let (count, since, worst) = self.better.unwrap_or((0, now, result));
-        let worst = if result.rank() > worst.rank() { result } else { worst };
-        let count = count.saturating_add(1);
-        if count >= self.rule.rise && now.since(since) >= self.rule.hold_down {
-            self.settle(worst, finding);
+        let first = || Better { count: 0, since: now, worst: result, finding: finding.clone() };
+        let mut better = self.better.take().unwrap_or_else(first);
+        better.count = better.count.saturating_add(1);
+        if result.rank() >= better.worst.rank() {
+            (better.worst, better.finding) = (result, finding.clone());
+        }
+        if better.count >= self.rule.rise && now.since(better.since) >= self.rule.hold_down {
+            self.settle(better.worst, &better.finding);
         } else {
-            self.better = Some((count, since, worst));
+            self.better = Some(better);
         }
     }
 

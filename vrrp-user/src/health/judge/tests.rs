@@ -76,6 +76,13 @@ use Symptom::{Closed, Gone, Good, Impaired, Leaving, Stuck, Timeout, Wrong};
 use Verdict::{Dead, Degraded, Healthy, Hung, Misconfigured};
 
 #[test]
+fn what_a_failure_improves_to_has_a_cause() {
+    let mut judge = Judge::new(&check(mysql(1), 2, 1, Duration::ZERO));
+    let seen = one_view(&mut judge, View::Fast, &[Gone, Impaired, Good]);
+    assert_eq!((seen[2], judge.cause()), (Degraded, "why"), "the worst of the two is what they come to");
+}
+
+#[test]
 fn fall_bad_results_in_a_row_are_a_failure_and_rise_good_ones_end_it() {
     let mut judge = Judge::new(&check(tcp(), 2, 3, Duration::ZERO));
     let symptoms = [Gone, Timeout, Good, Gone, Gone, Timeout, Good, Gone, Good, Good];
