@@ -28,6 +28,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests![[Lab];
         a_service_that_leaves_refuses_who_comes_keeps_who_is_there_and_then_resets_everybody,
         a_block_ends_by_itself,
+        a_shorter_block_ends_no_longer_one,
         other_services_of_the_host_are_not_blocked,
         before_linux_6_6_the_block_is_the_same,
     ]
@@ -150,6 +151,20 @@ fn a_block_ends_by_itself() {
     // Nobody answers here: a SYN that is dropped.
     assert_eq!(scene.connect(PORT).err(), Some(ErrorKind::TimedOut));
     assert!(clock::wait_until(Duration::from_secs(20), || scene.connect(PORT).is_ok()));
+}
+
+/// Who is let in by the kernel before it is over would be answered twice.
+fn a_shorter_block_ends_no_longer_one() {
+    let scene = Scene::new("block-longer");
+    let service = vrrp_ebpf::block::Service { address: VIP.octets(), port: PORT.to_be_bytes(), padding: 0 };
+    let now = vrrp_user::net::clock::now();
+    for (is_whole, span) in [(false, Duration::from_secs(600)), (true, Duration::from_millis(1))] {
+        scene.doorkeeper.lock().unwrap().block(service, is_whole, now + span).unwrap();
+    }
+    clock::sleep_ms(10);
+    assert_eq!(scene.connect(PORT).err(), Some(ErrorKind::TimedOut));
+    scene.with_doors(Doors::open);
+    assert!(scene.connect(PORT).is_ok());
 }
 
 fn other_services_of_the_host_are_not_blocked() {

@@ -106,9 +106,11 @@ impl Doorkeeper {
         })
     }
 
-    /// Replaces what was said of the service before. `is_whole`: every segment, not only requests to open a connection.
+    /// Replaces what was said of the service before, but that only [`Self::open`] ends it sooner. `is_whole`: every segment, not
+    /// only requests to open a connection.
     pub fn block(&mut self, service: Service, is_whole: bool, until: Instant) -> Result<(), DoorkeeperError> {
-        let until_ns = until.as_nanos();
+        let before = self.blocked.get(&service, 0).map_or(0, |block| block.until_ns);
+        let until_ns = until.as_nanos().max(before);
         self.blocked.insert(service, Block { until_ns, is_whole: u32::from(is_whole), padding: 0 }, 0)?;
         if until_ns > self.armed_until {
             self.armed.set(0, until_ns, 0)?;

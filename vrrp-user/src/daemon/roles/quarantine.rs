@@ -23,7 +23,10 @@ impl Keeper {
         // On the way it is stopped, wherever the way ends.
         (self.term.is_following, self.is_deaf) = (false, true);
         let mandate = self.decision.mandate(self.term.may_go_alone);
-        match self.driver.win(mandate).await {
+        let won = self.driver.win(mandate).await;
+        // They were shut behind sessions that had to be ended; whichever way it went, the address stays and is served.
+        self.post.doors.open();
+        match won {
             Ok(won) => {
                 (self.term.is_quarantined, self.term.has_diverged) = (false, false);
                 self.decision.win();

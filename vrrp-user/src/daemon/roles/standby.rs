@@ -15,6 +15,12 @@ const LATE: Duration = Duration::from_secs(10);
 impl Keeper {
     pub(super) async fn look_as_standby(&mut self) {
         let view = self.driver.look(false).await;
+        // Whatever our own server says, or whether it says anything.
+        if is_peer_writable(&view) {
+            self.decision.give_way();
+            // A word for the next try, said while the other one serves, is no word against that one.
+            self.has_decided = false;
+        }
         let ours = match &view.ours {
             Ok(ours) => ours,
             Err(how) => {
@@ -38,11 +44,6 @@ impl Keeper {
                 self.is_tainted = false;
                 self.driver.note_read_only();
             }
-        }
-        if is_peer_writable(&view) {
-            self.decision.give_way();
-            // A word for the next try, said while the other one serves, is no word against that one.
-            self.has_decided = false;
         }
         let errant = self.find_errant(&view);
         let relation = view.relation();
