@@ -41,8 +41,8 @@ const WORDS: usize = (HEADER + LONGEST_HEADERS + (SUMS + 1) * SUM_AT_ONCE).div_c
 const LONGEST_HEADERS: usize = 14 + 60;
 const _: () = assert!(SUMS * SUM_AT_ONCE >= MAX_FRAME - 14 - 40);
 
-/// Records of this CPU from one look at how full the ring is to the next: a look costs as much as half of the checks, and
-/// behind the middle of the ring there is room for a thousand.
+/// Short records of this CPU from one look at how full the ring is to the next: a look costs as much as half of the checks,
+/// and behind the middle of the smallest ring there is room for eight hundred of them. Long ones have a look each.
 const LOOK_EVERY: u64 = 8;
 
 /// Of the ring; userspace sets it at load. To ask the ring itself would be a call for each advert.
@@ -412,7 +412,7 @@ impl<H: Hook, F: Recorded> Environment for Kernel<'_, H, F> {
     fn backlog(&self) -> Option<Backlog> {
         // SAFETY: this CPU's own element of the map.
         let delivered = unsafe { (*self.counts)[Counter::Delivered as usize] };
-        if delivered % LOOK_EVERY != 0 {
+        if F::PLAIN && delivered % LOOK_EVERY != 0 {
             return None;
         }
         Some(Backlog {

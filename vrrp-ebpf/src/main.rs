@@ -45,6 +45,10 @@ impl Hook for XdpContext {
 impl Hook for TcContext {
     #[inline(always)]
     fn load(&self, to: *mut u8, length: u32) -> bool {
+        // The helper would clear what is there already.
+        if length > self.len() {
+            return false;
+        }
         // SAFETY: the caller hands a buffer of at least `length` bytes; the verifier checks it.
         unsafe { bpf_skb_load_bytes(self.as_ptr(), 0, to.cast(), length) == 0 }
     }

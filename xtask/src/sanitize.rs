@@ -91,7 +91,7 @@ impl Sanitizer {
     const fn filters(self) -> &'static [&'static str] {
         match self {
             Self::Address => &[],
-            Self::Thread => &["slot", "board", "mailbox"],
+            Self::Thread => &["slot", "table::", "board", "mailbox"],
         }
     }
 

@@ -65,8 +65,14 @@ fn compare(kernel: &mut Kernel, table: &Table, what: &str, frame: &[u8]) {
         let counts = kernel.counted(|kernel| ran = run(kernel, frame));
         assert_eq!(judged(&counts), expected, "{hook}, {what}: {verdict:?}, frame {frame:02x?}");
         assert!(fate.is_none_or(|fate| fate == ran), "{hook}, {what}: {ran:?} for {verdict:?}");
+        // What changes nothing, or is above its rate, is not handed on.
+        for record in kernel.drain() {
+            let Verdict::Deliver(advert) = verdict else {
+                panic!("{hook}, {what}: handed on for {verdict:?}")
+            };
+            assert_eq!(record.frame, frame[..usize::from(advert.length)], "{hook}, {what}");
+        }
     }
-    kernel.drain();
 }
 
 fn kernel_and_host_agree_on_every_mutated_byte() {

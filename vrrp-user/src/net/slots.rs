@@ -1,7 +1,7 @@
 //! The liveness slots as userspace sees them: one mapping of the array `SLOTS`, or plain memory in the fallback.
 //!
-//! Owns the mapping, which the array `RULES` has too, and the bounds. Refuses to know what a slot number stands for. Reading one is a few loads, never
-//! a system call. The only `unsafe` of this folder's BPF side is here.
+//! Owns the mapping, which the array `RULES` has too, and the bounds. Refuses to know what a slot number stands for. Reading
+//! one is a few loads, never a system call. The only `unsafe` of this folder's BPF side is here.
 
 use std::io;
 use std::ops::Deref;

@@ -77,7 +77,7 @@ x INFO VI_1: ask for semi-synchronous replication took 2ms
         let names: Vec<&str> = steps.iter().map(|(name, _)| name.as_str()).collect();
         let state = "ask our server for its state";
         assert_eq!(names, [state, "stop receiving from the peer", state]);
-        assert!((steps[0].1 - 0.5005).abs() < 1e-9 && (steps[1].1 - 7.5).abs() < 1e-9, "{steps:?}");
+        assert!((steps[0].1 - 0.500_5).abs() < 1e-9 && (steps[1].1 - 7.5).abs() < 1e-9, "{steps:?}");
         assert_eq!(winning("x INFO VI_1: write a row took 1ms\n"), [], "nobody was elected");
     }
 
@@ -88,6 +88,6 @@ x INFO VI_1: ask for semi-synchronous replication took 2ms
         let all = by_name(rounds.into_iter());
         assert_eq!(all.len(), 2);
         assert_eq!(all[0].1.0.len(), 2);
-        assert!((all[0].1.0[0] - 1_000.5005).abs() < 1e-9, "{all:?}");
+        assert!((all[0].1.0[0] - 1_000.500_5).abs() < 1e-9, "{all:?}");
     }
 }
