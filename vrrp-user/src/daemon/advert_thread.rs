@@ -333,6 +333,7 @@ impl AdvertThread {
                 }
                 Action::SendRelease => self.outgoing.push(Outgoing { router, release: true }),
                 Action::TakeVips(job) => {
+                    self.lines.board.note_taking(router, clock::now());
                     self.lines.board.order(router, job.number());
                     if known.is_managed {
                         self.waiting_roles.push(RoleOrder::Take { router, job });

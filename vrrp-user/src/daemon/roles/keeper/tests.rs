@@ -32,7 +32,7 @@ fn scene(handover_timeout: Duration) -> Scene {
         handover_timeout,
     };
     let board = Arc::new(Board::create(1).unwrap());
-    assert!(board.hold(0, clock::now()));
+    assert!(board.hold(0));
     let tasks = Arc::new(Mailbox::new(4).unwrap());
     let post = Post {
         router: 0,
