@@ -139,10 +139,13 @@ impl Board {
         Instant::from_nanos(self.entry(router).map_or(0, |entry| entry.last_sent.load(Ordering::Acquire)))
     }
 
-    /// The core wants the addresses off, and says nothing more in their name; that may take until then.
-    pub fn note_leaving(&self, router: usize, until: Instant) {
-        if let Some(entry) = self.entry(router) {
-            entry.leaving_until.store(until.as_nanos(), Ordering::Release);
+    /// The core wants the addresses off, and says nothing more in their name; that may take so long. Not for one that was silent
+    /// by then: whoever took over has spoken, and the guard need not wait.
+    pub fn note_leaving(&self, router: usize, now: Instant, span: Duration, limit: Duration) {
+        if let Some(entry) = self.entry(router)
+            && self.silent_at(router, limit) > now
+        {
+            entry.leaving_until.store((now + span).as_nanos(), Ordering::Release);
         }
     }
 
@@ -305,7 +308,7 @@ mod tests {
         let (at, limit) = (Instant::from_nanos, Duration::from_nanos(10));
         board.note_sent(0, at(100));
         assert!(board.hold(0));
-        board.note_leaving(0, at(500));
+        board.note_leaving(0, at(105), Duration::from_nanos(395), limit);
         board.note_taking(0, at(200));
         assert_eq!(board.silent_at(0, limit), at(210));
     }
@@ -316,13 +319,15 @@ mod tests {
         let (at, limit) = (Instant::from_nanos, Duration::from_nanos(10));
         board.note_sent(0, at(100));
         assert_eq!(board.silent_at(0, limit), at(110));
-        board.note_leaving(0, at(150));
+        board.note_leaving(0, at(109), Duration::from_nanos(41), limit);
         assert_eq!(board.silent_at(0, limit), at(160));
         board.note_sent(0, at(200));
         assert_eq!(board.silent_at(0, limit), at(210), "it speaks again: that time is over");
-        board.note_leaving(0, at(300));
+        board.note_leaving(0, at(205), Duration::from_nanos(95), limit);
         board.free(0);
         assert_eq!(board.silent_at(0, limit), at(210), "it has left: the next time it is as any other");
+        board.note_leaving(0, at(210), Duration::from_nanos(90), limit);
+        assert_eq!(board.silent_at(0, limit), at(210), "it was silent before: another is master");
     }
 
     #[test]
