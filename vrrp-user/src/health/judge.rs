@@ -134,8 +134,8 @@ struct Track {
     cause: String,
     /// Results in a row at least as bad as each rank.
     bad: [u8; RANKED.len()],
-    /// Results in a row better than what is settled: how many, since when, and the worst of them.
-    better: Option<(u8, Instant, Verdict)>,
+    /// Results in a row better than what is settled: how many, since when, and the worst of them with what showed it.
+    better: Option<(u8, Instant, Verdict, Finding)>,
     last_good: Option<Instant>,
     /// When the present run of silence began.
     silent_since: Option<Instant>,
@@ -185,13 +185,16 @@ impl Track {
     }
 
     fn improve(&mut self, result: Verdict, finding: &Finding, now: Instant) {
-        let (count, since, worst) = self.better.unwrap_or((0, now, result));
-        let worst = if result.rank() > worst.rank() { result } else { worst };
+        let (count, since, worst, shown_by) =
+            self.better.take().unwrap_or_else(|| (0, now, result, finding.clone()));
+        // Of the worst, the last.
+        let (worst, shown_by) =
+            if result.rank() >= worst.rank() { (result, finding.clone()) } else { (worst, shown_by) };
         let count = count.saturating_add(1);
         if count >= self.rule.rise && now.since(since) >= self.rule.hold_down {
-            self.settle(worst, finding);
+            self.settle(worst, &shown_by);
         } else {
-            self.better = Some((count, since, worst));
+            self.better = Some((count, since, worst, shown_by));
         }
     }
 
@@ -254,6 +257,22 @@ impl Judge {
     pub fn reason(&self) -> Reason<'_> {
         let Track { symptom, cause, .. } = self.track(self.speaker);
         Reason { view: self.speaker, symptom: *symptom, cause }
+    }
+
+    /// What is seen of the service, and not only what was seen: a failure of which it cannot be told whether it still is one is
+    /// no word on it.
+    pub fn seen(&self) -> Verdict {
+        let seen = |track: &Track| match track.symptom {
+            Symptom::Wrong => Verdict::Misconfigured,
+            Symptom::Good
+            | Symptom::Impaired
+            | Symptom::Timeout
+            | Symptom::Stuck
+            | Symptom::Closed
+            | Symptom::Leaving
+            | Symptom::Gone => track.settled,
+        };
+        self.tracks.iter().map(seen).max_by_key(|verdict| verdict.rank()).unwrap_or(Verdict::Healthy)
     }
 
     /// One result; a change if it made one.
