@@ -333,6 +333,7 @@ impl AdvertThread {
                 }
                 Action::SendRelease => self.outgoing.push(Outgoing { router, release: true }),
                 Action::TakeVips(job) => {
+                    self.lines.board.note_taking(router, clock::now());
                     self.lines.board.order(router, job.number());
                     if known.is_managed {
                         self.waiting_roles.push(RoleOrder::Take { router, job });
@@ -345,7 +346,8 @@ impl AdvertThread {
                     let label = self.engine.routers().get(router).map(|router| router.label());
                     let is_release = label == Some(Label::Master);
                     if !is_release && !known.farewell.is_zero() {
-                        self.lines.board.note_leaving(router, clock::now() + known.farewell);
+                        let (now, limit) = (clock::now(), known.freeze_limit);
+                        self.lines.board.note_leaving(router, now, known.farewell, limit);
                     }
                     self.lines.board.order(router, job.number());
                     if known.is_managed {

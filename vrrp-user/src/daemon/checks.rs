@@ -43,8 +43,8 @@ struct Running {
     check: Check,
     is_own: bool,
     run: u64,
-    /// The last that was acted on.
-    verdict: Verdict,
+    /// By its last looks.
+    seen: Verdict,
     /// Dropping it ends the check.
     watch: Watch,
 }
@@ -138,13 +138,15 @@ impl Checks {
         let standing = watch.standing();
         self.running.insert(
             key.clone(),
-            Running { check: check.clone(), is_own, run, verdict: standing.verdict, watch },
+            Running { check: check.clone(), is_own, run, seen: standing.verdict, watch },
         );
         self.act(&Told {
             instance: Arc::from(key.0.as_str()),
             check: key.1,
             run,
             verdict: standing.verdict,
+            seen: standing.verdict,
+            is_change: true,
             cause: standing.cause,
         });
     }
@@ -157,11 +159,14 @@ impl Checks {
     /// Does what the configuration wants done about it.
     /// False if the verdict is of a check that is no more.
     pub(super) fn act(&mut self, told: &Told) -> bool {
-        let Told { instance, check, run, verdict, cause } = told;
+        let Told { instance, check, run, verdict, seen, is_change, cause } = told;
         let running = self.running.get_mut(&(instance.to_string(), check.clone()));
         // Of one that is no more, or is another one now: told before it was ended.
         let Some(running) = running.filter(|running| running.run == *run) else { return false };
-        running.verdict = *verdict;
+        running.seen = *seen;
+        if !is_change {
+            return true;
+        }
         let on_failure = &running.check.on_failure;
         let holder = Holder::Check(check.clone());
         let holds = on_failure.to(*verdict) == Some(Reaction::Release);
@@ -182,14 +187,14 @@ impl Checks {
         true
     }
 
-    /// The worst that is said of an instance's database server on this host, and not of a port or by a script; None if nobody
+    /// The worst that is seen of an instance's database server on this host, and not of a port or by a script; None if nobody
     /// looks.
     pub(super) fn server_verdict(&self, instance: &str) -> Option<Verdict> {
         let of_server = self
             .running
             .iter()
             .filter(|((name, _), running)| name == instance && running.is_of_this_hosts_server());
-        of_server.map(|(_, running)| running.verdict).max_by_key(|verdict| verdict.rank())
+        of_server.map(|(_, running)| running.seen).max_by_key(|verdict| verdict.rank())
     }
 
     /// Whether the instance is MASTER now: only then its server is written to.
@@ -232,7 +237,8 @@ mod tests {
 
     fn told(checks: &Checks, check: &str, verdict: Verdict) -> Told {
         let run = checks.running.get(&("A".to_owned(), check.to_owned())).map_or(0, |running| running.run);
-        Told { instance: Arc::from("A"), check: check.into(), run, verdict, cause: "why".into() }
+        let (instance, check) = (Arc::from("A"), check.into());
+        Told { instance, check, run, verdict, seen: verdict, is_change: true, cause: "why".into() }
     }
 
     fn act(checks: &mut Checks, check: &str, verdict: Verdict) {
@@ -294,6 +300,12 @@ mod tests {
             act(&mut checks, check, verdict);
             assert_eq!(checks.server_verdict("A"), Some(expected), "{check} {verdict}");
         }
+        // Its account was dropped with the server down: it is out, and whether the server is cannot be told.
+        let blind =
+            Told { seen: Verdict::Misconfigured, is_change: false, ..told(&checks, "n", Verdict::Dead) };
+        checks.act(&blind);
+        assert_eq!(checks.server_verdict("A"), Some(Verdict::Degraded));
+        assert_eq!(stands(&checks).1, 2, "{:?}", checks.standing.of("A"));
         checks.go_by(&config(&mysql("m")), |_| false);
         assert_eq!(checks.server_verdict("A"), Some(Verdict::Degraded), "the same check goes on");
         checks.go_by(&config(&mysql("m").replace("255", "254")), |_| false);

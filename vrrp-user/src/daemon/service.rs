@@ -283,7 +283,9 @@ impl Running {
                 Some(told) = self.checks.next() => {
                     if self.checks.act(&told) {
                         self.note_server(&told.instance);
-                        self.tell_verdict(told);
+                        if told.is_change {
+                            self.tell_verdict(told);
+                        }
                     }
                     // At once: a death must not wait for what else is due here.
                     if !leaving {

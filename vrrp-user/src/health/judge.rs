@@ -268,6 +268,22 @@ impl Judge {
         Reason { view: self.speaker, symptom: *symptom, cause }
     }
 
+    /// What is seen of the service, and not only what was seen: a failure of which it cannot be told whether it still is one is
+    /// no word on it.
+    pub fn seen(&self) -> Verdict {
+        let seen = |track: &Track| match track.symptom {
+            Symptom::Wrong => Verdict::Misconfigured,
+            Symptom::Good
+            | Symptom::Impaired
+            | Symptom::Timeout
+            | Symptom::Stuck
+            | Symptom::Closed
+            | Symptom::Leaving
+            | Symptom::Gone => track.settled,
+        };
+        self.tracks.iter().map(seen).max_by_key(|verdict| verdict.rank()).unwrap_or(Verdict::Healthy)
+    }
+
     /// One result; a change if it made one.
     pub fn hear(&mut self, view: View, finding: &Finding, now: Instant) -> Option<Change> {
         let (result, at_once) = self.weigh(view, finding.symptom, now);

@@ -39,6 +39,10 @@ pub struct Told {
     /// Of the context that it was started with.
     pub run: u64,
     pub verdict: Verdict,
+    /// By the last looks alone: that of a failure may be that nothing can be seen any more.
+    pub seen: Verdict,
+    /// The verdict is another one; else only what is seen is.
+    pub is_change: bool,
     /// Empty when healthy.
     pub cause: String,
 }
@@ -259,7 +263,7 @@ async fn supervise(
             View::State
         }
     };
-    let mut said = Said::default();
+    let (mut said, mut seen) = (Said::default(), judge.seen());
     let herald = Herald { check: &check, instance: Arc::clone(&context.instance), queue: Arc::default() };
     loop {
         let (view, finding) = tokio::select! {
@@ -273,7 +277,12 @@ async fn supervise(
             }
         };
         let now = vrrp::Instant::from_nanos(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
-        let Some(change) = judge.hear(view, &finding, now) else {
+        let change = judge.hear(view, &finding, now);
+        let before = std::mem::replace(&mut seen, judge.seen());
+        if change.is_some() || seen != before {
+            tell(&context, &check.name, &judge, change.is_some()).await;
+        }
+        let Some(change) = change else {
             let reason = judge.reason();
             standing.send_if_modified(|standing| {
                 let is_other = standing.cause != reason.cause;
@@ -287,7 +296,6 @@ async fn supervise(
             }
             continue;
         };
-        tell(&context, &check.name, &change).await;
         said.begin(judge.reason());
         standing.send_modify(|standing| {
             standing.verdict = change.to;
@@ -299,13 +307,15 @@ async fn supervise(
     }
 }
 
-async fn tell(context: &Context, check: &str, change: &Change) {
+async fn tell(context: &Context, check: &str, judge: &Judge, is_change: bool) {
     let told = Told {
         instance: Arc::clone(&context.instance),
         check: check.to_owned(),
         run: context.run,
-        verdict: change.to,
-        cause: change.cause.clone(),
+        verdict: judge.verdict(),
+        seen: judge.seen(),
+        is_change,
+        cause: judge.cause().to_owned(),
     };
     if context.told.send(told).await.is_err() {
         tracing::debug!("nobody acts on verdicts any more: the daemon ends");
@@ -427,7 +437,45 @@ impl Herald<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU8;
+
+    use super::super::settings::{Reactions, Script};
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_seen_is_told_without_another_verdict() {
+        let program = "/nonexistent/vrrp-check".into();
+        let script = Script {
+            command: CommandLine { program, arguments: Vec::new() },
+            interval: Duration::from_millis(10),
+            timeout: Duration::from_secs(1),
+            user: None,
+            init_fail: true,
+        };
+        let one = NonZeroU8::MIN;
+        let check = Check {
+            name: "s".into(),
+            kind: Kind::Script(script),
+            rise: one,
+            fall: one,
+            hold_down: Duration::ZERO,
+            on_failure: Reactions::all(Reaction::Release),
+            notify_down: None,
+            notify_up: None,
+        };
+        let (told_in, mut told) = mpsc::channel(4);
+        let context = Context {
+            instance: Arc::from("A"),
+            run: 1,
+            active: watch::channel(false).1,
+            is_managed: false,
+            witness: None,
+            told: told_in,
+        };
+        let _running = Watch::start(check, context);
+        let told = tokio::time::timeout(Duration::from_secs(10), told.recv()).await.unwrap().unwrap();
+        assert_eq!((told.verdict, told.seen, told.is_change), (Verdict::Dead, Verdict::Misconfigured, false));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_probe_that_panics_is_named_and_starts_over() {

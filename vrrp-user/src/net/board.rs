@@ -38,7 +38,8 @@ struct Head {
 
 #[repr(C)]
 struct Entry {
-    /// When the last advert of this router left, or its addresses were taken if that was later: ns of CLOCK_MONOTONIC.
+    /// When the last advert of this router left, or it was decided to take its addresses if that was later: ns of
+    /// CLOCK_MONOTONIC.
     last_sent: AtomicU64,
     state: AtomicU32,
     /// Number of the last order that the core gave the executor; one with another number has been overtaken.
@@ -133,15 +134,18 @@ impl Board {
         }
     }
 
-    /// When the last advert of this router left, or its addresses were taken if that was later.
+    /// When the last advert of this router left, or it was decided to take its addresses if that was later.
     pub fn last_sent(&self, router: usize) -> Instant {
         Instant::from_nanos(self.entry(router).map_or(0, |entry| entry.last_sent.load(Ordering::Acquire)))
     }
 
-    /// The core wants the addresses off, and says nothing more in their name; that may take until then.
-    pub fn note_leaving(&self, router: usize, until: Instant) {
-        if let Some(entry) = self.entry(router) {
-            entry.leaving_until.store(until.as_nanos(), Ordering::Release);
+    /// The core wants the addresses off, and says nothing more in their name; that may take so long. Not for one that was silent
+    /// by then: whoever took over has spoken, and the guard need not wait.
+    pub fn note_leaving(&self, router: usize, now: Instant, span: Duration, limit: Duration) {
+        if let Some(entry) = self.entry(router)
+            && self.silent_at(router, limit) > now
+        {
+            entry.leaving_until.store((now + span).as_nanos(), Ordering::Release);
         }
     }
 
@@ -164,15 +168,23 @@ impl Board {
         self.entry(router).is_some_and(|entry| entry.ordered.load(Ordering::Acquire) == number)
     }
 
-    /// The executor is about to put addresses on: from now on the guard answers for them. False if the router is
-    /// fenced: then it must not.
-    ///
-    /// Silence counts from here: the first advert may have found the queue full, and the one before it is of another time.
-    pub fn hold(&self, router: usize, now: Instant) -> bool {
-        self.entry(router).is_some_and(|entry| {
-            if entry.state.load(Ordering::Acquire) == FREE {
+    /// The core has decided that the addresses are ours. Unless they are on, silence counts from here: the first advert may find
+    /// the queue full, and the one before it is of another time, as is a time to leave. It does not count from when they come on:
+    /// by then the decision may be history.
+    pub fn note_taking(&self, router: usize, now: Instant) {
+        if let Some(entry) = self.entry(router) {
+            let was_leaving = entry.leaving_until.load(Ordering::Acquire) != 0;
+            if was_leaving || entry.state.load(Ordering::Acquire) != HELD {
                 entry.last_sent.fetch_max(now.as_nanos(), Ordering::AcqRel);
             }
+            entry.leaving_until.store(0, Ordering::Release);
+        }
+    }
+
+    /// The executor is about to put addresses on: from now on the guard answers for them. False if the router is
+    /// fenced: then it must not.
+    pub fn hold(&self, router: usize) -> bool {
+        self.entry(router).is_some_and(|entry| {
             match entry.state.compare_exchange(FREE, HELD, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => true,
                 Err(state) => state == HELD,
@@ -259,35 +271,46 @@ const _: () = {
 mod tests {
     use super::*;
 
-    const NOW: Instant = Instant::from_nanos(1);
-
     #[test]
     fn a_fenced_router_cannot_be_held_before_it_was_freed() {
         let board = Board::create(2).unwrap();
         assert!(!board.fence(0), "nothing held, nothing to fence");
-        assert!(board.hold(0, NOW));
-        assert!(board.hold(0, NOW), "holding twice is holding once");
+        assert!(board.hold(0));
+        assert!(board.hold(0), "holding twice is holding once");
         assert!(board.fence(0));
         assert_eq!(board.fences(), 1);
-        assert!(!board.hold(0, NOW));
+        assert!(!board.hold(0));
         board.free(0);
-        assert!(board.hold(0, NOW));
-        assert!(!board.is_held(1) && !board.hold(2, NOW), "no entry, no hold");
+        assert!(board.hold(0));
+        assert!(!board.is_held(1) && !board.hold(2), "no entry, no hold");
     }
 
     #[test]
-    fn silence_counts_from_the_taking_until_an_advert_has_left() {
+    fn silence_counts_from_the_decision_to_take_until_an_advert_has_left() {
         let board = Board::create(1).unwrap();
         let at = Instant::from_nanos;
         board.note_sent(0, at(5));
-        assert!(board.hold(0, at(1_000)));
+        board.note_taking(0, at(1_000));
         assert_eq!(board.last_sent(0), at(1_000), "the advert before it is of another mastership");
-        assert!(board.hold(0, at(2_000)));
-        assert_eq!(board.last_sent(0), at(1_000), "held already: only adverts count");
+        assert!(board.hold(0));
+        assert_eq!(board.last_sent(0), at(1_000), "whenever that is: only adverts count");
+        board.note_taking(0, at(2_000));
+        assert_eq!(board.last_sent(0), at(1_000), "held already: the same");
         board.note_sent(0, at(3_000));
         board.free(0);
-        assert!(board.hold(0, at(2_500)));
+        board.note_taking(0, at(2_500));
         assert_eq!(board.last_sent(0), at(3_000), "an advert that left since is newer");
+    }
+
+    #[test]
+    fn whoever_takes_back_what_it_was_leaving_is_as_fresh_as_anybody_and_has_no_time_to_leave() {
+        let board = Board::create(1).unwrap();
+        let (at, limit) = (Instant::from_nanos, Duration::from_nanos(10));
+        board.note_sent(0, at(100));
+        assert!(board.hold(0));
+        board.note_leaving(0, at(105), Duration::from_nanos(395), limit);
+        board.note_taking(0, at(200));
+        assert_eq!(board.silent_at(0, limit), at(210));
     }
 
     #[test]
@@ -296,20 +319,22 @@ mod tests {
         let (at, limit) = (Instant::from_nanos, Duration::from_nanos(10));
         board.note_sent(0, at(100));
         assert_eq!(board.silent_at(0, limit), at(110));
-        board.note_leaving(0, at(150));
+        board.note_leaving(0, at(109), Duration::from_nanos(41), limit);
         assert_eq!(board.silent_at(0, limit), at(160));
         board.note_sent(0, at(200));
         assert_eq!(board.silent_at(0, limit), at(210), "it speaks again: that time is over");
-        board.note_leaving(0, at(300));
+        board.note_leaving(0, at(205), Duration::from_nanos(95), limit);
         board.free(0);
         assert_eq!(board.silent_at(0, limit), at(210), "it has left: the next time it is as any other");
+        board.note_leaving(0, at(210), Duration::from_nanos(90), limit);
+        assert_eq!(board.silent_at(0, limit), at(210), "it was silent before: another is master");
     }
 
     #[test]
     fn the_guard_sees_what_the_daemon_writes() {
         let board = Board::create(3).unwrap();
         board.note_sent(2, Instant::from_nanos(7));
-        assert!(board.hold(1, NOW));
+        assert!(board.hold(1));
         let view = Board::open(board.file().try_clone().unwrap().into()).unwrap();
         assert_eq!((view.routers(), view.last_sent(2), view.is_held(1)), (3, Instant::from_nanos(7), true));
         assert!(view.fence(1));
@@ -322,10 +347,7 @@ mod tests {
         board.note_writable(1, true);
         let view = Board::open(board.file().try_clone().unwrap().into()).unwrap();
         assert!(view.may_be_writable(1) && !view.is_held(1) && !view.may_be_writable(0));
-        assert!(
-            board.hold(1, NOW) && view.fence(1) && view.may_be_writable(1),
-            "a fence makes nobody read-only"
-        );
+        assert!(board.hold(1) && view.fence(1) && view.may_be_writable(1), "a fence makes nobody read-only");
         board.note_writable(1, false);
         assert!(!view.may_be_writable(1) && !view.may_be_writable(2), "no entry, no server");
     }

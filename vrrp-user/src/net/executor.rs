@@ -22,11 +22,14 @@ use crate::net::realtime;
 use crate::net::sockets::{Census, Ended};
 use crate::vrrp::{Instant, Job};
 
+#[cfg(test)]
+mod tests;
+
 /// A refused removal is tried again after this long.
 const RETRY: Duration = Duration::from_millis(100);
-/// A router whose announcements had to be put off is looked at again after this: all are looked at then, and the advert thread
-/// that is late needs the time more.
-const ANNOUNCE_RETRY: Duration = Duration::from_millis(50);
+/// What waits for an advert of ours is looked at again after this: all of it then, and the advert thread that is late needs the
+/// time more.
+const PUT_OFF: Duration = Duration::from_millis(50);
 /// Clients are reset for so long after the first release of those that came together; then the addresses go all the same.
 pub const RESETTING: Duration = Duration::from_millis(100);
 /// Stack of the thread: it is locked into memory, so no larger than it needs.
@@ -148,6 +151,7 @@ pub fn start(
         reports,
         bursts: VecDeque::new(),
         put_off: Vec::new(),
+        untaken: Vec::new(),
         census: Census::default(),
         resetting_until: None,
     };
@@ -204,6 +208,8 @@ struct Executor {
     bursts: VecDeque<(usize, u8)>,
     /// Those that could not be announced just then.
     put_off: Vec<(usize, u8)>,
+    /// Those that could not be taken just then.
+    untaken: Vec<(usize, Job)>,
     /// Of the releases that came together, and until when their clients may be reset.
     census: Census,
     resetting_until: Option<Instant>,
@@ -224,9 +230,12 @@ impl Executor {
             }
             self.census.forget();
             self.resetting_until = None;
+            for (router, job) in std::mem::take(&mut self.untaken) {
+                self.take(router, job);
+            }
             self.finish_bursts(tasks);
             let now = clock::now();
-            let again = (!self.put_off.is_empty()).then(|| now + ANNOUNCE_RETRY);
+            let again = (!self.put_off.is_empty() || !self.untaken.is_empty()).then(|| now + PUT_OFF);
             let next = [self.keep(now), again].into_iter().flatten().min();
             wait(tasks, next.map(|at| at.since(clock::now())));
         }
@@ -239,8 +248,14 @@ impl Executor {
         if !self.board.is_latest(router, job.number()) {
             return;
         }
+        // The order is as old as our last advert: we did not run, and the right may be another's by now. The core finds out and
+        // orders anew or thinks better of it, or the next advert shows that it is ours.
+        if began > self.board.silent_at(router, holding.freeze_limit) {
+            self.untaken.push((router, job));
+            return;
+        }
         // Before the first address is on, so that there is no instant in which the guard would overlook it.
-        if !self.board.hold(router, began) {
+        if !self.board.hold(router) {
             self.report(Report::Refused { router, job, vip: 0, errno: libc::EBUSY });
             return;
         }
@@ -341,6 +356,9 @@ impl Executor {
         while self.holdings.len() <= router {
             self.holdings.push(Holding::nothing());
             self.states.push(State::Off);
+        }
+        if holding.is_none() {
+            self.untaken.retain(|(untaken, _)| *untaken != router);
         }
         let next = holding.unwrap_or(Holding::nothing());
         let interfaces = self.holdings.iter().chain([&next]).flat_map(|holding| &holding.vips);

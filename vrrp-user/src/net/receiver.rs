@@ -99,7 +99,11 @@ pub fn open(
         Choice::Xdp | Choice::Tcx => open_bpf(choice, interfaces, sizes, diagnostics)?,
         Choice::Auto => match open_bpf(choice, interfaces, sizes, diagnostics) {
             Ok(both) => both,
-            Err(OpenError::Attach(error)) => open_socket(sizes, error.refused)?,
+            // Said of every interface, and true of this one.
+            Err(OpenError::Attach(AttachError { interface, refused })) => {
+                let why = refused.into_iter().map(|(mode, why)| (mode, format!("{interface}: {why}")));
+                open_socket(sizes, why.collect())?
+            }
             Err(error @ (OpenError::Load(_) | OpenError::Socket(_) | OpenError::Join { .. })) => {
                 open_socket(sizes, vec![(Mode::XdpNative, error.to_string())])?
             }

@@ -55,6 +55,8 @@ pub(in crate::daemon) struct Router {
     pub(super) is_managed: bool,
     /// How long clients may hold up addresses that go.
     pub(super) farewell: Duration,
+    /// Whoever was silent for longer was silent before it was told to leave.
+    pub(super) freeze_limit: Duration,
 }
 
 impl Router {
@@ -73,6 +75,7 @@ impl Router {
             decided: None,
             is_managed: wired.is_managed,
             farewell: wired.farewell,
+            freeze_limit: wired.holding.freeze_limit,
         }
     }
 

@@ -245,13 +245,18 @@ impl Keeper {
             // Whoever asked may have gone.
             Offer::Make { answer, until } => answer.send(self.offer(until).await).unwrap_or_default(),
             Offer::Withdraw => self.withdraw(),
-            Offer::GoAlone => {
-                self.term.may_go_alone = self.term.is_quarantined;
-                self.term.retry_at = None;
-                // For the next try, whatever kept the address from here.
-                self.has_decided = !self.term.is_won;
-                self.decision.be_chosen();
-            }
+            Offer::GoAlone => self.take_word(),
+        }
+    }
+
+    /// Under the address it decides. Without it, it is for the next try alone, whatever kept the address from here: what the other
+    /// server does until then may make it void, and nothing is decided by a word that was not used.
+    fn take_word(&mut self) {
+        self.term.may_go_alone = self.term.is_quarantined;
+        self.term.retry_at = None;
+        self.has_decided = !self.term.is_won;
+        if self.term.is_quarantined {
+            self.decision.be_chosen();
         }
     }
 
@@ -334,11 +339,13 @@ impl Keeper {
             Ok(result) => result,
             Err(order) => return order,
         };
-        self.has_decided = false;
         match result {
             Ok(won) => {
                 self.is_left_alone = false;
                 self.said = None;
+                if std::mem::take(&mut self.has_decided) {
+                    self.decision.be_chosen();
+                }
                 self.decision.win();
                 if won.is_peer_read_only {
                     self.decision.note_peer(self.driver.last_known().map(|seen| &seen.position));
@@ -367,6 +374,11 @@ impl Keeper {
             | Refusal::PeerUnaskable { .. }
             | Refusal::Server { .. } => false,
         };
+        // The other one serves, or the word was for a try that time will not bring again.
+        let is_void = is_lasting || *refusal == Refusal::PeerWritable;
+        if is_void || self.role.settings.diverged == Divergence::ReadOnly {
+            self.has_decided = false;
+        }
         if is_lasting {
             // Whether it follows must be seen anew.
             self.lag = Lag::default();

@@ -78,7 +78,7 @@ impl Keeper {
                     "the servers have diverged: only here {ours}, only on the peer {theirs}. Nothing is repaired: decide whose \
                      data count and rebuild the other"
                 );
-                if self.decision.mandate(false) == Mandate::Undecided {
+                if self.decision.mandate(self.has_decided) == Mandate::Undecided {
                     text.push_str(". Until then this one is not promoted, whatever becomes of the other");
                 }
                 self.say(&text);

@@ -76,18 +76,18 @@ use Symptom::{Closed, Gone, Good, Impaired, Leaving, Stuck, Timeout, Wrong};
 use Verdict::{Dead, Degraded, Healthy, Hung, Misconfigured};
 
 #[test]
-fn what_a_failure_improves_to_has_a_cause() {
-    let mut judge = Judge::new(&check(mysql(1), 2, 1, Duration::ZERO));
-    let seen = one_view(&mut judge, View::Fast, &[Gone, Impaired, Good]);
-    assert_eq!((seen[2], judge.cause()), (Degraded, "why"), "the worst of the two is what they come to");
-}
-
-#[test]
 fn fall_bad_results_in_a_row_are_a_failure_and_rise_good_ones_end_it() {
     let mut judge = Judge::new(&check(tcp(), 2, 3, Duration::ZERO));
     let symptoms = [Gone, Timeout, Good, Gone, Gone, Timeout, Good, Gone, Good, Good];
     let expected = [Healthy, Healthy, Healthy, Healthy, Healthy, Dead, Dead, Dead, Dead, Healthy];
     assert_eq!(one_view(&mut judge, View::Plain, &symptoms), expected);
+}
+
+#[test]
+fn what_is_better_and_not_yet_good_says_what_is_still_wrong() {
+    let mut judge = Judge::new(&check(mysql(1), 2, 1, Duration::ZERO));
+    let seen = one_view(&mut judge, View::Fast, &[Gone, Impaired, Good]);
+    assert_eq!((seen[2], judge.reason().symptom, judge.cause()), (Degraded, Impaired, "why"));
 }
 
 #[test]
@@ -173,6 +173,24 @@ fn a_wrong_password_is_said_at_once_and_never_more_than_misconfigured() {
     assert_eq!(one_view(&mut judge, View::Fast, &[Wrong; 4]), [Misconfigured; 4]);
     // And ends no failure: nobody has seen that the server is well.
     assert_eq!(one_view(&mut judge, View::Fast, &[Good, Gone, Wrong, Good]), [Healthy, Dead, Dead, Healthy]);
+}
+
+#[test]
+fn a_failure_that_nobody_can_see_any_more_stands_and_is_no_word_on_the_server() {
+    let mut judge = Judge::new(&check(mysql(1), 2, 1, Duration::ZERO));
+    for (view, symptom, stands, seen) in [
+        (View::Fast, Gone, Dead, Dead),
+        (View::Fast, Wrong, Dead, Misconfigured),
+        (View::Login, Wrong, Dead, Misconfigured),
+        // Whoever spoke first goes on, and another one sees it.
+        (View::Login, Timeout, Dead, Hung),
+        (View::Login, Wrong, Dead, Misconfigured),
+        (View::Fast, Gone, Dead, Dead),
+        (View::Fast, Good, Dead, Dead),
+    ] {
+        verdicts(&mut judge, &[(view, symptom)]);
+        assert_eq!((judge.verdict(), judge.seen()), (stands, seen), "{view:?} {symptom:?}");
+    }
 }
 
 #[test]

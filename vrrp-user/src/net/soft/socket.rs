@@ -33,7 +33,7 @@ pub(in crate::net) struct Received {
 // libc has them wider than the fields that they are for.
 const AF_PACKET: u16 = 17;
 const ETH_P_ALL: u16 = 3;
-const FILTER_LENGTH: u16 = 12;
+const FILTER_LENGTH: u16 = 14;
 const _: () = assert!(AF_PACKET as i32 == libc::AF_PACKET && ETH_P_ALL as i32 == libc::ETH_P_ALL);
 
 /// Room for a burst of 4000 adverts while the thread is away; the kernel counts its own overhead in it.
@@ -146,11 +146,14 @@ fn filter() -> [libc::sock_filter; FILTER_LENGTH as usize] {
     const VRRP: u32 = vrrp_ebpf::abi::IPPROTO_VRRP as u32;
     const ALL: u32 = 0x4_0000;
     const VLAN_ID: u32 = 0xfff;
-    // 0 without a tag, and of a priority tag, which is no VLAN.
+    // Linux 5.0 to 6.1 leave the tag behind when they hand a frame to the VLAN's own device, and clear the bit alone.
+    let has_tag = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG_PRESENT).cast_unsigned();
     let vlan_tag = (libc::SKF_AD_OFF + libc::SKF_AD_VLAN_TAG).cast_unsigned();
 
     let instruction = |code: u16, k: u32, jt: u8, jf: u8| libc::sock_filter { code, jt, jf, k };
     [
+        instruction(LOAD_BYTE, has_tag, 0, 0),
+        instruction(EQUAL, 0, 3, 0),
         instruction(LOAD_HALF, vlan_tag, 0, 0),
         instruction(AND, VLAN_ID, 0, 0),
         instruction(EQUAL, 0, 0, 8),
@@ -164,4 +167,64 @@ fn filter() -> [libc::sock_filter; FILTER_LENGTH as usize] {
         instruction(RETURN, ALL, 0, 0),
         instruction(RETURN, 0, 0, 0),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the kernel would do with it: whether the frame gets through.
+    fn passes(frame: &[u8], (has_tag, tag): (u32, u32)) -> bool {
+        let program = filter();
+        let extension = |which: libc::c_int| (libc::SKF_AD_OFF + which).cast_unsigned();
+        let load = |at: u32, length: usize| {
+            if at == extension(libc::SKF_AD_VLAN_TAG_PRESENT) {
+                return has_tag;
+            }
+            if at == extension(libc::SKF_AD_VLAN_TAG) {
+                return tag;
+            }
+            frame[at as usize..][..length].iter().fold(0, |value, byte| value << 8 | u32::from(*byte))
+        };
+        let (mut accumulator, mut at) = (0, 0);
+        loop {
+            let libc::sock_filter { code, jt, jf, k } = program[at];
+            at += 1;
+            match code {
+                0x30 => accumulator = load(k, 1),
+                0x28 => accumulator = load(k, 2),
+                0x54 => accumulator &= k,
+                0x15 => at += usize::from(if accumulator == k { jt } else { jf }),
+                0x06 => return k != 0,
+                _ => panic!("an instruction {code:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_filter_asks_whether_there_is_a_tag_before_it_asks_which() {
+        let frame = |ether_type: u16, place: usize, protocol: u8| {
+            let mut frame = [0; 64];
+            frame[12..14].copy_from_slice(&ether_type.to_be_bytes());
+            frame[place] = protocol;
+            frame
+        };
+        let (advert, advert_v6) = (frame(0x0800, 23, 112), frame(0x86dd, 20, 112));
+        let priority_6 = 6 << 13;
+        for (tag, expected, why) in [
+            ((0, 0), true, "untagged"),
+            ((0, 20), true, "the VLAN's own device gets it with the tag that it had"),
+            ((0, priority_6 | 20), true, "the same"),
+            ((1, 0), true, "priority 0 alone is no VLAN"),
+            ((1, priority_6), true, "nor any other"),
+            ((1, 20), false, "a VLAN's, seen at the interface below"),
+            ((1, priority_6 | 20), false, "the same"),
+        ] {
+            assert_eq!(passes(&advert, tag), expected, "{tag:?}: {why}");
+            assert_eq!(passes(&advert_v6, tag), expected, "{tag:?}: {why}");
+            for other in [frame(0x0800, 23, 6), frame(0x86dd, 20, 6), frame(0x0806, 23, 112)] {
+                assert!(!passes(&other, tag), "{tag:?}");
+            }
+        }
+    }
 }

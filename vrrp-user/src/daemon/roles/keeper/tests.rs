@@ -9,6 +9,7 @@ use crate::net::board::Board;
 use crate::net::executor::Task;
 use crate::net::farewell::Places;
 use crate::net::mailbox::Mailbox;
+use crate::role::Mandate;
 
 /// Of router 0, whose addresses are on by the board, with a server that is not there.
 struct Scene {
@@ -32,7 +33,7 @@ fn scene(handover_timeout: Duration) -> Scene {
         handover_timeout,
     };
     let board = Arc::new(Board::create(1).unwrap());
-    assert!(board.hold(0, clock::now()));
+    assert!(board.hold(0));
     let tasks = Arc::new(Mailbox::new(4).unwrap());
     let post = Post {
         router: 0,
@@ -87,4 +88,37 @@ async fn a_fault_on_the_way_out_leaves_no_address_behind() {
     assert!(!task.is_finished());
     drop(orders_in);
     timeout(Duration::from_secs(20), task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_word_on_a_standby_decides_nothing_before_it_is_used() {
+    let Scene { mut keeper, _folder, _verdict, .. } = scene(Duration::from_secs(1));
+    let folder = _folder.path();
+    let undecided = folder.join("diverged-VI_1");
+    keeper.decision.dispute();
+    while !undecided.exists() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    keeper.take_word();
+    assert_eq!(keeper.decision.mandate(keeper.has_decided), Mandate::Serve, "the next try");
+    // Refused for what passes: it is said to the try after that, too.
+    keeper.withhold(Job::default(), &Refusal::NotApplied);
+    assert_eq!(keeper.decision.mandate(keeper.has_decided), Mandate::Serve);
+    for refusal in [Refusal::PeerWritable, Refusal::Undecided] {
+        keeper.take_word();
+        keeper.withhold(Job::default(), &refusal);
+        assert_eq!(keeper.decision.mandate(keeper.has_decided), Mandate::Undecided, "{refusal}");
+    }
+    // The other one was seen to serve.
+    keeper.take_word();
+    keeper.decision.give_way();
+    keeper.has_decided = false;
+    assert_eq!(keeper.decision.mandate(false), Mandate::Undecided);
+    let next = Decision::new("VI_1", Divergence::Serve, folder, None);
+    assert_eq!(next.mandate(false), Mandate::Undecided, "and so it is for the next process");
+
+    // Under the address it is another matter.
+    keeper.term = Term { is_won: true, is_quarantined: true, ..Term::default() };
+    keeper.take_word();
+    assert_eq!(keeper.decision.mandate(false), Mandate::Serve);
 }
