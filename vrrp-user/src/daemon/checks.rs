@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, watch};
 use crate::config::{Config, Instance};
 use crate::daemon::standing::{Holder, Standing};
 use crate::daemon::witness;
+use crate::database::Place;
 use crate::health::process::{Witness, is_here};
-use crate::health::settings::{Check, Kind, Reaction};
+use crate::health::settings::{Check, Kind, Mysql, Reaction};
 use crate::health::verdict::Verdict;
 use crate::health::watch::{Context, Told, Watch};
 
@@ -37,11 +38,14 @@ struct Wanted<'c> {
     is_managed: bool,
     /// Of a database server: of this host's own.
     is_own: bool,
+    /// Of the one whose role goes with the addresses.
+    is_of_role: bool,
 }
 
 struct Running {
     check: Check,
     is_own: bool,
+    is_of_role: bool,
     run: u64,
     /// By its last looks.
     seen: Verdict,
@@ -50,10 +54,22 @@ struct Running {
 }
 
 impl Running {
+    /// The one that is managed is, wherever it lives: a container's address is not the host's.
     fn is_of_this_hosts_server(&self) -> bool {
         match &self.check.kind {
-            Kind::Mysql(mysql) => self.is_own && (mysql.socket.is_some() || is_here(mysql.address)),
+            Kind::Mysql(mysql) => {
+                self.is_own && (self.is_of_role || mysql.socket.is_some() || is_here(mysql.address))
+            }
             Kind::Tcp(_) | Kind::Script(_) => false,
+        }
+    }
+}
+
+fn is_at(place: &Place, mysql: &Mysql) -> bool {
+    match place {
+        Place::Socket(socket) => mysql.socket.as_ref() == Some(socket),
+        Place::Tcp(address, port) => {
+            mysql.socket.is_none() && (*address, *port) == (mysql.address, mysql.port)
         }
     }
 }
@@ -80,12 +96,15 @@ impl Checks {
             .iter()
             .flat_map(|instance| {
                 instance.checks.iter().map(move |check| {
-                    let is_own = match &check.kind {
-                        Kind::Mysql(mysql) => config.is_own_server(instance, mysql),
-                        Kind::Tcp(_) | Kind::Script(_) => false,
+                    let (is_own, is_of_role) = match &check.kind {
+                        Kind::Mysql(mysql) => (
+                            config.is_own_server(instance, mysql),
+                            (instance.role.as_ref()).is_some_and(|role| is_at(&role.local.place, mysql)),
+                        ),
+                        Kind::Tcp(_) | Kind::Script(_) => (false, false),
                     };
                     let key = (instance.name.clone(), check.name.clone());
-                    (key, Wanted { check, is_managed: instance.role.is_some(), is_own })
+                    (key, Wanted { check, is_managed: instance.role.is_some(), is_own, is_of_role })
                 })
             })
             .collect();
@@ -113,7 +132,7 @@ impl Checks {
     }
 
     fn start(&mut self, key: (String, String), wanted: &Wanted<'_>) {
-        let Wanted { check, is_managed, is_own } = *wanted;
+        let Wanted { check, is_managed, is_own, is_of_role } = *wanted;
         let mut started = check.clone();
         if let Kind::Mysql(mysql) = &mut started.kind {
             // Whoever listens here is not whom the check asks.
@@ -138,7 +157,7 @@ impl Checks {
         let standing = watch.standing();
         self.running.insert(
             key.clone(),
-            Running { check: check.clone(), is_own, run, seen: standing.verdict, watch },
+            Running { check: check.clone(), is_own, is_of_role, run, seen: standing.verdict, watch },
         );
         self.act(&Told {
             instance: Arc::from(key.0.as_str()),
@@ -342,6 +361,25 @@ mod tests {
             checks.go_by(&of(place), |_| false);
             assert_eq!(dead(&mut checks), expected, "{place}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_managed_server_is_this_hosts_wherever_it_lives() {
+        let at = |port: u16| {
+            let managed = "role: manage, mysql: { address: 192.0.2.7, port: 3306, user: u, service_ports: [3306], peer: { address: \
+                           10.0.0.2, user: u } }, checks: [";
+            let check = format!(
+                "{{ name: m, mysql: {{ address: 192.0.2.7, port: {port}, user: u }}, fall: 255, on_failure: report }}"
+            );
+            let text = format!("{}{check}] }}\n", INSTANCE.replace("checks: [", managed));
+            Config::parse(&text, Path::new("x.yaml")).unwrap().config
+        };
+        let mut checks = checks(&at(3306));
+        act(&mut checks, "m", Verdict::Hung);
+        assert_eq!(checks.server_verdict("A"), Some(Verdict::Hung), "a container's");
+        checks.go_by(&at(3307), |_| false);
+        act(&mut checks, "m", Verdict::Hung);
+        assert_eq!(checks.server_verdict("A"), None, "another one's");
     }
 
     #[tokio::test]

@@ -500,7 +500,10 @@ impl Keeper {
                     Ok(Ok(Some(pid))) => self.say(&format!(
                         "the server could not be made read-only; stuck is kill: process {pid} was killed"
                     )),
-                    Ok(Ok(None)) => {}
+                    Ok(Ok(None)) => self.say(
+                        "the server could not be made read-only; stuck is kill, and no process of this host serves there: none \
+                         was killed",
+                    ),
                     Ok(Err(error)) => self.say(&format!("the stuck server could not be killed: {error}")),
                     Err(error) => self.say(&format!("the stuck server could not be killed: {error}")),
                 }

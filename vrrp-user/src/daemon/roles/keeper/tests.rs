@@ -122,3 +122,12 @@ async fn a_word_on_a_standby_decides_nothing_before_it_is_used() {
     keeper.take_word();
     assert_eq!(keeper.decision.mandate(false), Mandate::Serve);
 }
+
+#[tokio::test]
+async fn a_kill_that_found_nobody_is_said() {
+    let Scene { mut keeper, _folder, _verdict, .. } = scene(Duration::from_secs(1));
+    keeper.role.settings.stuck = Stuck::Kill;
+    keeper.deal_with_stuck(true).await;
+    let said = keeper.said.map(|(what, _)| what);
+    assert!(said.as_ref().is_some_and(|what| what.contains("none was killed")), "{said:?}");
+}
