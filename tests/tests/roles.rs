@@ -12,6 +12,7 @@ mod roles {
     pub(super) mod partition;
     pub(super) mod planned;
     pub(super) mod policies;
+    pub(super) mod secrets;
     pub(super) mod stand_down;
     pub(super) mod standby;
     pub(super) mod tls;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
             roles::failures::tests(),
             roles::partition::tests(),
             roles::policies::tests(),
+            roles::secrets::tests(),
             roles::stand_down::tests(),
             roles::standby::tests(),
             roles::tls::tests(),

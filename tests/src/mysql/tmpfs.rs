@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use rustix::fs::statvfs;
 
 use crate::namespace::run;
 
@@ -57,7 +58,25 @@ impl Tmpfs {
         Ok(())
     }
 
-    /// Gives back what [`Tmpfs::fill`] took.
+    /// Leaves that many megabytes free, or less.
+    pub fn fill_but(&self, megabytes: u64) -> Result<()> {
+        let path = self.folder.join(FILLER);
+        let mut file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("open {}", path.display()))?;
+        let block = vec![0x55; 1 << 20];
+        loop {
+            let space = statvfs(&self.folder).with_context(|| format!("ask {}", self.folder.display()))?;
+            if space.f_bavail.saturating_mul(space.f_frsize) <= megabytes << 20 {
+                return Ok(());
+            }
+            file.write_all(&block).with_context(|| format!("fill {}", path.display()))?;
+        }
+    }
+
+    /// Gives back what was filled.
     pub fn free(&self) -> Result<()> {
         let path = self.folder.join(FILLER);
         fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))

@@ -28,6 +28,7 @@ pub(crate) fn tests() -> Vec<Test> {
         too_many_connections_is_degraded_and_moves_no_address,
         a_killed_connection_of_a_probe_is_no_death,
         a_full_binlog_disk_is_seen_by_the_write_probe_alone,
+        a_disk_that_fills_is_said_on_the_standby_as_on_the_active_node_and_moves_nothing,
         what_a_reload_adds_or_renames_knows_who_is_master,
         a_read_only_server_where_the_address_is_is_degraded,
         secrets_of_a_role_that_cannot_be_read_are_named_before_the_start,
@@ -309,6 +310,42 @@ fn a_full_binlog_disk_is_seen_by_the_write_probe_alone() {
     assert!(stuck.unwrap().len() <= 1);
     disk.free().unwrap();
     site.wait_for_line("a", "-> healthy");
+}
+
+fn a_disk_that_fills_is_said_on_the_standby_as_on_the_active_node_and_moves_nothing() {
+    // Dropped last: its folders hold the mounts.
+    let site;
+    let lab = Lab::pair("filling").unwrap();
+    let start = |host: &str, node| {
+        let disk = Tmpfs::mount(&lab.host(host).file("binlog"), 32).unwrap();
+        let setup =
+            Setup { binlog_folder: Some(disk.folder().to_owned()), ..Setup::new(Flavour::MariaDb, node) };
+        (disk, Server::start(lab.host(host), setup).unwrap())
+    };
+    let ((disk_a, a), (disk_b, b)) = (start("a", 1), start("b", 2));
+    a.set_read_only(false).unwrap();
+    b.set_read_only(true).unwrap();
+    let write = "write: { table: vrrp.heartbeat, interval: 200ms, deadline: 2s, min_free: 8MiB },";
+    site = Site::start(lab, &mysql(&a, write, ""), &mysql(&b, write, ""));
+    let beat = || a.ask("SELECT beat FROM vrrp.heartbeat WHERE server_id = 1").unwrap();
+    site.wait_until("the active node writes", || beat().is_some());
+    let began = clock::now_ns();
+    for (host, disk) in [("b", &disk_b), ("a", &disk_a)] {
+        assert!(!site.daemon(host).log().contains("degraded"), "{}", site.daemon(host).log());
+        disk.fill_but(4).unwrap();
+        site.wait_for_line(host, &format!("healthy -> degraded: {} has ", disk.folder().display()));
+        site.wait_for_line(host, " MiB free of 32 MiB; free space, or lower `min_free`; only reported");
+        site.wait_until("status says it", || site.status(host).contains("MiB free of 32 MiB"));
+    }
+    let before = beat();
+    site.wait_until("the active node writes on", || beat() != before);
+    let written = b.ask("SELECT COUNT(*) FROM vrrp.heartbeat").unwrap();
+    assert_eq!(written.as_deref(), Some("0"), "the standby's server is not written to");
+    for (host, disk) in [("b", &disk_b), ("a", &disk_a)] {
+        disk.free().unwrap();
+        site.wait_for_line(host, "degraded -> healthy");
+    }
+    site.assert_stayed("a", began);
 }
 
 fn what_a_reload_adds_or_renames_knows_who_is_master() {

@@ -1,7 +1,8 @@
 //! A row in a heartbeat table, and the free space below it: what no ping shows.
 //!
-//! Writes only where this host holds the address and the server is writable. A write that hangs is killed before the
-//! next one: a full disk must not fill the server with our sessions too.
+//! Writes only where this host holds the address and the server is writable; the space is looked at on a standby, too, which
+//! may have to take over. A write that hangs is killed before the next one: a full disk must not fill the server with our sessions
+//! too.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -101,9 +102,12 @@ impl Prober {
                 Err(failed) => return Err(failed),
             }
         }
+        let asked = if self.directories.is_empty() { self.ask_directories().await } else { Ok(()) };
         if !*shared.active.borrow() {
+            // Why a standby's server does not answer is for the other views to say.
             return Ok(false);
         }
+        asked?;
         let version = self.line.rows(VERSION, "ask for its version").await?;
         let flavour = Flavour::of(version.first().and_then(|row| row.at(0)).unwrap_or_default());
         let identity = self.line.rows(&flavour.identity(), "ask whether it is writable").await?;
@@ -118,9 +122,6 @@ impl Prober {
                 server.writability
             );
             return Err(Finding::new(Symptom::Impaired, cause));
-        }
-        if self.directories.is_empty() {
-            self.ask_directories().await?;
         }
         self.before = self.semi_sync().await?;
         let id = self.line.id();
