@@ -78,7 +78,7 @@ pub(super) struct Keeper {
     pub(super) instance: String,
     pub(super) role: Role,
     is_owner: bool,
-    post: Post,
+    pub(super) post: Post,
     pub(super) standing: Standing,
     shown: watch::Sender<Shown>,
     verdict: watch::Receiver<Option<Verdict>>,

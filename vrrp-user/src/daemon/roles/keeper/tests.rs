@@ -9,7 +9,7 @@ use crate::net::board::Board;
 use crate::net::executor::Task;
 use crate::net::farewell::Places;
 use crate::net::mailbox::Mailbox;
-use crate::role::Mandate;
+use crate::role::{Mandate, Won};
 
 /// Of router 0, whose addresses are on by the board, with a server that is not there.
 struct Scene {
@@ -130,4 +130,15 @@ async fn a_kill_that_found_nobody_is_said() {
     keeper.deal_with_stuck(true).await;
     let said = keeper.said.map(|(what, _)| what);
     assert!(said.as_ref().is_some_and(|what| what.contains("none was killed")), "{said:?}");
+}
+
+#[tokio::test]
+async fn whoever_passes_the_gate_again_lets_everybody_in() {
+    let Scene { mut keeper, _folder, _verdict, .. } = scene(Duration::from_secs(1));
+    keeper.term = Term { is_won: true, ..Term::default() };
+    // Read-only was held up by an idle session.
+    keeper.post.doors.refuse_all();
+    assert!(!keeper.post.doors.is_open());
+    keeper.pass(&Won::default(), Mandate::Open);
+    assert!(keeper.post.doors.is_open());
 }
