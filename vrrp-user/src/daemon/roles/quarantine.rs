@@ -26,6 +26,7 @@ impl Keeper {
         match self.driver.win(mandate).await {
             Ok(won) => self.pass(&won, mandate),
             Err(refusal) => {
+                self.decision.note_refusal(mandate, &refusal);
                 self.term.is_quarantined = true;
                 self.term.has_diverged |= matches!(refusal, Refusal::Diverged { .. } | Refusal::Undecided);
                 self.term.retry_at = Some(clock::now() + RETRY);

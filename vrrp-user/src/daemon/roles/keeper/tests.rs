@@ -9,7 +9,9 @@ use crate::net::board::Board;
 use crate::net::executor::Task;
 use crate::net::farewell::Places;
 use crate::net::mailbox::Mailbox;
-use crate::role::{Mandate, Won};
+use crate::mysql::ServerState;
+use crate::mysql::row::tests::recorded;
+use crate::role::{Mandate, PeerAnswer, View, Won};
 
 /// Of router 0, whose addresses are on by the board, with a server that is not there.
 struct Scene {
@@ -141,4 +143,15 @@ async fn whoever_passes_the_gate_again_lets_everybody_in() {
     assert!(!keeper.post.doors.is_open());
     keeper.pass(&Won::default(), Mandate::Open);
     assert!(keeper.post.doors.is_open());
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_gives_way_to_the_one_that_serves() {
+    let Scene { mut keeper, _folder, _verdict, .. } = scene(Duration::from_secs(1));
+    keeper.decision.serve();
+    let theirs = "server_id: 2\nread_only: 0\ngtid_binlog_state: 0-2-9\nversion: 10.11.19-MariaDB";
+    let theirs = PeerAnswer::State(Box::new(ServerState::read(&recorded(theirs)).unwrap()));
+    let view = View { ours: Err("it is down".to_owned()), theirs };
+    keeper.stand_by(&view).await;
+    assert_eq!(keeper.decision.mandate(false), Mandate::Open);
 }
