@@ -14,6 +14,7 @@ use aya::{EbpfError, EbpfLoader};
 use thiserror::Error;
 use vrrp_ebpf::block::{Block, Service};
 
+use crate::net::clock;
 use crate::vrrp::Instant;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/vrrp-doorkeeper.o"));
@@ -106,15 +107,15 @@ impl Doorkeeper {
         })
     }
 
-    /// Replaces what was said of the service before, but that only [`Self::open`] ends it sooner. `is_whole`: every segment, not
-    /// only requests to open a connection.
+    /// Until then at least: what was said of the service before is never taken back, or somebody would get in behind those who
+    /// were sent away. `is_whole`: every segment, not only requests to open a connection.
     pub fn block(&mut self, service: Service, is_whole: bool, until: Instant) -> Result<(), DoorkeeperError> {
-        let before = self.blocked.get(&service, 0).map_or(0, |block| block.until_ns);
-        let until_ns = until.as_nanos().max(before);
-        self.blocked.insert(service, Block { until_ns, is_whole: u32::from(is_whole), padding: 0 }, 0)?;
-        if until_ns > self.armed_until {
-            self.armed.set(0, until_ns, 0)?;
-            self.armed_until = until_ns;
+        let former = self.blocked.get(&service, 0).ok();
+        let block = joined(former, is_whole, until, clock::now());
+        self.blocked.insert(service, block, 0)?;
+        if block.until_ns > self.armed_until {
+            self.armed.set(0, block.until_ns, 0)?;
+            self.armed_until = block.until_ns;
         }
         Ok(())
     }
@@ -127,6 +128,13 @@ impl Doorkeeper {
     }
 }
 
+fn joined(former: Option<Block>, is_whole: bool, until: Instant, now: Instant) -> Block {
+    let former = former.filter(|former| former.until_ns > now.as_nanos());
+    let until_ns = former.map_or(0, |former| former.until_ns).max(until.as_nanos());
+    let is_whole = is_whole || former.is_some_and(|former| former.is_whole != 0);
+    Block { until_ns, is_whole: u32::from(is_whole), padding: 0 }
+}
+
 /// The qdisc is there, whoever made it, and nothing of a process that was killed.
 fn make_room(interface: &str) -> Result<(), TcError> {
     if let Err(error) = qdisc_add_clsact(interface) {
@@ -136,5 +144,24 @@ fn make_room(interface: &str) -> Result<(), TcError> {
     match qdisc_detach_program(interface, TcAttachType::Ingress, PROGRAM) {
         Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_never_shortened_nor_narrowed_while_it_lasts() {
+        let block = |until_ns, is_whole| Block { until_ns, is_whole: u32::from(is_whole), padding: 0 };
+        let now = Instant::from_nanos(100);
+        for (former, is_whole, until, expected) in [
+            (None, false, 150, block(150, false)),
+            (Some(block(200, false)), true, 150, block(200, true)),
+            (Some(block(150, true)), false, 200, block(200, true)),
+            (Some(block(99, true)), false, 150, block(150, false)),
+        ] {
+            assert_eq!(joined(former, is_whole, Instant::from_nanos(until), now), expected, "{former:?}");
+        }
     }
 }

@@ -68,6 +68,11 @@ impl Doors {
         *lock(&self.farewell) = None;
     }
 
+    #[cfg(test)]
+    pub fn is_open(&self) -> bool {
+        lock(&self.farewell).is_none()
+    }
+
     fn block(&self, is_whole: bool, span: Duration) {
         let Some(mut doorkeeper) = self.doorkeeper() else { return };
         for service in self.services() {

@@ -328,6 +328,10 @@ fn divergence_is_promoted_by_mandate_alone_and_only_beside_a_peer_that_is_read_o
     let settings = Settings { split_wait: MS, ..Settings::default() };
     let (last, _) = win(&settings, &[(Ask::Peer, peer(0, theirs))]);
     assert_eq!(last, Do::Finished(Err(Refusal::PeerWritable)));
+    // It has served until now: what it took is not left behind.
+    let yields = [(Ask::Peer, peer(0, theirs)), (Ask::Peer, peer(1, theirs)), (Ask::State, own(ours))];
+    let (last, _) = win(&Settings::default(), &yields);
+    assert!(matches!(last, Do::Finished(Err(Refusal::Diverged { .. }))), "{last:?}");
 }
 
 #[test]

@@ -305,6 +305,10 @@ impl Winning {
             self.last_known = Some(Seen { heard: Some(now), ..Seen::now(position.clone()) });
         }
         if peer.writability.is_writable() {
+            if self.mandate == Mandate::Serve {
+                // It was for a peer that serves nobody.
+                self.mandate = Mandate::Open;
+            }
             if now < give_up {
                 self.state = State::GatePause { give_up };
                 return Do::Pause { until: now + LOOK_AGAIN };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::mysql::Position;
-use crate::role::{Divergence, Flag, Mandate};
+use crate::role::{Divergence, Flag, Mandate, Refusal};
 use crate::vrrp::Instant;
 
 /// What a peer beside which this server serves has written is believed to be nothing of a second master by then: another
@@ -104,6 +104,14 @@ impl Decision {
         self.set(self.undecided.is_set(), false);
     }
 
+    /// By `mandate` this one may go on beside a diverged peer, and was refused for that all the same: the gate saw the other one
+    /// serve.
+    pub(super) fn note_refusal(&mut self, mandate: Mandate, refusal: &Refusal) {
+        if mandate == Mandate::Serve && matches!(refusal, Refusal::Diverged { .. }) {
+            self.give_way();
+        }
+    }
+
     fn set(&mut self, is_undecided: bool, serves: bool) {
         self.undecided.set(&self.instance, is_undecided);
         self.serves.set(&self.instance, serves);
@@ -194,6 +202,18 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    #[tokio::test]
+    async fn whom_the_gate_saw_the_other_one_serve_before_goes_on_beside_it_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut decision = decision(Divergence::Serve, folder.path());
+        decision.serve();
+        decision.note_refusal(Mandate::Serve, &Refusal::NotApplied);
+        assert_eq!(decision.mandate(false), Mandate::Serve);
+        let diverged = Refusal::Diverged { ours: "0-1-9".to_owned(), theirs: "0-2-9".to_owned() };
+        decision.note_refusal(Mandate::Serve, &diverged);
+        assert_eq!(decision.mandate(false), Mandate::Open);
     }
 
     #[tokio::test]

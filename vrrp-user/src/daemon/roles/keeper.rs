@@ -319,8 +319,9 @@ impl Keeper {
         // On the way it is stopped, wherever the way ends.
         self.is_deaf = true;
         let mut job = job;
+        let mandate = self.decision.mandate(self.has_decided);
         let result = {
-            let win = self.driver.win(self.decision.mandate(self.has_decided));
+            let win = self.driver.win(mandate);
             tokio::pin!(win);
             loop {
                 tokio::select! {
@@ -356,7 +357,10 @@ impl Keeper {
                 self.post.take(job);
                 self.show("active", true);
             }
-            Err(refusal) => self.withhold(job, &refusal),
+            Err(refusal) => {
+                self.decision.note_refusal(mandate, &refusal);
+                self.withhold(job, &refusal);
+            }
         }
         None
     }

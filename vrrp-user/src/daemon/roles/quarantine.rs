@@ -7,7 +7,7 @@ use super::keeper::Keeper;
 use super::lag::Lag;
 use crate::mysql::Relation;
 use crate::net::clock;
-use crate::role::{Mandate, PeerAnswer, Refusal, View};
+use crate::role::{Mandate, PeerAnswer, Refusal, View, Won};
 
 /// A gate that said no is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
@@ -23,26 +23,10 @@ impl Keeper {
         // On the way it is stopped, wherever the way ends.
         (self.term.is_following, self.is_deaf) = (false, true);
         let mandate = self.decision.mandate(self.term.may_go_alone);
-        let won = self.driver.win(mandate).await;
-        // They were shut behind sessions that had to be ended; whichever way it went, the address stays and is served.
-        self.post.doors.open();
-        match won {
-            Ok(won) => {
-                (self.term.is_quarantined, self.term.has_diverged) = (false, false);
-                self.decision.win();
-                if mandate == Mandate::Serve && (won.is_peer_read_only || self.term.may_go_alone) {
-                    // What it has of its own is known, and decided about.
-                    (self.term.has_followed, self.term.has_rival) = (false, false);
-                    let known = self.driver.last_known().filter(|_| won.is_peer_read_only);
-                    self.decision.note_peer(known.map(|seen| &seen.position));
-                }
-                self.term.may_go_alone = false;
-                self.term.saw_follower |= won.is_peer_read_only;
-                // How near the peer was before says nothing of how it comes back.
-                self.lag = Lag::default();
-                self.show("active", true);
-            }
+        match self.driver.win(mandate).await {
+            Ok(won) => self.pass(&won, mandate),
             Err(refusal) => {
+                self.decision.note_refusal(mandate, &refusal);
                 self.term.is_quarantined = true;
                 self.term.has_diverged |= matches!(refusal, Refusal::Diverged { .. } | Refusal::Undecided);
                 self.term.retry_at = Some(clock::now() + RETRY);
@@ -50,6 +34,24 @@ impl Keeper {
                 self.show(&format!("READ-ONLY with the address: {refusal}"), true);
             }
         }
+    }
+
+    pub(super) fn pass(&mut self, won: &Won, mandate: Mandate) {
+        (self.term.is_quarantined, self.term.has_diverged) = (false, false);
+        // On the way to read-only everybody's sessions may have been ended.
+        self.post.doors.open();
+        self.decision.win();
+        if mandate == Mandate::Serve && (won.is_peer_read_only || self.term.may_go_alone) {
+            // What it has of its own is known, and decided about.
+            (self.term.has_followed, self.term.has_rival) = (false, false);
+            let known = self.driver.last_known().filter(|_| won.is_peer_read_only);
+            self.decision.note_peer(known.map(|seen| &seen.position));
+        }
+        self.term.may_go_alone = false;
+        self.term.saw_follower |= won.is_peer_read_only;
+        // How near the peer was before says nothing of how it comes back.
+        self.lag = Lag::default();
+        self.show("active", true);
     }
 
     /// Nobody may write until a person has decided.

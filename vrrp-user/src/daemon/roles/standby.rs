@@ -15,8 +15,12 @@ const LATE: Duration = Duration::from_secs(10);
 impl Keeper {
     pub(super) async fn look_as_standby(&mut self) {
         let view = self.driver.look(false).await;
-        // Whatever our own server says, or whether it says anything.
-        if is_peer_writable(&view) {
+        self.stand_by(&view).await;
+    }
+
+    pub(super) async fn stand_by(&mut self, view: &View) {
+        // Whatever our own server does: one that was down while the other one served may not go on beside it.
+        if is_peer_writable(view) {
             self.decision.give_way();
             // A word for the next try, said while the other one serves, is no word against that one.
             self.has_decided = false;
@@ -45,7 +49,7 @@ impl Keeper {
                 self.driver.note_read_only();
             }
         }
-        let errant = self.find_errant(&view);
+        let errant = self.find_errant(view);
         let relation = view.relation();
         if matches!(relation, Some(Relation::Equal | Relation::Ahead(_) | Relation::Behind(_))) {
             self.deadlocked_since = None;
@@ -73,7 +77,7 @@ impl Keeper {
                 format!("standby; {how}")
             }
             Some(Relation::Diverged { ours, theirs }) => {
-                self.note_divergence(&view);
+                self.note_divergence(view);
                 let mut text = format!(
                     "the servers have diverged: only here {ours}, only on the peer {theirs}. Nothing is repaired: decide whose \
                      data count and rebuild the other"
@@ -94,7 +98,7 @@ impl Keeper {
             }
             Some(Relation::Incomparable) => "standby; the peer's server is of another kind".to_owned(),
             Some(Relation::Equal | Relation::Behind(_)) => {
-                let lateness = self.lateness_here(&view);
+                let lateness = self.lateness_here(view);
                 // Behind alone may be a broken replica: another try would take the address from a server that is well.
                 if self.lag.has_caught_up() {
                     self.standing.let_go(&self.instance, &Holder::Role);

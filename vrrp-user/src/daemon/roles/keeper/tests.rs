@@ -9,7 +9,9 @@ use crate::net::board::Board;
 use crate::net::executor::Task;
 use crate::net::farewell::Places;
 use crate::net::mailbox::Mailbox;
-use crate::role::Mandate;
+use crate::mysql::ServerState;
+use crate::mysql::row::tests::recorded;
+use crate::role::{Mandate, PeerAnswer, View, Won};
 
 /// Of router 0, whose addresses are on by the board, with a server that is not there.
 struct Scene {
@@ -130,4 +132,26 @@ async fn a_kill_that_found_nobody_is_said() {
     keeper.deal_with_stuck(true).await;
     let said = keeper.said.map(|(what, _)| what);
     assert!(said.as_ref().is_some_and(|what| what.contains("none was killed")), "{said:?}");
+}
+
+#[tokio::test]
+async fn whoever_passes_the_gate_again_lets_everybody_in() {
+    let Scene { mut keeper, _folder, _verdict, .. } = scene(Duration::from_secs(1));
+    keeper.term = Term { is_won: true, ..Term::default() };
+    // Read-only was held up by an idle session.
+    keeper.post.doors.refuse_all();
+    assert!(!keeper.post.doors.is_open());
+    keeper.pass(&Won::default(), Mandate::Open);
+    assert!(keeper.post.doors.is_open());
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_gives_way_to_the_one_that_serves() {
+    let Scene { mut keeper, _folder, _verdict, .. } = scene(Duration::from_secs(1));
+    keeper.decision.serve();
+    let theirs = "server_id: 2\nread_only: 0\ngtid_binlog_state: 0-2-9\nversion: 10.11.19-MariaDB";
+    let theirs = PeerAnswer::State(Box::new(ServerState::read(&recorded(theirs)).unwrap()));
+    let view = View { ours: Err("it is down".to_owned()), theirs };
+    keeper.stand_by(&view).await;
+    assert_eq!(keeper.decision.mandate(false), Mandate::Open);
 }
