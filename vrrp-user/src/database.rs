@@ -356,7 +356,15 @@ fn remedy(code: u16, place: &Place) -> Option<&'static str> {
 
 /// Only what says that nobody is there counts as that: whoever asks may become the second writer by it.
 fn named(error: mysql_async::Error, place: Place, what: &'static str, limit: Duration) -> DatabaseError {
-    let reason = error.to_string();
+    let reason = match &error {
+        // The library's own two names for it would stand before it.
+        mysql_async::Error::Io(mysql_async::IoError::Io(error)) => error.to_string(),
+        mysql_async::Error::Io(mysql_async::IoError::Tls(_))
+        | mysql_async::Error::Driver(_)
+        | mysql_async::Error::Server(_)
+        | mysql_async::Error::Other(_)
+        | mysql_async::Error::Url(_) => error.to_string(),
+    };
     match error {
         mysql_async::Error::Server(error) => {
             DatabaseError::Refused { place, what, code: error.code, message: error.message }

@@ -96,6 +96,16 @@ fn what_only_a_connection_says_of_itself_is_told_apart() {
     assert!(!said(io::Error::from(ErrorKind::TimedOut).into()), "whoever hangs is not asked twice");
 }
 
+#[test]
+fn an_error_of_the_system_is_said_once() {
+    let socket = Place::Socket("/s".into());
+    let gone = named(io::Error::from_raw_os_error(libc::ENOENT).into(), socket, "log in", LIMIT).to_string();
+    assert!(
+        gone.starts_with("/s cannot be reached: No such file or directory (os error 2) (log in)"),
+        "{gone}"
+    );
+}
+
 #[tokio::test]
 async fn a_ca_file_that_is_put_in_place_later_is_taken_at_the_next_renewal() {
     let folder = tempfile::tempdir().unwrap();

@@ -63,12 +63,17 @@ impl Report {
         let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
         let (errors, warnings, infos) =
             (count(Severity::Error), count(Severity::Warning), count(Severity::Info));
-        writeln!(text, "\n{errors} errors, {warnings} warnings, {infos} to know").ok();
+        let (errors, warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+        writeln!(text, "\n{errors}, {warnings}, {infos} to know").ok();
         if self.peer.is_none() {
             text.push_str("the peer was not asked: --peer ADDRESS compares the two\n");
         }
         text
     }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn paint(text: &str, severity: Severity) -> String {
@@ -109,5 +114,10 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("averylongword x", 5), ["averylongword", "x"]);
         assert_eq!(wrap("", 5), [""]);
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "error")), ["0 errors", "1 error", "2 errors"]);
     }
 }

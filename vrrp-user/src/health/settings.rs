@@ -39,6 +39,17 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Whether it can tell that verdict from others: of a port and a script it is only known that they are well or not.
+    pub const fn can_say(&self, verdict: Verdict) -> bool {
+        match (self, verdict) {
+            (Self::Mysql(_), _)
+            | (Self::Tcp(_) | Self::Script(_), Verdict::Healthy | Verdict::Dead | Verdict::Misconfigured) => {
+                true
+            }
+            (Self::Tcp(_) | Self::Script(_), Verdict::Degraded | Verdict::Hung | Verdict::Leaving) => false,
+        }
+    }
+
     /// As the configuration calls it.
     pub const fn name(&self) -> &'static str {
         match self {

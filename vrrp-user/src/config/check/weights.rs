@@ -85,10 +85,11 @@ fn useless(standing: Standing, check: &Check, checks: &[Check]) -> Option<String
     })
 }
 
-/// The verdicts to which it reacts with a weight.
-fn failures(check: &Check) -> impl Iterator<Item = Verdict> + '_ {
+/// The verdicts to which it reacts with a weight, of those that it can have.
+pub(in crate::config) fn failures(check: &Check) -> impl Iterator<Item = Verdict> + '_ {
     Verdict::ALL
         .into_iter()
+        .filter(|verdict| check.kind.can_say(*verdict))
         .filter(|verdict| matches!(check.on_failure.to(*verdict), Some(Reaction::Weight(_))))
 }
 

@@ -6,14 +6,13 @@ use std::path::Path;
 use super::quoted;
 use crate::config::Instance;
 use crate::config::check::mysql::shown_min_free;
-use crate::config::check::weights::{Standing, priority_when, sum};
+use crate::config::check::weights::{Standing, failures, priority_when, sum};
 use crate::config::duration::format as time;
 use crate::health::secret::{HIDDEN, Source};
 use crate::health::settings::{
     Account, Check, CommandLine, Kind, Login, Mysql, Reaction, Reactions, State, Write,
 };
 use crate::health::tls::Tls;
-use crate::health::verdict::Verdict;
 
 pub(super) fn explain_checks(f: &mut Formatter<'_>, instance: &Instance) -> Result {
     if let Some(priority) = instance.peer_priority {
@@ -194,13 +193,11 @@ fn explain_weights(f: &mut Formatter<'_>, instance: &Instance) -> Result {
     let weighted = instance.checks.iter().filter(|check| !check.on_failure.weights().is_empty());
     let mut any = false;
     for check in weighted {
-        for verdict in Verdict::ALL {
-            if matches!(check.on_failure.to(verdict), Some(Reaction::Weight(_))) {
-                let failing = priority_when(standing, &instance.checks, Some((check, verdict)));
-                let sum = sum(standing, check, verdict);
-                writeln!(f, "    # while {} is {verdict}: priority {sum} = {failing}", check.name)?;
-                any = true;
-            }
+        for verdict in failures(check) {
+            let failing = priority_when(standing, &instance.checks, Some((check, verdict)));
+            let sum = sum(standing, check, verdict);
+            writeln!(f, "    # while {} is {verdict}: priority {sum} = {failing}", check.name)?;
+            any = true;
         }
     }
     if any {

@@ -176,6 +176,11 @@ fn explained_weights_are_added_up() {
     ] {
         assert!(explained.contains(line), "{line}not in\n{explained}");
     }
+    // What a port cannot be tells nobody anything.
+    assert!(!explained.contains("is hung") && !explained.contains("is leaving"), "{explained}");
+    let mysql = text.replace("tcp: { port: 1 }", "mysql: { user: u }");
+    let mysql = explain(&parsed(&mysql).config);
+    assert!(mysql.contains("while mysql is hung: priority 100 - 20 = 85\n"), "{mysql}");
     let compared =
         explain(&parsed(&text.replace("priority: 100", "priority: 100\n    peer_priority: 90")).config);
     assert!(!compared.contains("not compared"), "{compared}");
