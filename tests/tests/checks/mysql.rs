@@ -34,6 +34,7 @@ pub(crate) fn tests() -> Vec<Test> {
         secrets_of_a_role_that_cannot_be_read_are_named_before_the_start,
         a_login_over_tls_is_made_and_a_server_without_it_is_our_mistake,
         without_the_witness_a_pidfd_sees_the_death,
+        a_closed_connection_alone_tells_of_a_death,
         passwords_are_shown_nowhere,
     ]);
     all
@@ -113,6 +114,30 @@ fn without_the_witness_a_pidfd_sees_the_death() {
     let stalled = site.stalls.within(killed, killed + clock::nanos(until_advert));
     assert!(until_advert < Duration::from_millis(500) + stalled, "{until_advert:?}");
     site.wait_for("b");
+}
+
+/// Nobody watches the process, and the next ping is most of a minute away.
+fn a_closed_connection_alone_tells_of_a_death() {
+    let (lab, mut a, b) = with_servers("sentinel", |setup| setup);
+    let alone = format!(
+        "{{ name: alone, mysql: {{ socket: {}, user: vrrp_probe, password: {PROBE_PASSWORD}, process: false, state: false, \
+         fast: {{ interval: 50s, deadline: 2s }} }} }}",
+        a.socket().display()
+    );
+    let site = Site::start(lab, &alone, &mysql(&b, "", ""));
+    site.wait_until("the sentinel waits for the server's end", || {
+        let waiting = "SELECT id FROM information_schema.processlist WHERE info LIKE 'DO SLEEP%'";
+        a.rows(waiting).is_ok_and(|rows| !rows.is_empty())
+    });
+    let killed = clock::now_ns();
+    a.kill();
+    let until_advert = site.until_advert("b", killed);
+    println!("b is master {until_advert:?} after the kill");
+    site.wait_for("b");
+    assert!(site.a.log().contains("check alone: healthy -> dead"), "{}", site.a.log());
+    assert!(!site.a.log().contains("watching process"), "{}", site.a.log());
+    let stalled = site.stalls.within(killed, killed + clock::nanos(until_advert));
+    assert!(until_advert < Duration::from_secs(10) + stalled, "{until_advert:?}\n{}", site.a.log());
 }
 
 trait Recovery {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use mysql::prelude::Queryable as _;
 use vrrp_lab::{
-    Requirement, clock,
+    Daemon, Instance, Lab, Requirement, clock,
     harness::Test,
-    mysql::{Flavour, Ledger, Server, Writer, in_ms},
+    mysql::{Flavour, Ledger, Pair, Server, Writer, in_ms, managed},
     tests,
 };
 
@@ -16,6 +16,10 @@ pub(crate) fn tests() -> Vec<Test> {
     use Requirement::{Daemon, Lab, MariaDb};
     tests![[Lab, Daemon, MariaDb];
         a_stuck_server_is_killed_if_that_is_the_policy,
+        a_server_that_cannot_be_made_read_only_is_left_alone_if_that_is_the_policy,
+        a_second_writer_is_accepted_if_that_is_the_policy,
+        an_owner_that_starts_leaves_its_server_writable,
+        a_daemon_that_is_told_to_end_waits_no_longer_than_handover_timeout,
         a_host_that_lacks_what_its_peer_had_is_not_promoted_if_that_is_the_policy,
         a_host_that_has_not_applied_what_it_received_waits_if_that_is_the_policy,
         a_host_that_waited_in_vain_tries_again_as_soon_as_the_first_time,
@@ -37,6 +41,89 @@ fn a_stuck_server_is_killed_if_that_is_the_policy() {
     assert!(ending, "the frozen server still runs\n{}", duo.logs());
     assert!(!duo.pair.b.is_read_only().unwrap(), "{}", duo.logs());
     duo.assert_never_two();
+}
+
+/// Its daemon cannot log in any more; a server that hangs would take the statement in when it goes on.
+fn a_server_that_cannot_be_made_read_only_is_left_alone_if_that_is_the_policy() {
+    let duo = Duo::start_with("leave", &Plan { more: "stuck: leave,", ..Plan::new(Flavour::MariaDb) });
+    let set_password = |password: &str| {
+        let mut root = duo.pair.a.connect().unwrap();
+        root.query_drop("SET SESSION sql_log_bin = 0").unwrap();
+        root.query_drop(format!("SET PASSWORD FOR 'vrrp'@'localhost' = PASSWORD('{password}')")).unwrap();
+    };
+    set_password("another");
+    for row in duo.pair.a.rows("SELECT id FROM information_schema.processlist WHERE user = 'vrrp'").unwrap() {
+        // It may have ended by itself meanwhile.
+        drop(duo.pair.a.sql(&format!("KILL CONNECTION {}", row["id"])));
+    }
+    duo.wait_until("a's daemon is locked out", || duo.status("a").contains("the server does not answer"));
+    duo.order("a", &["drain", "VI_1", "--force"]);
+    duo.wait_for_line("a", "stuck is leave: it is left as it is");
+    assert!(!duo.lab.host("a").holds(VIP).unwrap(), "{}", duo.logs());
+    set_password("change-me-vrrp");
+    duo.wait_until("a's daemon asks it again", || {
+        let status = duo.status("a");
+        status.contains("server: standby") && !status.contains("does not say whether it is read-only")
+    });
+    // Several looks, each of which could have made it read-only.
+    for _ in 0..30 {
+        assert!(!duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
+        clock::sleep_ms(100);
+    }
+    assert!(!duo.lab.host("b").holds(VIP).unwrap(), "beside a writable server\n{}", duo.logs());
+    // Whoever was left to see to it does.
+    duo.pair.a.set_read_only(true).unwrap();
+    duo.wait_for("b");
+    duo.wait_until("b takes writes", || !duo.pair.b.is_read_only().unwrap());
+    duo.assert_never_two();
+}
+
+fn a_second_writer_is_accepted_if_that_is_the_policy() {
+    let plan = Plan { more: "split: promote, peer_limit: 2s,", ..Plan::new(Flavour::MariaDb) };
+    let duo = Duo::start_with("second", &plan);
+    duo.lab.host("a").mute_adverts().unwrap();
+    duo.wait_until("b has the address and takes writes", || {
+        duo.lab.host("b").holds(VIP).unwrap() && !duo.pair.b.is_read_only().unwrap()
+    });
+    duo.wait_for_line("b", "split is promote");
+}
+
+fn an_owner_that_starts_leaves_its_server_writable() {
+    let lab = Lab::pair("owner").unwrap();
+    let pair = Pair::start(&lab, Flavour::MariaDb).unwrap();
+    pair.a.set_read_only(false).unwrap();
+    let mut session = pair.a.connect().unwrap();
+    session.query_drop("SELECT 1").unwrap();
+    let instance = Instance::v2(255).with("role: manage");
+    let instance = instance.with(&managed::role(&pair.a, lab.host("b").address(), ""));
+    let a = Daemon::start(lab.host("a"), &[instance.with(&managed::checks(&pair.a, ""))]).unwrap();
+    let has_won = || lab.host("a").holds(VIP).unwrap() && a.log().contains("the server is writable, after");
+    assert!(clock::wait_until(super::duo::LIMIT, has_won), "{}", a.log());
+    assert!(!pair.a.is_read_only().unwrap(), "{}", a.log());
+    let log = a.log();
+    assert!(!log.contains("make the server read-only") && !log.contains("is read-only until"), "{log}");
+    session.query_drop("SELECT 1").unwrap();
+}
+
+fn a_daemon_that_is_told_to_end_waits_no_longer_than_handover_timeout() {
+    // A peer that comes no nearer is given up sooner, unless it is given this long.
+    let more = "peer_limit: 1s, statement_limit: 1s, stall: 50s, catch_up: 50s, handover_timeout: 3s,";
+    let mut duo = Duo::start_with("endless", &Plan { more, ..Plan::new(Flavour::MariaDb) });
+    let writer = duo.writer();
+    duo.pair.b.sql("STOP SLAVE SQL_THREAD").unwrap();
+    duo.wait_for_writes(&writer, 20);
+    let told = clock::now_ns();
+    duo.a.terminate();
+    let ending = duo.a.wait(super::duo::LIMIT);
+    let took = Duration::from_nanos(clock::now_ns() - told);
+    println!("ended after {took:?}");
+    assert!(ending.is_some_and(|status| status.success()), "{ending:?}\n{}", duo.logs());
+    assert!(duo.a.log().contains("takes longer than handover_timeout"), "{}", duo.logs());
+    let stalled = duo.stalls.within(told, told + clock::nanos(took));
+    assert!(took < Duration::from_secs(30) + stalled, "{took:?}\n{}", duo.logs());
+    assert!(!duo.lab.host("a").holds(VIP).unwrap(), "{}", duo.logs());
+    assert!(duo.pair.a.is_read_only().unwrap(), "{}", duo.logs());
+    drop(writer);
 }
 
 /// Whatever a writes from now on, b does not receive. a's daemon has told b's of it all the same, by a look at the server.
