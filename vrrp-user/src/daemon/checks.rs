@@ -320,7 +320,8 @@ mod tests {
             assert_eq!(checks.server_verdict("A"), Some(expected), "{check} {verdict}");
         }
         // Its account was dropped with the server down: it is out, and whether the server is cannot be told.
-        let blind = Told { seen: Verdict::Misconfigured, is_change: false, ..told(&checks, "n", Verdict::Dead) };
+        let blind =
+            Told { seen: Verdict::Misconfigured, is_change: false, ..told(&checks, "n", Verdict::Dead) };
         checks.act(&blind);
         assert_eq!(checks.server_verdict("A"), Some(Verdict::Degraded));
         assert_eq!(stands(&checks).1, 2, "{:?}", checks.standing.of("A"));

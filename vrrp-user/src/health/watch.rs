@@ -474,10 +474,7 @@ mod tests {
         };
         let _running = Watch::start(check, context);
         let told = tokio::time::timeout(Duration::from_secs(10), told.recv()).await.unwrap().unwrap();
-        assert_eq!(
-            (told.verdict, told.seen, told.is_change),
-            (Verdict::Dead, Verdict::Misconfigured, false)
-        );
+        assert_eq!((told.verdict, told.seen, told.is_change), (Verdict::Dead, Verdict::Misconfigured, false));
     }
 
     #[tokio::test(start_paused = true)]

@@ -347,10 +347,7 @@ mod tests {
         board.note_writable(1, true);
         let view = Board::open(board.file().try_clone().unwrap().into()).unwrap();
         assert!(view.may_be_writable(1) && !view.is_held(1) && !view.may_be_writable(0));
-        assert!(
-            board.hold(1) && view.fence(1) && view.may_be_writable(1),
-            "a fence makes nobody read-only"
-        );
+        assert!(board.hold(1) && view.fence(1) && view.may_be_writable(1), "a fence makes nobody read-only");
         board.note_writable(1, false);
         assert!(!view.may_be_writable(1) && !view.may_be_writable(2), "no entry, no server");
     }

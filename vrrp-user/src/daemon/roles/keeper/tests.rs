@@ -5,12 +5,12 @@ use tokio::time::sleep;
 use super::*;
 use crate::health::secret::Source;
 use crate::health::settings::Account;
+use crate::mysql::ServerState;
+use crate::mysql::row::tests::recorded;
 use crate::net::board::Board;
 use crate::net::executor::Task;
 use crate::net::farewell::Places;
 use crate::net::mailbox::Mailbox;
-use crate::mysql::ServerState;
-use crate::mysql::row::tests::recorded;
 use crate::role::{Mandate, PeerAnswer, View, Won};
 
 /// Of router 0, whose addresses are on by the board, with a server that is not there.
