@@ -123,7 +123,7 @@ fn leaves(scene: &Scene) {
     let mut early = scene.connect(PORT).unwrap();
     assert_eq!(answers(&mut early), Ok(()));
 
-    scene.with_doors(|doors| doors.refuse_new(Duration::from_secs(10)));
+    scene.with_doors(|doors| assert!(doors.refuse_new(Duration::from_secs(10))));
     for _ in 0..20 {
         assert_eq!(scene.connect(PORT).err(), Some(ErrorKind::ConnectionRefused));
     }

@@ -17,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
     let mut all = tests![[Lab, Daemon, MariaDb];
         a_drained_mariadb_hands_over_under_load,
         a_daemon_that_is_told_to_end_hands_over_first,
+        each_step_of_a_drain_has_a_line_with_what_it_took,
         a_drain_that_would_leave_nobody_in_charge_is_refused_unless_it_is_forced,
         a_drain_to_a_server_that_does_not_apply_changes_nothing,
         an_idle_session_with_a_table_lock_keeps_no_drain_and_no_end_of_the_daemon,
@@ -99,6 +100,30 @@ fn a_daemon_that_is_told_to_end_hands_over_first() {
     let record = writer.finish().unwrap();
     let verdict = Ledger::read(&duo.pair.b).unwrap().compare(&record);
     assert!(verdict.is_clean(), "{verdict}\n{}", duo.logs());
+}
+
+fn each_step_of_a_drain_has_a_line_with_what_it_took() {
+    let duo = Duo::start("steps", Flavour::MariaDb);
+    let before = duo.a.log().lines().count();
+    duo.drain("a");
+    duo.wait_for("b");
+    duo.wait_for_line("a", "the role is given up after ");
+    let log = duo.a.log();
+    let mut lines = log.lines().skip(before);
+    // Asked whether it can be, and then done; in their order.
+    let offer = ["block new connections", "make the server read-only", "ask our server for its state"];
+    let steps = offer.into_iter().chain(["ask the peer's server"]).map(|step| format!("VI_1: {step} took "));
+    let (offered, done) = ("VI_1: the role was offered after ", "VI_1: the role is given up after ");
+    let rest = ["end the clients' sessions", "ask our server for its state"];
+    let rest = rest.map(|step| format!("VI_1: {step} took "));
+    let expected =
+        (steps.clone().chain([offered.to_owned()])).chain(steps).chain(rest).chain([done.to_owned()]);
+    for step in expected {
+        let line = lines.find(|line| line.contains(&step));
+        let line = line.unwrap_or_else(|| panic!("no `{step}` in its turn:\n{log}"));
+        let took = line.split(&step).nth(1).unwrap_or_default();
+        assert!(took.starts_with(|digit: char| digit.is_ascii_digit()), "{line}");
+    }
 }
 
 fn a_drain_that_would_leave_nobody_in_charge_is_refused_unless_it_is_forced() {

@@ -35,13 +35,14 @@ impl Doors {
 
     /// Whoever asks for a connection is refused, as if nobody listened; connections that are there go on. Without the kernel's
     /// block nothing happens: two answers, ours and the server's, would be worse than one. Inside a runtime. `span`: by then the
-    /// address has left.
-    pub fn refuse_new(&self, span: Duration) {
-        if self.doorkeeper.is_some() {
-            // In this order: who runs into the block must hear of it.
-            self.answer(false, span + LINGER);
-            self.block(false, span + LINGER);
+    /// address has left. True: they are.
+    pub fn refuse_new(&self, span: Duration) -> bool {
+        if self.doorkeeper.is_none() {
+            return false;
         }
+        // In this order: who runs into the block must hear of it.
+        self.answer(false, span + LINGER);
+        self.block(false, span + LINGER)
     }
 
     /// Whatever comes is answered with a reset, until everybody knows the new owner. Inside a runtime.
@@ -73,13 +74,17 @@ impl Doors {
         lock(&self.farewell).is_none()
     }
 
-    fn block(&self, is_whole: bool, span: Duration) {
-        let Some(mut doorkeeper) = self.doorkeeper() else { return };
+    /// False: not all of them.
+    fn block(&self, is_whole: bool, span: Duration) -> bool {
+        let Some(mut doorkeeper) = self.doorkeeper() else { return false };
+        let mut are_blocked = true;
         for service in self.services() {
             if let Err(error) = doorkeeper.block(service, is_whole, clock::now() + span) {
                 tracing::warn!("new connections are not blocked while the address leaves: {error}");
+                are_blocked = false;
             }
         }
+        are_blocked
     }
 
     fn answer(&self, is_whole: bool, span: Duration) {

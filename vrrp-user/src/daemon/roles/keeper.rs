@@ -274,7 +274,7 @@ impl Keeper {
             return Ok(());
         }
         let limit = self.role.handover_timeout;
-        self.post.doors.refuse_new(until.since(clock::now()));
+        self.refuse_new(until.since(clock::now()));
         self.show("offering the role to the peer", false);
         let lost = timeout(limit, self.driver.lose(Occasion::Offered)).await.unwrap_or_else(|_elapsed| {
             Lost { obstacle: Some("it takes longer than handover_timeout".to_owned()), ..Lost::default() }
@@ -293,6 +293,15 @@ impl Keeper {
         self.post.doors.open();
         self.show(if self.term.is_following { "active; the peer follows" } else { "active" }, true);
         Err(obstacle)
+    }
+
+    /// The first step of losing, and said as the others are.
+    fn refuse_new(&self, span: Duration) {
+        let began = clock::now();
+        if self.post.doors.refuse_new(span) {
+            let took = clock::now().since(began);
+            tracing::info!("{}: block new connections took {took:?}", self.instance);
+        }
     }
 
     /// Before anything else.
@@ -417,7 +426,7 @@ impl Keeper {
             (false, false) => Duration::ZERO,
         };
         // Before anything else: who comes now would be turned away in the middle.
-        self.post.doors.refuse_new(keep);
+        self.refuse_new(keep);
         self.leaving = Some(job);
         let mut let_go_at = tokio::time::Instant::now() + keep;
         let (mut cut_short, mut lost) = (None, None);
