@@ -79,7 +79,7 @@ fn a_server_that_cannot_be_made_read_only_is_left_alone_if_that_is_the_policy() 
 }
 
 fn a_second_writer_is_accepted_if_that_is_the_policy() {
-    let plan = Plan { more: "split: promote, peer_limit: 2s,", ..Plan::new(Flavour::MariaDb) };
+    let plan = Plan { more: "split: promote,", ..Plan::new(Flavour::MariaDb) };
     let duo = Duo::start_with("second", &plan);
     duo.lab.host("a").mute_adverts().unwrap();
     duo.wait_until("b has the address and takes writes", || {
@@ -107,7 +107,7 @@ fn an_owner_that_starts_leaves_its_server_writable() {
 
 fn a_daemon_that_is_told_to_end_waits_no_longer_than_handover_timeout() {
     // A peer that comes no nearer is given up sooner, unless it is given this long.
-    let more = "peer_limit: 1s, statement_limit: 1s, stall: 50s, catch_up: 50s, handover_timeout: 3s,";
+    let more = "stall: 50s, catch_up: 50s, handover_timeout: 3s,";
     let mut duo = Duo::start_with("endless", &Plan { more, ..Plan::new(Flavour::MariaDb) });
     let writer = duo.writer();
     duo.pair.b.sql("STOP SLAVE SQL_THREAD").unwrap();
