@@ -35,14 +35,16 @@ impl Tmpfs {
         &self.folder
     }
 
+    fn filler(&self) -> Result<(File, PathBuf)> {
+        let path = self.folder.join(FILLER);
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.with_context(|| format!("open {}", path.display()))?;
+        Ok((file, path))
+    }
+
     /// Leaves no byte free.
     pub fn fill(&self) -> Result<()> {
-        let path = self.folder.join(FILLER);
-        let mut file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .with_context(|| format!("open {}", path.display()))?;
+        let (mut file, path) = self.filler()?;
         // Big blocks first, then the last page.
         for size in [1 << 20, 4096, 1] {
             let block = vec![0x55; size];
@@ -60,12 +62,7 @@ impl Tmpfs {
 
     /// Leaves that many megabytes free, or less.
     pub fn fill_but(&self, megabytes: u64) -> Result<()> {
-        let path = self.folder.join(FILLER);
-        let mut file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .with_context(|| format!("open {}", path.display()))?;
+        let (mut file, path) = self.filler()?;
         let block = vec![0x55; 1 << 20];
         loop {
             let space = statvfs(&self.folder).with_context(|| format!("ask {}", self.folder.display()))?;
