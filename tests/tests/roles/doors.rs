@@ -29,6 +29,7 @@ pub(crate) fn tests() -> Vec<Test> {
         a_service_that_leaves_refuses_who_comes_keeps_who_is_there_and_then_resets_everybody,
         a_block_ends_by_itself,
         a_shorter_block_ends_no_longer_one,
+        whoever_runs_into_a_block_hears_of_it_until_it_ends,
         other_services_of_the_host_are_not_blocked,
         before_linux_6_6_the_block_is_the_same,
     ]
@@ -165,6 +166,15 @@ fn a_shorter_block_ends_no_longer_one() {
     assert_eq!(scene.connect(PORT).err(), Some(ErrorKind::TimedOut));
     scene.with_doors(Doors::open);
     assert!(scene.connect(PORT).is_ok());
+}
+
+/// Behind a gate, for which sessions were ended, a planned change may follow at once, which takes longer.
+fn whoever_runs_into_a_block_hears_of_it_until_it_ends() {
+    let scene = Scene::new("block-answered");
+    scene.with_doors(Doors::refuse_all);
+    scene.with_doors(|doors| assert!(doors.refuse_new(Duration::from_secs(600))));
+    clock::sleep_ms(4_000);
+    assert_eq!(scene.connect(PORT).err(), Some(ErrorKind::ConnectionRefused), "in silence");
 }
 
 fn other_services_of_the_host_are_not_blocked() {

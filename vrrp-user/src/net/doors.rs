@@ -13,6 +13,7 @@ use super::clock;
 use super::doorkeeper::Doorkeeper;
 use super::farewell::{Farewell, Places};
 use super::sockets::{self, SocketsError};
+use crate::vrrp::Instant;
 
 /// One per daemon; None: it cannot be had here.
 pub type SharedDoorkeeper = Option<Arc<Mutex<Doorkeeper>>>;
@@ -40,15 +41,12 @@ impl Doors {
         if self.doorkeeper.is_none() {
             return false;
         }
-        // In this order: who runs into the block must hear of it.
-        self.answer(false, span + LINGER);
-        self.block(false, span + LINGER)
+        self.shut(false, span + LINGER)
     }
 
     /// Whatever comes is answered with a reset, until everybody knows the new owner. Inside a runtime.
     pub fn refuse_all(&self) {
-        self.answer(true, LINGER);
-        self.block(true, LINGER);
+        self.shut(true, LINGER);
     }
 
     /// Ends the connections that are there and lets nobody in behind them; how many there were. To be called while the address
@@ -74,12 +72,18 @@ impl Doors {
         lock(&self.farewell).is_none()
     }
 
-    /// False: not all of them.
-    fn block(&self, is_whole: bool, span: Duration) -> bool {
+    /// In this order, and to the same end: who runs into the block must hear of it. False: not all of them are blocked.
+    fn shut(&self, is_whole: bool, span: Duration) -> bool {
+        let until = clock::now() + span;
+        self.answer(is_whole, until);
+        self.block(is_whole, until)
+    }
+
+    fn block(&self, is_whole: bool, until: Instant) -> bool {
         let Some(mut doorkeeper) = self.doorkeeper() else { return false };
         let mut are_blocked = true;
         for service in self.services() {
-            if let Err(error) = doorkeeper.block(service, is_whole, clock::now() + span) {
+            if let Err(error) = doorkeeper.block(service, is_whole, until) {
                 tracing::warn!("new connections are not blocked while the address leaves: {error}");
                 are_blocked = false;
             }
@@ -87,15 +91,10 @@ impl Doors {
         are_blocked
     }
 
-    fn answer(&self, is_whole: bool, span: Duration) {
+    fn answer(&self, is_whole: bool, until: Instant) {
         let mut farewell = lock(&self.farewell);
-        match &*farewell {
-            Some(under_way) if !under_way.is_over() => {
-                if is_whole {
-                    under_way.widen();
-                }
-            }
-            Some(_) | None => *farewell = Some(Farewell::begin(&self.places, span, is_whole)),
+        if !farewell.as_ref().is_some_and(|under_way| under_way.go_on(until, is_whole)) {
+            *farewell = Some(Farewell::begin(&self.places, until, is_whole));
         }
     }
 

@@ -9,7 +9,7 @@ use std::mem::zeroed;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -17,6 +17,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use super::clock;
+use crate::vrrp::Instant;
 use crate::wire::reset::Segment;
 
 // libc has them wider than the fields that they are for.
@@ -49,14 +51,29 @@ pub struct Places {
 #[derive(Debug)]
 pub struct Farewell {
     tasks: Vec<AbortHandle>,
-    is_whole: Arc<AtomicBool>,
+    terms: Arc<Terms>,
+}
+
+/// What can change while it answers.
+#[derive(Debug)]
+struct Terms {
+    is_whole: AtomicBool,
+    /// Its end, in ns of CLOCK_MONOTONIC.
+    until: AtomicU64,
+}
+
+impl Terms {
+    fn left(&self) -> Duration {
+        Instant::from_nanos(self.until.load(Ordering::Relaxed)).since(clock::now())
+    }
 }
 
 impl Farewell {
     /// Begins; must be called inside a runtime. An interface that is gone needs no answers. `is_whole`: every segment is
     /// answered, not only requests to open a connection.
-    pub fn begin(places: &Places, span: Duration, is_whole: bool) -> Self {
-        let is_whole = Arc::new(AtomicBool::new(is_whole));
+    pub fn begin(places: &Places, until: Instant, is_whole: bool) -> Self {
+        let (is_whole, until) = (AtomicBool::new(is_whole), AtomicU64::new(until.as_nanos()));
+        let terms = Arc::new(Terms { is_whole, until });
         let mut interfaces: Vec<u32> = places.addresses.iter().map(|(ifindex, _)| *ifindex).collect();
         interfaces.sort_unstable();
         interfaces.dedup();
@@ -70,11 +87,15 @@ impl Farewell {
             });
             match socket {
                 Ok(socket) => {
-                    let (ports, is_whole) = (places.ports.clone(), Arc::clone(&is_whole));
+                    let (ports, terms) = (places.ports.clone(), Arc::clone(&terms));
                     let answering = async move {
-                        let answering = answer(&socket, &addresses, &ports, &is_whole);
-                        if let Ok(Err(error)) = timeout(span, answering).await {
-                            tracing::debug!("late clients are not answered any more: {error}");
+                        // It may have been put off meanwhile.
+                        while !terms.left().is_zero() {
+                            let answering = answer(&socket, &addresses, &ports, &terms.is_whole);
+                            if let Ok(Err(error)) = timeout(terms.left(), answering).await {
+                                tracing::debug!("late clients are not answered any more: {error}");
+                                break;
+                            }
                         }
                     };
                     Some(tokio::spawn(answering).abort_handle())
@@ -85,17 +106,14 @@ impl Farewell {
                 }
             }
         });
-        Self { tasks: tasks.collect(), is_whole }
+        Self { tasks: tasks.collect(), terms }
     }
 
-    /// From now on every segment is answered.
-    pub fn widen(&self) {
-        self.is_whole.store(true, Ordering::Relaxed);
-    }
-
-    /// Its time is over.
-    pub fn is_over(&self) -> bool {
-        self.tasks.iter().all(AbortHandle::is_finished)
+    /// Goes on until then at least, and answers every segment from now on if that is asked. False: its time is over.
+    pub fn go_on(&self, until: Instant, is_whole: bool) -> bool {
+        self.terms.is_whole.fetch_or(is_whole, Ordering::Relaxed);
+        let was_due = self.terms.until.fetch_max(until.as_nanos(), Ordering::Relaxed);
+        Instant::from_nanos(was_due) > clock::now() && !self.tasks.iter().all(AbortHandle::is_finished)
     }
 }
 
